@@ -1,0 +1,1 @@
+"""From a request to a grant: principals, policy, and the state machine over entries."""

@@ -1,0 +1,1 @@
+"""`jupyter audit …`: one module for each group of commands."""

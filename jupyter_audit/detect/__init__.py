@@ -1,0 +1,1 @@
+"""Entries to findings: Sigma rules run over a view of the ledger."""

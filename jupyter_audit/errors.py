@@ -1,0 +1,151 @@
+"""
+The error tree. Each error says what happened, to what, and (`advice`) what to do next.
+
+    AuditError
+    ├── UsageError                a value that a person gave cannot be used
+    ├── ConfigError               a setting is missing, wrong or unsafe
+    ├── HomeError                 the audit home is missing, or others could write it
+    ├── LedgerError               the ledger cannot be opened, read or written
+    │   ├── LedgerMissingError
+    │   ├── KeyFileError
+    │   ├── RollbackError         the ledger is shorter than, or not an extension of, what was remembered
+    │   └── VerificationError     what is stored is not what was signed (names the first bad entry)
+    ├── RecordError               an entry could not be made durable: whatever it was for must not happen
+    ├── AccessError               a rule of access says no
+    │   ├── NotPermittedError
+    │   └── NotFoundError
+    ├── GateError                 a kernel, a session or a server may not start
+    └── ServerUnreachableError    a running server was needed and did not answer
+
+The CLI, REST and the notebook show the same sentence: `str(error)`, then `error.advice`.
+"""
+
+from __future__ import annotations
+
+
+class AuditError(Exception):
+    """Base of every error that the product raises on purpose."""
+
+    code = "error"
+    exit_code = 1
+    http_status = 500
+
+    def __init__(self, message: str, *, advice: str = "") -> None:
+        super().__init__(message)
+        self.advice = advice
+
+    def explain(self) -> str:
+        """Return the message and, where there is one, the next step, for a person to read."""
+        return f"{self}\n{self.advice}" if self.advice else str(self)
+
+
+class UsageError(AuditError):
+    """A value that a person gave cannot be used."""
+
+    code = "bad_request"
+    exit_code = 2
+    http_status = 400
+
+
+class ConfigError(AuditError):
+    """A setting is missing, wrong or unsafe; the message names it."""
+
+    code = "config"
+    exit_code = 3
+
+
+class HomeError(AuditError):
+    """The audit home is missing, or somebody else could change what is in it."""
+
+    code = "home"
+    exit_code = 3
+
+
+class LedgerError(AuditError):
+    """The ledger cannot be opened, read or written."""
+
+    code = "ledger"
+    exit_code = 4
+    http_status = 503
+
+
+class LedgerMissingError(LedgerError):
+    """There is no ledger where one was expected. Starting never creates one."""
+
+    code = "ledger_missing"
+
+
+class KeyFileError(LedgerError):
+    """The signing key is missing, malformed, readable by others, or of another ledger."""
+
+    code = "key_file"
+
+
+class RollbackError(LedgerError):
+    """The ledger is not an extension of a checkpoint that was remembered outside it."""
+
+    code = "rollback"
+    exit_code = 5
+
+
+class VerificationError(LedgerError):
+    """
+    What is stored is not what was signed.
+
+    `seq` is the number of the first entry that fails, or None where the damage is not in one entry;
+    `damage` is the name of the damage class (docs/ledger-format.md lists them).
+    """
+
+    code = "verification"
+    exit_code = 5
+
+    def __init__(self, message: str, *, damage: str, seq: int | None = None, advice: str = "") -> None:
+        super().__init__(message, advice=advice)
+        self.damage = damage
+        self.seq = seq
+
+
+class RecordError(AuditError):
+    """An entry could not be made durable. Whatever it was for must not happen (P1)."""
+
+    code = "not_recorded"
+    exit_code = 4
+    http_status = 503
+
+
+class AccessError(AuditError):
+    """A rule of access says no."""
+
+    code = "access"
+    exit_code = 6
+    http_status = 409
+
+
+class NotPermittedError(AccessError):
+    """This principal may not do that."""
+
+    code = "not_permitted"
+    http_status = 403
+
+
+class NotFoundError(AccessError):
+    """There is no such request, grant or session."""
+
+    code = "not_found"
+    http_status = 404
+
+
+class GateError(AuditError):
+    """A kernel, a session or a server may not start."""
+
+    code = "gate"
+    exit_code = 7
+    http_status = 403
+
+
+class ServerUnreachableError(AuditError):
+    """A running server was needed and did not answer."""
+
+    code = "server_unreachable"
+    exit_code = 8
+    http_status = 502

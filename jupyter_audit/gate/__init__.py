@@ -1,0 +1,1 @@
+"""May this message pass now? Message table, decision, permits, expiry, isolation."""

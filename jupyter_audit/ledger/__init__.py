@@ -1,0 +1,1 @@
+"""The evidence: an append-only, signed, Merkle-hashed log in one SQLite file. Knows nothing of Jupyter."""

@@ -1,0 +1,404 @@
+"""
+Every kind of entry: one dataclass each, whose docstring is its documentation (docs/entries.md).
+
+A kind's fields are the entry's `body`. Who acted, the grant and the session stand in the entry's
+envelope; code and output stand in its contents, never in the body, so that they can be purged (P6).
+Durations are whole seconds or milliseconds as the name says; times are RFC 3339 texts. Fields named
+`reported_by` say whose word it is when it is not the server's own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar, cast
+
+from jupyter_audit.errors import LedgerError
+from jupyter_audit.model import SERVER, Actor, Content, Draft, Entry, Json
+
+
+class Kind:
+    """Base of all kinds; `TYPE` is the entry's type."""
+
+    TYPE: ClassVar[str]
+
+
+# --- access: the way of a grant -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRequested(Kind):
+    """Somebody asks for a grant. The actor is the requester; `lapses` is when the request goes unanswered."""
+
+    TYPE = "access.requested"
+    request: str
+    profile: str
+    reason: str
+    ticket: str
+    duration_s: int
+    lapses: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccessApproved(Kind):
+    """
+    An approver says yes; the clock of the grant starts here. The envelope's `grant` is the new grant.
+
+    `principal` is whom it was given to. `self_approved` is true only in solo mode, or where a profile
+    allows it, and says that requester and approver are one person.
+    """
+
+    TYPE = "access.approved"
+    request: str
+    principal: str
+    vouched_by: str
+    profile: str
+    not_before: str
+    not_after: str
+    self_approved: bool
+    solo: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AccessDenied(Kind):
+    """An approver says no, and why."""
+
+    TYPE = "access.denied"
+    request: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccessWithdrawn(Kind):
+    """The requester takes an unanswered request back."""
+
+    TYPE = "access.withdrawn"
+    request: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccessLapsed(Kind):
+    """A request was not answered in time."""
+
+    TYPE = "access.lapsed"
+    request: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRevoked(Kind):
+    """An approver, an admin or the holder ends a live grant before its time."""
+
+    TYPE = "access.revoked"
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccessExpired(Kind):
+    """A grant reached its end. Put down by the server that noticed; the end itself is in the approval."""
+
+    TYPE = "access.expired"
+    not_after: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRefused(Kind):
+    """Somebody tried to request, approve, deny or revoke and was not allowed to."""
+
+    TYPE = "access.refused"
+    action: str
+    target: str
+    cause: str
+
+
+# --- server and sessions ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStarted(Kind):
+    """
+    A server began to serve. `assured` and `unassured` list what it could and could not assert of itself.
+
+    `mode` is `solo` or `shared`; `isolation` the best rung for its kernels; `policy` the settings in
+    force, and `policy_digest` the SHA-256 of their canonical JSON.
+    """
+
+    TYPE = "server.started"
+    server: str
+    version: str
+    mode: str
+    launched: bool
+    isolation: str
+    policy: Mapping[str, Json]
+    policy_digest: str
+    assured: Sequence[str]
+    unassured: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStopped(Kind):
+    """A server ended in order."""
+
+    TYPE = "server.stopped"
+    server: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStarted(Kind):
+    """
+    A kernel began its life. The actor is its owner: nobody else may send it anything.
+
+    `isolation` is the rung in force for this kernel; `notebook` the path the client named (its word).
+    """
+
+    TYPE = "session.started"
+    server: str
+    kernel_id: str
+    kernel_name: str
+    isolation: str
+    notebook: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionBound(Kind):
+    """The session's first admitted message bound it to the grant in the envelope: they end together."""
+
+    TYPE = "session.bound"
+    kernel_id: str
+    not_after: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnded(Kind):
+    """
+    A kernel's life is over, with everything it started.
+
+    `cause` is one of `shutdown`, `restart`, `expired`, `revoked`, `died`, `canary`, `foreign_code`,
+    `not_recorded`, `server_stopped`. `processes` counts what was still alive and was killed; `clean` is false
+    if something of it could not be shown to be gone.
+    """
+
+    TYPE = "session.ended"
+    kernel_id: str
+    cause: str
+    processes: int
+    clean: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRefused(Kind):
+    """A kernel was not started, and why."""
+
+    TYPE = "session.refused"
+    kernel_name: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryRead(Kind):
+    """The canary cell of a new kernel was recorded, ran, and was read back from the ledger (or was not)."""
+
+    TYPE = "session.canary"
+    kernel_id: str
+    cell: int
+    passed: bool
+    failure: str
+
+
+# --- cells and other messages -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CellAdmitted(Kind):
+    """
+    An execute_request was covered by the grant in the envelope and went to the kernel after this entry was durable.
+
+    Content `message` is the whole content of the message that was sent on, code included. `cell` is the
+    client's name for the notebook cell; `msg_id` its name for the message: both are its word.
+    """
+
+    TYPE = "cell.admitted"
+    kernel_id: str
+    msg_id: str
+    channel: str
+    cell: str
+    silent: bool
+    store_history: bool
+    lines: int
+    canary: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CellRefused(Kind):
+    """An execute_request was refused and never reached the kernel. Content `message` as in cell.admitted."""
+
+    TYPE = "cell.refused"
+    kernel_id: str
+    msg_id: str
+    channel: str
+    cell: str
+    cause: str
+    lines: int
+
+
+@dataclass(frozen=True, slots=True)
+class CellFinished(Kind):
+    """
+    An admitted cell came to its end. What it put out is the kernel's word, seen by the server's own watcher.
+
+    `admitted` is the number of its entry. `status` is `ok`, `error`, `aborted`, `ended` (the session ended
+    first) or `unknown`. `outputs` lists for each output its MIME type, bytes, lines, rows and whether its text was cut; content
+    `outputs` holds digests (over the whole) and the first part of each text.
+    """
+
+    TYPE = "cell.finished"
+    kernel_id: str
+    admitted: int
+    status: str
+    error: str
+    duration_ms: int
+    outputs: Sequence[Mapping[str, Json]]
+    complete: bool
+    reported_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class CellLateOutput(Kind):
+    """Output that carried a cell's name after the cell had finished: something it started lives on."""
+
+    TYPE = "cell.late_output"
+    kernel_id: str
+    admitted: int
+    outputs: Sequence[Mapping[str, Json]]
+    reported_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessageAdmitted(Kind):
+    """A message other than execute_request that can make the kernel run code went to it, under the grant."""
+
+    TYPE = "message.admitted"
+    kernel_id: str
+    msg_id: str
+    msg_type: str
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRefused(Kind):
+    """A message other than execute_request was refused: no grant, unknown type, or it did not parse."""
+
+    TYPE = "message.refused"
+    kernel_id: str
+    msg_id: str
+    msg_type: str
+    channel: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class KernelReport(Kind):
+    """Something the audit kernel says of itself, such as a message without a good permit. Its word only."""
+
+    TYPE = "kernel.report"
+    kernel_id: str
+    report: str
+    detail: Mapping[str, Json]
+    reported_by: str
+
+
+# --- what follows from entries ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FindingRaised(Kind):
+    """A detection matched the entries named in `entries`. `level` is Sigma's: informational … critical."""
+
+    TYPE = "finding.raised"
+    rule: str
+    title: str
+    level: str
+    explanation: str
+    entries: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class GapRecorded(Kind):
+    """Something that should be in the ledger is not, and this says what and why."""
+
+    TYPE = "gap.recorded"
+    what: str
+    detail: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRead(Kind):
+    """A person read other people's entries through the server or the command line (P9)."""
+
+    TYPE = "ledger.read"
+    view: str
+    detail: Mapping[str, Json]
+
+
+KINDS: Mapping[str, type[Kind]] = {
+    kind.TYPE: kind
+    for kind in (
+        AccessRequested,
+        AccessApproved,
+        AccessDenied,
+        AccessWithdrawn,
+        AccessLapsed,
+        AccessRevoked,
+        AccessExpired,
+        AccessRefused,
+        ServerStarted,
+        ServerStopped,
+        SessionStarted,
+        SessionBound,
+        SessionEnded,
+        SessionRefused,
+        CanaryRead,
+        CellAdmitted,
+        CellRefused,
+        CellFinished,
+        CellLateOutput,
+        MessageAdmitted,
+        MessageRefused,
+        KernelReport,
+        FindingRaised,
+        GapRecorded,
+        LedgerRead,
+    )
+}
+"""Every kind by its type. The ledger itself adds `ledger.created` (docs/ledger-format.md)."""
+
+K = TypeVar("K", bound=Kind)
+
+
+def draft(
+    kind: Kind,
+    *,
+    actor: Actor = SERVER,
+    grant: str | None = None,
+    session: str | None = None,
+    contents: Mapping[str, Content] | None = None,
+) -> Draft:
+    """Return the draft that puts `kind` down for `actor`, under `grant`, in `session`."""
+    body = {f.name: getattr(kind, f.name) for f in dataclasses.fields(cast(Any, kind))}
+    return Draft(kind.TYPE, body, actor=actor, grant=grant, session=session, contents=contents or {})
+
+
+def read(entry: Entry, kind: type[K]) -> K:
+    """
+    Return the entry's body as `kind`.
+
+    Raises `LedgerError` if the entry is of another type or its body lacks a field: such an entry was
+    not written by this product, and nothing may be decided from it.
+    """
+    if entry.type != kind.TYPE:
+        raise LedgerError(f"Entry {entry.seq} is {entry.type}, not {kind.TYPE}.")
+    names = [f.name for f in dataclasses.fields(cast(Any, kind))]
+    missing = [name for name in names if name not in entry.body]
+    if missing:
+        raise LedgerError(f"Entry {entry.seq} ({entry.type}) lacks {', '.join(missing)}.")
+    return kind(**{name: entry.body[name] for name in names})

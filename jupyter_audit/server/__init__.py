@@ -1,0 +1,1 @@
+"""The thin adapter to Jupyter Server: launcher, authorizer, connection, managers, handlers."""

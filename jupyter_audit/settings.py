@@ -1,0 +1,113 @@
+"""
+What an admin can set, in `jupyter_server_config.py` as `c.JupyterAudit.<name> = …`.
+
+The help texts here are the configuration reference (docs/configuration.md is made from them).
+"""
+
+from __future__ import annotations
+
+from traitlets import Bool, Dict, Enum, Float, Int, List, Unicode
+from traitlets.config import Configurable
+
+MIB = 1024 * 1024
+
+
+class JupyterAudit(Configurable):
+    """The settings of Jupyter Audit."""
+
+    home = Unicode(
+        "",
+        help="The audit home: the folder with ledger and key. Empty: $JUPYTER_AUDIT_HOME, or the "
+        "account's data folder. The account that runs the server must own it; nobody else may enter it.",
+    ).tag(config=True)
+
+    solo = Bool(
+        False,
+        help="One person holds every role, and approves their own requests on purpose. Every approval in "
+        "the ledger says so. The person is the account of the operating system that runs the server.",
+    ).tag(config=True)
+
+    roles = Dict(
+        key_trait=Enum(["engineer", "approver", "auditor", "admin"]),
+        value_trait=List(Unicode()),
+        default_value={"engineer": ["*"]},
+        help="Who holds which role: a list of user names for each of engineer, approver, auditor, admin; "
+        '"*" is every authenticated user. Nobody is an approver until you name one. Not used in solo mode.',
+    ).tag(config=True)
+
+    profiles = Dict(
+        help="What may be asked for: for each profile's name a dictionary with any of default_minutes (30), "
+        "longest_minutes (480), request_waits_minutes (60), shortest_reason (10 characters), "
+        'ticket_pattern (a regular expression that the whole ticket must match, "\\S+"), self_approval '
+        "(False), kernels (names of kernelspecs; empty: every allowed one), recovery (False). Empty: one "
+        "profile `production-debug` with those defaults, and `recovery` for admins, 15 minutes.",
+    ).tag(config=True)
+
+    allowed_kernels = List(
+        Unicode(),
+        default_value=["audit"],
+        help="The kernelspecs that may start. Kernels other than `audit` are gated and recorded too, but "
+        "check no permits.",
+    ).tag(config=True)
+
+    isolation = Enum(
+        ["auto", "landlock", "none"],
+        default_value="auto",
+        help="The isolation rung for kernels. auto: the best that this machine has; landlock: that or "
+        "refuse to start kernels; none: no isolation, which the ledger then says.",
+    ).tag(config=True)
+
+    kernel_environment = List(
+        Unicode(),
+        default_value=["PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TERM", "HOME", "USER", "LOGNAME", "SHOP_DATABASE"],
+        help="The environment variables that a kernel gets from the server. No other is passed on.",
+    ).tag(config=True)
+
+    kernel_writable = List(
+        Unicode(),
+        default_value=[],
+        help="Folders that a kernel may write to under the landlock rung, besides the server's root folder "
+        "and its own temporary folder.",
+    ).tag(config=True)
+
+    grace_seconds = Float(
+        5.0,
+        help="From a grant's end to the moment when the last process of its sessions is gone, at most. "
+        "Running cells are interrupted at once and killed within this time.",
+    ).tag(config=True)
+
+    sweep_seconds = Float(
+        1.0,
+        help="How often the server looks for grants that have ended, in seconds (at most 15). Every cell "
+        "is judged against the grant besides.",
+    ).tag(config=True)
+
+    free_space_floor = Int(
+        500 * MIB,
+        help="Bytes that must be free where the ledger is, or no new session starts (but one under a "
+        "recovery profile).",
+    ).tag(config=True)
+
+    preview_bytes = Int(8192, help="How much of each output's text is kept, in bytes.").tag(config=True)
+
+    record_timeout_seconds = Float(
+        10.0,
+        help="How long a cell waits for its entry to become durable before it is refused, in seconds.",
+    ).tag(config=True)
+
+    allowed_extensions = List(
+        Unicode(),
+        default_value=["jupyter_audit", "jupyterlab", "notebook_shim"],
+        help="The server extensions that the launcher loads. Any other is left out: an extension is code "
+        "inside the server and can run cells past the gate.",
+    ).tag(config=True)
+
+    working_hours = Unicode(
+        "07:00-20:00",
+        help="Hours of ordinary work on weekdays, as HH:MM-HH:MM, for the detection of work at unusual hours.",
+    ).tag(config=True)
+
+    time_zone = Unicode(
+        "UTC",
+        help="The IANA time zone of working_hours, such as Europe/Berlin.",
+    ).tag(config=True)
