@@ -59,7 +59,7 @@ class JupyterAudit(Configurable):
 
     kernel_environment = List(
         Unicode(),
-        default_value=["PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TERM", "HOME", "USER", "LOGNAME", "SHOP_DATABASE"],
+        default_value=["PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TERM", "HOME", "USER", "LOGNAME"],
         help="The environment variables that a kernel gets from the server. No other is passed on.",
     ).tag(config=True)
 
