@@ -1,0 +1,330 @@
+"""
+The way of a cell: judge, put down, then let through (P1, P2). The one screen that everything hangs on.
+
+`Gate.admit` returns only when the entry is durable, so its caller may send the message on; or it returns
+the refusal that the user reads. It never sends anything itself, and knows nothing of websockets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, cast
+
+from jupyter_audit_kernel.formats import REPORT_TYPE, Permit, content_digest, sign_permit
+
+from jupyter_audit.access.book import GrantBook
+from jupyter_audit.access.policy import Policy
+from jupyter_audit.clock import Clock, format_time
+from jupyter_audit.errors import RecordError
+from jupyter_audit.gate.decide import Admit, Cause, Refuse, Situation, decide
+from jupyter_audit.gate.sessions import Session
+from jupyter_audit.ledger import LedgerReader
+from jupyter_audit.model import Actor, Content, Draft, Entry, Principal
+from jupyter_audit.record import kinds
+from jupyter_audit.record.capture import Sent
+from jupyter_audit.record.outputs import OutputSummary
+from jupyter_audit.record.recorder import Recorder
+
+MOST_CODE = 4 * 1024 * 1024
+"""Bytes of one message's content that are kept whole; a cell larger than that is refused."""
+
+MOST_OTHER = 64 * 1024
+"""Bytes kept of the content of messages other than cells (widget state can be huge); the rest is digested."""
+
+UNBOUND_PERMIT = timedelta(minutes=2)
+"""How long a permit lasts for a message that needs no grant."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientMessage:
+    """A message as it was parsed from the wire: what is judged, put down and sent on, and nothing else."""
+
+    channel: str
+    header: Mapping[str, Any]
+    parent_header: Mapping[str, Any]
+    metadata: Mapping[str, Any]
+    content: Mapping[str, Any]
+    buffers: Sequence[bytes] = ()
+
+    @property
+    def msg_id(self) -> str:
+        """The client's name for the message. Its choice: never a key of ours."""
+        return str(self.header["msg_id"])
+
+    @property
+    def msg_type(self) -> str:
+        """The type in the header, which is the one that the kernel goes by."""
+        return str(self.header["msg_type"])
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """The message's entry is durable. `permit` goes into its metadata."""
+
+    entry: int
+    permit: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Gate:
+    """Everything that a verdict needs. `reader` belongs to the thread that calls `admit` (the event loop's)."""
+
+    recorder: Recorder
+    book: GrantBook
+    reader: LedgerReader
+    policy: Policy
+    clock: Clock
+    panel: str
+    keep: int
+    timeout: float
+    _late_verdicts: set[Future[list[Entry]]] = field(default_factory=set)
+
+    async def admit(self, message: ClientMessage, session: Session, principal: Principal) -> Passed | Refuse:
+        """
+        Judge `message`, put the verdict down, and return it once it is durable.
+
+        A refusal that cannot be recorded is a refusal all the same. An admission that cannot be recorded
+        in time becomes one (P1).
+        """
+        verdict = self._judge(message, session, principal)
+        if isinstance(verdict, Refuse):
+            self.recorder.owe(self._refusal(verdict, message, session, principal))
+            return verdict
+        drafts = self._admission(verdict, message, session, principal)
+        if not verdict.rule.waits:
+            self.recorder.owe(drafts[-1])
+            return Passed(-1, {})
+        stored = self.recorder.record_all(drafts)
+        try:
+            entries = await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(stored)), self.timeout)
+        except TimeoutError:
+            self._put_down_when_late(stored, session)
+            return Refuse(Cause.NOT_RECORDED, self._not_recorded(f"no answer in {self.timeout:g} seconds"))
+        except RecordError as error:
+            return Refuse(Cause.NOT_RECORDED, self._not_recorded(str(error)))
+        if not session.open:
+            # The session ended while the entry was being written. It was admitted and never ran: say both.
+            self._put_down_when_late(stored, session)
+            return Refuse(Cause.SESSION_ENDED, "This kernel's session ended before the cell could run.")
+        if verdict.grant is not None:
+            session.bound = True
+        entry = entries[-1]
+        session.capture.sent(self._sent(message, entry, session))
+        return Passed(entry.seq, self._permit(verdict, message, entry, session))
+
+    # --- judging ----------------------------------------------------------------------------------
+
+    def _judge(self, message: ClientMessage, session: Session, principal: Principal) -> Admit | Refuse:
+        self.book.refresh(self.reader)
+        now = self.book.now(self.clock.now())
+        situation = Situation(
+            principal=principal.name,
+            owner=session.owner.name,
+            kernel_name=session.kernel_name,
+            session_open=session.open,
+            bound=self.book.grant(session.grant) if session.grant else None,
+            live=self.book.live(principal.name, now),
+            covered_kernels={name: profile.kernels for name, profile in self.policy.profiles.items()},
+            panel=self.panel,
+            now=now,
+        )
+        verdict = decide(message.msg_type, message.channel, situation)
+        if isinstance(verdict, Refuse):
+            return verdict
+        if session.capture.knows(message.msg_id):
+            return Refuse(
+                Cause.MESSAGE_ID_REUSED,
+                "A message with this id was sent before. Reload the page, or give each message an id of its own.",
+            )
+        if message.msg_type == "execute_request" and len(_canonical(message.content)) > MOST_CODE:
+            return Refuse(
+                Cause.TOO_LARGE,
+                f"The cell is larger than {MOST_CODE // 1024 // 1024} MiB, more than the ledger keeps whole. "
+                "Load the data from a file instead.",
+            )
+        if verdict.grant is not None:
+            # Bound before the entry is durable: nothing that arrives meanwhile may pick another grant.
+            session.grant = verdict.grant.id
+        return verdict
+
+    @staticmethod
+    def _not_recorded(why: str) -> str:
+        return (
+            f"Not run: the ledger could not record it ({why}). Nothing runs that cannot be recorded. Your notebook "
+            "is untouched: save it, and ask an admin to run `jupyter audit doctor`."
+        )
+
+    # --- putting down -----------------------------------------------------------------------------
+
+    def _admission(
+        self, verdict: Admit, message: ClientMessage, session: Session, principal: Principal
+    ) -> list[Draft]:
+        actor = Actor.of(principal)
+        grant = verdict.grant.id if verdict.grant else None
+        drafts: list[Draft] = []
+        if verdict.grant is not None and not session.bound:
+            bound = kinds.SessionBound(kernel_id=session.kernel_id, not_after=format_time(verdict.grant.not_after))
+            drafts.append(kinds.draft(bound, actor=actor, grant=grant, session=session.id))
+        kind: kinds.Kind
+        if message.msg_type == "execute_request":
+            kind = cell_admitted(message, session)
+        else:
+            kind = kinds.MessageAdmitted(
+                kernel_id=session.kernel_id,
+                msg_id=clean(message.msg_id),
+                msg_type=message.msg_type,
+                channel=message.channel,
+            )
+        contents = contents_of(message, hide=self._is_password(message, session))
+        drafts.append(kinds.draft(kind, actor=actor, grant=grant, session=session.id, contents=contents))
+        return drafts
+
+    def _refusal(self, verdict: Refuse, message: ClientMessage, session: Session, principal: Principal) -> Draft:
+        kind: kinds.Kind
+        if message.msg_type == "execute_request":
+            kind = kinds.CellRefused(
+                kernel_id=session.kernel_id,
+                msg_id=clean(message.msg_id),
+                channel=clean(message.channel, 20),
+                cell=_cell_of(message),
+                cause=verdict.cause.value,
+                lines=_lines(message),
+            )
+        else:
+            kind = kinds.MessageRefused(
+                kernel_id=session.kernel_id,
+                msg_id=clean(message.msg_id),
+                msg_type=clean(message.msg_type, 100),
+                channel=clean(message.channel, 20),
+                cause=verdict.cause.value,
+            )
+        contents = contents_of(message, hide=self._is_password(message, session))
+        return kinds.draft(
+            kind, actor=Actor.of(principal), grant=session.grant, session=session.id, contents=contents
+        )
+
+    @staticmethod
+    def _is_password(message: ClientMessage, session: Session) -> bool:
+        return message.msg_type == "input_reply" and bool(session.passwords_asked)
+
+    def _put_down_when_late(self, stored: Future[list[Entry]], session: Session) -> None:
+        """If the entry of a message that was not sent is stored after all, say that it never ran."""
+        self._late_verdicts.add(stored)
+
+        def not_sent(done: Future[list[Entry]]) -> None:
+            self._late_verdicts.discard(done)
+            if done.exception() is not None:
+                return
+            admitted = done.result()[-1]
+            kind = kinds.CellFinished(
+                kernel_id=session.kernel_id,
+                admitted=admitted.seq,
+                status="ended",
+                error="never sent to the kernel",
+                duration_ms=0,
+                outputs=[],
+                complete=True,
+                reported_by="server",
+            )
+            self.recorder.owe(kinds.draft(kind, grant=admitted.grant, session=session.id))
+
+        stored.add_done_callback(not_sent)
+
+    # --- letting through --------------------------------------------------------------------------
+
+    def _sent(self, message: ClientMessage, entry: Entry, session: Session) -> Sent:
+        loop = asyncio.get_running_loop()
+        return Sent(
+            msg_id=message.msg_id,
+            msg_type=message.msg_type,
+            admitted=entry.seq,
+            grant=entry.grant,
+            header=message.header,
+            since=loop.time(),
+            outputs=OutputSummary(self.keep),
+        )
+
+    def _permit(self, verdict: Admit, message: ClientMessage, entry: Entry, session: Session) -> Mapping[str, Any]:
+        end = verdict.grant.not_after if verdict.grant else self.clock.now() + UNBOUND_PERMIT
+        return write_permit(message, entry.seq, math.ceil(end.timestamp()), session)
+
+
+def write_permit(message: ClientMessage, entry: int, not_after: int, session: Session) -> Mapping[str, Any]:
+    """Return the server's signed word to this session's kernel that `message` is entry number `entry`."""
+    permit = Permit(
+        entry=entry,
+        session=session.id,
+        msg_id=message.msg_id,
+        msg_type=message.msg_type,
+        content_digest=content_digest(message.content),
+        not_after=not_after,
+    )
+    return sign_permit(permit, session.signing_key)
+
+
+def cell_admitted(message: ClientMessage, session: Session, *, canary: bool = False) -> kinds.CellAdmitted:
+    """Return what an admitted execute_request is put down as."""
+    return kinds.CellAdmitted(
+        kernel_id=session.kernel_id,
+        msg_id=clean(message.msg_id),
+        channel=message.channel,
+        cell=_cell_of(message),
+        silent=bool(message.content.get("silent", False)),
+        store_history=bool(message.content.get("store_history", True)),
+        lines=_lines(message),
+        canary=canary,
+    )
+
+
+def contents_of(message: ClientMessage, *, hide: bool = False) -> dict[str, Content]:
+    """
+    Return the contents under which a message is kept: `message`, its content as JSON, and `buffers`, their digests.
+
+    A password typed into `getpass` is left out (`hide`). What is too large is cut, and said to be.
+    """
+    if hide:
+        return {"message": Content(b'{"value":"(a password, not recorded)"}', "application/json")}
+    text = _canonical(message.content)
+    contents: dict[str, Content] = {}
+    most = MOST_CODE if message.msg_type == "execute_request" else MOST_OTHER
+    if len(text) <= most:
+        contents["message"] = Content(text, "application/json")
+    else:
+        cut = {"cut": True, "bytes": len(text), "sha256": hashlib.sha256(text).hexdigest()}
+        head = text[:most].decode("utf-8", "replace")
+        contents["message"] = Content(_canonical({**cut, "head": head}), "application/json")
+    if message.buffers:
+        listed = [{"bytes": len(b), "sha256": hashlib.sha256(b).hexdigest()} for b in message.buffers]
+        contents["buffers"] = Content(_canonical({"buffers": listed}), "application/json")
+    return contents
+
+
+def report_type() -> str:
+    """Return the iopub message type of the kernel's own reports, which browsers never see."""
+    return REPORT_TYPE
+
+
+def _canonical(content: Mapping[str, Any]) -> bytes:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _lines(message: ClientMessage) -> int:
+    code = message.content.get("code")
+    return code.count("\n") + 1 if isinstance(code, str) and code else 0
+
+
+def _cell_of(message: ClientMessage) -> str:
+    return clean(str(cast(object, message.metadata.get("cellId", ""))))
+
+
+def clean(text: str, most: int = 200) -> str:
+    """Return a client's text as a body can hold it: bounded, and without lone surrogates."""
+    return text[:most].encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,118 @@
+"""
+The judge: may this message of this person pass to this kernel, now? Pure; the clock is an argument (P2).
+
+What it says in a refusal is what the user reads in the notebook, so each sentence ends in what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from jupyter_audit.access.grants import Grant
+from jupyter_audit.gate.messages import MESSAGES, MessageRule
+
+
+class Cause(StrEnum):
+    """Why something was refused; the short word that entries and clients carry."""
+
+    NO_GRANT = "no_grant"
+    GRANT_ENDED = "grant_ended"
+    NOT_OWNER = "not_owner"
+    UNKNOWN_TYPE = "unknown_type"
+    WRONG_CHANNEL = "wrong_channel"
+    MALFORMED = "malformed"
+    MESSAGE_ID_REUSED = "message_id_reused"
+    TOO_LARGE = "too_large"
+    SESSION_ENDED = "session_ended"
+    KERNEL_NOT_COVERED = "kernel_not_covered"
+    NOT_RECORDED = "not_recorded"
+    CANARY = "canary"
+
+
+@dataclass(frozen=True, slots=True)
+class Admit:
+    """The message may pass. `grant` is None only for types that need none, in a session without one."""
+
+    rule: MessageRule
+    grant: Grant | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """The message may not pass; `sentence` tells the user why and what to do."""
+
+    cause: Cause
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """
+    What the judge needs to know.
+
+    `live` are the grants of `principal` in force at `now`. `bound` is the grant that the session is bound
+    to, if any message of it was admitted before. `panel` is where to ask for access.
+    """
+
+    principal: str
+    owner: str
+    kernel_name: str
+    session_open: bool
+    bound: Grant | None
+    live: Sequence[Grant]
+    covered_kernels: dict[str, Sequence[str]]
+    panel: str
+    now: datetime
+
+
+def decide(msg_type: str, channel: str, situation: Situation) -> Admit | Refuse:
+    """Return what is to happen to a message of `msg_type` that came on `channel`."""
+    rule = MESSAGES.get(msg_type)
+    if rule is None:
+        return Refuse(Cause.UNKNOWN_TYPE, f"Messages of type {msg_type!r} are not passed on to audited kernels.")
+    if channel not in rule.channels:
+        return Refuse(Cause.WRONG_CHANNEL, f"{msg_type} is not passed on from the {channel!r} channel.")
+    if not situation.session_open:
+        return Refuse(
+            Cause.SESSION_ENDED,
+            f"This kernel's session has ended. Ask for a new grant at {situation.panel}, then restart the kernel.",
+        )
+    if situation.principal != situation.owner:
+        return Refuse(
+            Cause.NOT_OWNER,
+            f"This kernel belongs to {situation.owner}; only its owner may use it. Start one of your own.",
+        )
+    if situation.bound is not None:
+        # The session lives and dies with its first grant: a later one does not carry on what the first began.
+        if situation.bound.is_live(situation.now):
+            return Admit(rule, situation.bound)
+        return Refuse(
+            Cause.GRANT_ENDED,
+            f"The grant {situation.bound.id} behind this session has ended. Ask for a new one at "
+            f"{situation.panel}, then restart the kernel.",
+        )
+    if not rule.needs_grant:
+        return Admit(rule, None)
+    if not situation.live:
+        return Refuse(Cause.NO_GRANT, no_grant_sentence(situation.panel))
+    for grant in situation.live:
+        kernels = situation.covered_kernels.get(grant.profile, ())
+        if not kernels or situation.kernel_name in kernels:
+            return Admit(rule, grant)
+    return Refuse(
+        Cause.KERNEL_NOT_COVERED,
+        f"No grant of yours covers the kernel {situation.kernel_name!r}. Ask for one that does at "
+        f"{situation.panel}.",
+    )
+
+
+def no_grant_sentence(panel: str) -> str:
+    """Return what an engineer without a grant is told."""
+    return (
+        f"No active grant. Ask for one: open {panel} (Help menu, Audit panel), or run in a terminal\n"
+        '    jupyter audit request --reason "why" --ticket "TICKET-1"\n'
+        "and run this cell again once it is approved. The cell was not run; this attempt is recorded."
+    )

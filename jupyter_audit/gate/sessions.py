@@ -1,0 +1,96 @@
+"""
+The sessions of this server: one for each kernel's life, with the terms it lives under.
+
+Working memory, not truth: what it holds can be read back from the session.* entries (P4). It decides
+nothing by itself; `decide` judges, and the server acts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from nacl.signing import SigningKey
+
+from jupyter_audit.model import Principal
+from jupyter_audit.record.capture import Capture
+
+
+class SessionState(StrEnum):
+    """Where a session is in its life."""
+
+    STARTING = "starting"
+    LIVE = "live"
+    ENDING = "ending"
+    ENDED = "ended"
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """
+    One kernel's life.
+
+    `grant` is the id of the grant that its first admitted message bound it to. `ready` is set once the
+    canary was read back (or the session is over): until then nothing is sent to the kernel.
+    """
+
+    id: str
+    kernel_id: str
+    kernel_name: str
+    owner: Principal
+    started: datetime
+    isolation: str
+    notebook: str
+    signing_key: SigningKey
+    capture: Capture
+    ready: asyncio.Event
+    grant: str | None = None
+    bound: bool = False
+    state: SessionState = SessionState.STARTING
+    cause: str = ""
+    canary_id: str = ""
+    passwords_asked: set[str] = field(default_factory=set)
+
+    @property
+    def open(self) -> bool:
+        """Whether messages may still be judged for this session."""
+        return self.state in (SessionState.STARTING, SessionState.LIVE)
+
+
+def new_session_id() -> str:
+    """Return a fresh session id."""
+    return f"s-{secrets.token_hex(6)}"
+
+
+class SessionRegistry:
+    """The sessions that have not ended, by kernel id. Safe to read from any thread."""
+
+    def __init__(self) -> None:
+        self._by_kernel: dict[str, Session] = {}
+        self._lock = threading.Lock()
+
+    def add(self, session: Session) -> None:
+        """Register a session; the kernel's earlier one must have been removed."""
+        with self._lock:
+            self._by_kernel[session.kernel_id] = session
+
+    def remove(self, session: Session) -> None:
+        """Forget a session that has ended."""
+        with self._lock:
+            if self._by_kernel.get(session.kernel_id) is session:
+                del self._by_kernel[session.kernel_id]
+
+    def of_kernel(self, kernel_id: str) -> Session | None:
+        """Return the session of a kernel, if it has one."""
+        with self._lock:
+            return self._by_kernel.get(kernel_id)
+
+    def all(self) -> Iterable[Session]:
+        """Return the sessions of this moment."""
+        with self._lock:
+            return tuple(self._by_kernel.values())

@@ -1,0 +1,227 @@
+"""
+Capture: what became of each message that was sent to one kernel, told from its iopub messages.
+
+Pure but for a lock: it is fed by the watcher's thread and by the connections, and hands back drafts. What
+it puts down is the kernel's word (a kernel can forge or withhold iopub), and is marked so; what it proves is
+only that the server looked, from the first message to the last, browser or no browser.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from jupyter_audit.model import Draft
+from jupyter_audit.record import kinds
+from jupyter_audit.record.outputs import OutputSummary
+
+REPLY_WAIT = 0.25
+"""Seconds to wait for a cell's reply once the kernel says it is idle; the reply tells an aborted cell."""
+
+LATE_FLUSH = 1.0
+"""Seconds over which late output of one cell is gathered into one entry."""
+
+REMEMBERED = 20_000
+"""How many finished messages are remembered, to know whose late output it is."""
+
+OUTPUT_TYPES = frozenset(
+    {"stream", "display_data", "update_display_data", "execute_result", "error", "comm_open", "comm_msg"}
+)
+RUN_TYPES = frozenset({"execute_input", "execute_result"})
+
+
+@dataclass(slots=True)
+class Sent:
+    """One message on its way through the kernel."""
+
+    msg_id: str
+    msg_type: str
+    admitted: int
+    grant: str | None
+    header: Mapping[str, Any]
+    since: float
+    outputs: OutputSummary
+    canary: bool = False
+    idle_at: float | None = None
+    reply: str = ""
+    reply_error: str = ""
+
+
+@dataclass(slots=True)
+class _Late:
+    admitted: int
+    grant: str | None
+    outputs: OutputSummary
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What one look at the kernel gave: entries to put down, cells that ended, code that came another way."""
+
+    drafts: tuple[Draft, ...] = ()
+    finished: tuple[Sent, ...] = ()
+    foreign: str = ""
+
+
+@dataclass(slots=True)
+class Capture:
+    """Follows one session. `keep` is how many bytes of each output's text are kept; times are monotonic seconds."""
+
+    session: str
+    kernel_id: str
+    keep: int
+    report_type: str
+    _open: dict[str, Sent] = field(default_factory=dict)
+    _done: OrderedDict[str, tuple[int, str | None]] = field(default_factory=OrderedDict)
+    _late: dict[str, _Late] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def knows(self, msg_id: str) -> bool:
+        """Say whether a message of this id was sent before."""
+        with self._lock:
+            return msg_id in self._open or msg_id in self._done
+
+    def sent(self, message: Sent) -> None:
+        """Register a message; call it before the message goes on."""
+        with self._lock:
+            self._open[message.msg_id] = message
+
+    def running(self) -> list[Sent]:
+        """Return the cells that were sent and have not finished."""
+        with self._lock:
+            return [message for message in self._open.values() if message.msg_type == "execute_request"]
+
+    def replied(self, msg_id: str, status: str, error: str, now: float) -> Observed:
+        """Take in an execute_reply that passed by on its way to a client."""
+        with self._lock:
+            message = self._open.get(msg_id)
+            if message is None:
+                return Observed()
+            message.reply, message.reply_error = status, error[:200]
+            return self._finish(message, now) if message.idle_at is not None else Observed()
+
+    def observe(
+        self, msg_type: str, parent: Mapping[str, Any], content: Mapping[str, Any], now: float
+    ) -> Observed:
+        """Take in one iopub message."""
+        parent_id = str(parent.get("msg_id", ""))
+        with self._lock:
+            message = self._open.get(parent_id)
+            if msg_type == self.report_type:
+                return Observed(drafts=(self._report(content),))
+            if message is None and parent_id not in self._done and self._shows_a_run(msg_type, parent, content):
+                return Observed(foreign=parent_id or "none")
+            if msg_type in OUTPUT_TYPES:
+                if message is not None and message.idle_at is None:
+                    message.outputs.add(msg_type, content)
+                else:
+                    self._late_output(parent_id, message, msg_type, content, now)
+                return Observed()
+            if msg_type == "status" and content.get("execution_state") == "idle" and message is not None:
+                message.idle_at = now
+                if message.reply or message.msg_type != "execute_request":
+                    return self._finish(message, now)
+            return Observed()
+
+    def due(self, now: float) -> Observed:
+        """Return what has waited long enough: idle cells without a reply, gathered late output."""
+        with self._lock:
+            drafts: list[Draft] = []
+            finished: list[Sent] = []
+            for message in list(self._open.values()):
+                if message.idle_at is not None and now - message.idle_at >= REPLY_WAIT:
+                    observed = self._finish(message, now)
+                    drafts += observed.drafts
+                    finished += observed.finished
+            for key, late in list(self._late.items()):
+                if now - late.since >= LATE_FLUSH:
+                    drafts.append(self._late_draft(self._late.pop(key)))
+            return Observed(tuple(drafts), tuple(finished))
+
+    def close(self, now: float) -> Observed:
+        """Return the ends of everything that the session's end cut off, and late output not yet put down."""
+        with self._lock:
+            drafts: list[Draft] = []
+            finished: list[Sent] = []
+            for message in list(self._open.values()):
+                observed = self._finish(message, now, ended=message.idle_at is None)
+                drafts += observed.drafts
+                finished += observed.finished
+            drafts += [self._late_draft(late) for late in self._late.values()]
+            self._late.clear()
+            return Observed(tuple(drafts), tuple(finished))
+
+    # --- with the lock held -----------------------------------------------------------------------
+
+    def _shows_a_run(self, msg_type: str, parent: Mapping[str, Any], content: Mapping[str, Any]) -> bool:
+        """Does this message say that the kernel runs a cell? For one never sent, code came another way."""
+        if msg_type in RUN_TYPES:
+            return True
+        return (
+            msg_type == "status"
+            and content.get("execution_state") == "busy"
+            and parent.get("msg_type") == "execute_request"
+        )
+
+    def _finish(self, message: Sent, now: float, *, ended: bool = False) -> Observed:
+        self._open.pop(message.msg_id, None)
+        self._done[message.msg_id] = (message.admitted, message.grant)
+        while len(self._done) > REMEMBERED:
+            self._done.popitem(last=False)
+        outputs = message.outputs
+        if message.msg_type != "execute_request":
+            if not outputs:
+                return Observed(finished=(message,))
+            late = _Late(message.admitted, message.grant, outputs, now)
+            return Observed((self._late_draft(late),), (message,))
+        error = message.reply_error or outputs.error
+        if ended:
+            status = "ended"
+        elif message.reply in ("error", "aborted"):
+            status = message.reply
+        else:
+            status = "error" if outputs.error else "ok"
+        kind = kinds.CellFinished(
+            kernel_id=self.kernel_id,
+            admitted=message.admitted,
+            status=status,
+            error=error,
+            duration_ms=round(1000 * ((message.idle_at or now) - message.since)),
+            outputs=outputs.facts(),
+            complete=message.idle_at is not None,
+            reported_by="kernel",
+        )
+        draft = kinds.draft(kind, grant=message.grant, session=self.session, contents=outputs.contents())
+        return Observed((draft,), (message,))
+
+    def _late_output(
+        self, parent_id: str, message: Sent | None, msg_type: str, content: Mapping[str, Any], now: float
+    ) -> None:
+        late = self._late.get(parent_id)
+        if late is None:
+            if message is not None:
+                admitted, grant = message.admitted, message.grant
+            else:
+                admitted, grant = self._done.get(parent_id, (-1, None))
+            late = self._late[parent_id] = _Late(admitted, grant, OutputSummary(self.keep), now)
+        late.outputs.add(msg_type, content)
+
+    def _late_draft(self, late: _Late) -> Draft:
+        kind = kinds.CellLateOutput(
+            kernel_id=self.kernel_id, admitted=late.admitted, outputs=late.outputs.facts(), reported_by="kernel"
+        )
+        return kinds.draft(kind, grant=late.grant, session=self.session, contents=late.outputs.contents())
+
+    def _report(self, content: Mapping[str, Any]) -> Draft:
+        detail = {str(key)[:100]: str(value)[:500] for key, value in list(content.items())[:20] if key != "report"}
+        kind = kinds.KernelReport(
+            kernel_id=self.kernel_id,
+            report=str(content.get("report", ""))[:100],
+            detail=detail,
+            reported_by="kernel",
+        )
+        return kinds.draft(kind, session=self.session)

@@ -1,0 +1,258 @@
+"""
+The recorder: the one thread that owns the ledger's writer, and what everybody hands their entries to.
+
+An entry is durable when its future resolves. When it cannot be made durable the future raises
+`RecordError`, and whatever the entry was for must not happen (P1). Callers that arrive together share
+one commit and one signature. Nothing here runs on the event loop.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+
+from jupyter_audit.errors import LedgerError, RecordError
+from jupyter_audit.ledger import Ledger, LedgerReader
+from jupyter_audit.model import Draft, Entry
+from jupyter_audit.record import kinds
+
+Decide = Callable[[LedgerReader], Sequence[Draft]]
+Subscriber = Callable[[Sequence[Entry]], None]
+
+MOST_PER_COMMIT = 256
+MOST_WAITING = 10_000
+MOST_OWED = 2_000
+
+ADVICE = (
+    "Nothing runs that cannot be recorded. Your notebook is untouched: save it, and ask an admin to run "
+    "`jupyter audit doctor` on the server."
+)
+
+
+@dataclass(slots=True)
+class _Append:
+    drafts: Sequence[Draft]
+    future: Future[list[Entry]] = field(default_factory=Future)
+
+
+@dataclass(slots=True)
+class _Transact:
+    decide: Decide
+    future: Future[list[Entry]] = field(default_factory=Future)
+
+
+class Recorder:
+    """
+    Appends drafts in the order in which they were handed over.
+
+    Safe to call from any thread. `open_ledger` is called in the recorder's own thread, and its errors
+    come out of the constructor.
+    """
+
+    def __init__(self, open_ledger: Callable[[], Ledger]) -> None:
+        self._queue: SimpleQueue[_Append | _Transact | None] = SimpleQueue()
+        self._owed: deque[Draft] = deque()
+        self._owed_lost = 0
+        self._subscribers: list[Subscriber] = []
+        self._failing_since: float | None = None
+        self._closed = False
+        self._lock = threading.Lock()
+        opened: Future[None] = Future()
+        self._thread = threading.Thread(
+            target=self._run, args=(open_ledger, opened), name="jupyter-audit-recorder", daemon=True
+        )
+        self._thread.start()
+        opened.result()
+
+    def record(self, draft: Draft) -> Future[Entry]:
+        """Return a future of the one entry that `draft` becomes."""
+        single: Future[Entry] = Future()
+
+        def settle(many: Future[list[Entry]]) -> None:
+            error = many.exception()
+            if error is not None:
+                single.set_exception(error)
+            else:
+                single.set_result(many.result()[0])
+
+        self.record_all([draft]).add_done_callback(settle)
+        return single
+
+    def record_all(self, drafts: Sequence[Draft]) -> Future[list[Entry]]:
+        """Return a future of the entries that `drafts` become, next to each other and in one commit."""
+        item = _Append(tuple(drafts))
+        self._submit(item)
+        return item.future
+
+    def transact(self, decide: Decide) -> Future[list[Entry]]:
+        """
+        Return a future of the entries that `decide` asks for, judged with the ledger's write lock held.
+
+        What `decide` raises comes out of the future as it is; nothing is stored then.
+        """
+        item = _Transact(decide)
+        self._submit(item)
+        return item.future
+
+    def owe(self, draft: Draft) -> None:
+        """
+        Put down what has already happened (a cell's end, late output). Never raises.
+
+        While recording fails such drafts wait in memory, and the sessions are ended by their owner (see
+        `failing_for`); what has to be dropped is counted and put down as a gap.
+        """
+
+        def keep(future: Future[list[Entry]]) -> None:
+            error = future.exception()
+            if error is None:
+                return
+            storable = error.__cause__ is None or isinstance(error.__cause__, LedgerError)
+            with self._lock:
+                if len(self._owed) >= MOST_OWED or not storable:
+                    self._owed_lost += 1
+                else:
+                    self._owed.append(draft)
+
+        self.record_all([draft]).add_done_callback(keep)
+
+    def subscribe(self, callback: Subscriber) -> None:
+        """Have `callback` called in the recorder's thread after each commit. It must be quick and not raise."""
+        self._subscribers.append(callback)
+
+    def failing_for(self) -> float:
+        """Return for how many seconds no entry could be stored; 0.0 while recording works."""
+        since = self._failing_since
+        return 0.0 if since is None else time.monotonic() - since
+
+    def close(self) -> None:
+        """Store what was handed over so far, then close the ledger."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        self._queue.put(None)
+        self._thread.join()
+
+    def _submit(self, item: _Append | _Transact) -> None:
+        with self._lock:
+            closed = self._closed
+        if closed:
+            item.future.set_exception(RecordError("The recorder is closed.", advice=ADVICE))
+        elif self._queue.qsize() >= MOST_WAITING:
+            item.future.set_exception(
+                RecordError(f"The recorder is overrun: {MOST_WAITING} entries are waiting.", advice=ADVICE)
+            )
+        else:
+            self._queue.put(item)
+
+    # --- the recorder's thread --------------------------------------------------------------------
+
+    def _run(self, open_ledger: Callable[[], Ledger], opened: Future[None]) -> None:
+        try:
+            ledger = open_ledger()
+        except BaseException as error:  # whatever it is, it must come out where the recorder was made
+            opened.set_exception(error)
+            return
+        opened.set_result(None)
+        try:
+            while self._serve(ledger):
+                pass
+        finally:
+            ledger.close()
+
+    def _serve(self, ledger: Ledger) -> bool:
+        """Take what waits and store it; return False when the recorder is closing."""
+        item = self._queue.get()
+        batch: list[_Append] = []
+        size = 0
+        while True:
+            if isinstance(item, _Append):
+                batch.append(item)
+                size += len(item.drafts)
+            else:
+                self._store(ledger, batch)
+                batch, size = [], 0
+                if item is None:
+                    return False
+                self._decide(ledger, item)
+            if size >= MOST_PER_COMMIT:
+                break
+            try:
+                item = self._queue.get_nowait()
+            except Empty:
+                break
+        self._store(ledger, batch)
+        return True
+
+    def _store(self, ledger: Ledger, batch: Sequence[_Append]) -> None:
+        if not batch:
+            return
+        try:
+            self._pay(ledger)
+            entries = ledger.append([draft for item in batch for draft in item.drafts])
+        except LedgerError as error:
+            self._failing_since = self._failing_since or time.monotonic()
+            for item in batch:
+                self._fail(item.future, error)
+            return
+        except Exception as error:  # a draft that no ledger could hold; the thread must live on to say so
+            if len(batch) == 1:
+                self._fail(batch[0].future, error)
+                return
+            # One bad draft must not take its neighbours with it.
+            for item in batch:
+                self._store(ledger, [item])
+            return
+        self._failing_since = None
+        start = 0
+        for item in batch:
+            stop = start + len(item.drafts)
+            item.future.set_result(entries[start:stop])
+            start = stop
+        self._tell(entries)
+
+    def _decide(self, ledger: Ledger, item: _Transact) -> None:
+        try:
+            entries = ledger.transact(item.decide)
+        except LedgerError as error:
+            self._failing_since = self._failing_since or time.monotonic()
+            self._fail(item.future, error)
+        except Exception as error:  # the decision's own error belongs to whoever asked for it
+            item.future.set_exception(error)
+        else:
+            self._failing_since = None
+            item.future.set_result(entries)
+            self._tell(entries)
+
+    def _pay(self, ledger: Ledger) -> None:
+        """Store what is owed before anything newer."""
+        if not self._owed and not self._owed_lost:
+            return
+        with self._lock:
+            drafts, lost = list(self._owed), self._owed_lost
+        if lost:
+            drafts.append(
+                kinds.draft(kinds.GapRecorded(what="entries dropped while recording failed", detail={"count": lost}))
+            )
+        entries = ledger.append(drafts)
+        with self._lock:
+            for _ in range(len(drafts) - (1 if lost else 0)):
+                self._owed.popleft()
+            self._owed_lost -= lost
+        self._tell(entries)
+
+    @staticmethod
+    def _fail(future: Future[list[Entry]], error: Exception) -> None:
+        wrapped = RecordError(f"The entry could not be recorded: {error}", advice=ADVICE)
+        wrapped.__cause__ = error
+        future.set_exception(wrapped)
+
+    def _tell(self, entries: Sequence[Entry]) -> None:
+        if entries:
+            for subscriber in self._subscribers:
+                subscriber(entries)

@@ -1,0 +1,145 @@
+"""
+How a session is ended before its time, and the sweep that notices when it must be (P2, DESIGN section 5).
+
+The order is: close the gate, tell the user, interrupt, wait a little, kill everything that the session
+started, and put it down. All within the configured grace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Any
+
+from tornado import web
+
+from jupyter_audit.access.grants import Grant
+from jupyter_audit.gate.sessions import Session, SessionState
+from jupyter_audit.server.services import Services
+from jupyter_audit.server.websocket import AuditWebsocketConnection
+
+POLL_S = 0.02
+SHARE_FOR_INTERRUPT = 0.3
+"""The part of the grace that an interrupted cell has to come to its own end."""
+
+NAMES = {"expired": "GrantExpired", "revoked": "GrantRevoked", "not_recorded": "NotRecorded"}
+
+
+class Endings:
+    """Ends sessions. Everything here runs on the event loop."""
+
+    def __init__(self, services: Services, kernel_manager: Any, log: logging.Logger) -> None:
+        self._services = services
+        self._kernels = kernel_manager
+        self._log = log
+        self._under_way: dict[str, asyncio.Task[None]] = {}
+        self._waits: set[asyncio.Task[None]] = set()
+
+    async def end(self, session: Session, cause: str, sentence: str) -> None:
+        """End a session and everything it started; return when that is done. Safe to call twice."""
+        task = self._under_way.get(session.id)
+        if task is None:
+            if session.state is SessionState.ENDED:
+                return
+            task = asyncio.get_running_loop().create_task(self._end(session, cause, sentence))
+            self._under_way[session.id] = task
+            task.add_done_callback(lambda _: self._under_way.pop(session.id, None))
+        await asyncio.shield(task)
+
+    async def _end(self, session: Session, cause: str, sentence: str) -> None:
+        session.state = SessionState.ENDING
+        session.cause = cause
+        session.ready.set()
+        name = NAMES.get(cause, "SessionEnded")
+        running = [message.header for message in session.capture.running() if not message.canary]
+        connections = self._connections(session)
+        for connection in connections:
+            for parent in running:
+                connection.tell_error(name, sentence, parent)
+        try:
+            if running:
+                await self._interrupt(session)
+            for connection in connections:
+                connection.tell_ended(name, sentence, [
+                    message.header for message in session.capture.running() if not message.canary
+                ])
+            if session.kernel_id in self._kernels:
+                await self._kernels.shutdown_kernel(session.kernel_id, now=True)
+        except (OSError, RuntimeError, web.HTTPError):
+            # The kernel may be going down by itself at this very moment; the sweep looks again.
+            self._log.exception("jupyter-audit: session %s could not be ended cleanly", session.id)
+
+    async def _interrupt(self, session: Session) -> None:
+        manager = self._kernels.get_kernel(session.kernel_id)
+        await manager.interrupt_kernel()
+        until = time.monotonic() + SHARE_FOR_INTERRUPT * self._services.settings.grace_seconds
+        while session.capture.running() and time.monotonic() < until:
+            await asyncio.sleep(POLL_S)
+
+    def _connections(self, session: Session) -> list[AuditWebsocketConnection]:
+        return [
+            connection
+            for connection in AuditWebsocketConnection._open_sockets
+            if isinstance(connection, AuditWebsocketConnection) and connection.kernel_id == session.kernel_id
+        ]
+
+    async def end_all(self, cause: str, sentence: str) -> None:
+        """End every session of the server."""
+        await asyncio.gather(*(self.end(session, cause, sentence) for session in self._services.sessions.all()))
+
+    # --- the sweep --------------------------------------------------------------------------------
+
+    async def sweep_for_ever(self) -> None:
+        """Look for grants that have ended, again and again, until cancelled."""
+        while True:
+            try:
+                await self.sweep()
+            except Exception:
+                # Whatever it was, the next grant must still end in time.
+                self._log.exception("jupyter-audit: the sweep failed; it goes on")
+            await asyncio.sleep(self._pause())
+
+    async def sweep(self) -> None:
+        """End what must end now, and put down what has expired."""
+        services = self._services
+        if services.recorder.failing_for() > services.settings.record_timeout_seconds:
+            await self.end_all("not_recorded", "The ledger cannot be written, so this session was ended.")
+            return
+        services.book.refresh(services.reader)
+        now = services.book.now(services.clock.now())
+        for session in services.sessions.all():
+            if session.id in self._under_way or session.grant is None:
+                continue
+            grant = services.book.grant(session.grant)
+            # A session that is still "ending" with nobody at it is one whose end failed: again.
+            if grant is None or not grant.is_live(now) or session.state is SessionState.ENDING:
+                wait = asyncio.get_running_loop().create_task(self.end(session, *self._why(grant)))
+                self._waits.add(wait)
+                wait.add_done_callback(self._waits.discard)
+        if services.book.unnoticed_ends(now):
+            await asyncio.to_thread(services.access.expire)
+
+    def _why(self, grant: Grant | None) -> tuple[str, str]:
+        panel = self._services.panel
+        if grant is not None and grant.ended is not None:
+            return "revoked", (
+                f"The grant {grant.id} was revoked, so this kernel and everything it started was ended. "
+                f"Your notebook is untouched. To go on, ask for a new grant at {panel} and restart the kernel."
+            )
+        name = grant.id if grant is not None else "behind this session"
+        return "expired", (
+            f"The grant {name} has expired, so this kernel and everything it started was ended. "
+            f"Your notebook is untouched. To go on, ask for a new grant at {panel} and restart the kernel."
+        )
+
+    def _pause(self) -> float:
+        """Seconds until the next look: the configured time, or less if a grant ends sooner."""
+        services = self._services
+        now = services.book.now(services.clock.now())
+        pause = min(services.settings.sweep_seconds, 15.0)
+        for session in services.sessions.all():
+            grant = services.book.grant(session.grant) if session.grant else None
+            if grant is not None and grant.is_live(now):
+                pause = min(pause, max(0.01, (grant.not_after - now).total_seconds()))
+        return pause

@@ -1,0 +1,163 @@
+"""
+The server extension: opens the ledger, puts the services together, and begins and ends their work.
+
+Loading raises where anything that recording depends on is missing, so that the server exits instead of
+running unrecorded (`reraise_server_extension_failures`); and the class traits, which need what is made here,
+start no kernel without it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from pathlib import Path
+from typing import Any
+
+from jupyter_audit_kernel.version import __version__
+from jupyter_server.extension.application import ExtensionApp, ExtensionAppJinjaMixin
+from jupyter_server.utils import url_path_join
+
+from jupyter_audit.access.book import GrantBook
+from jupyter_audit.access.policy import Policy
+from jupyter_audit.access.service import AccessService
+from jupyter_audit.clock import SystemClock
+from jupyter_audit.detect.runner import DetectionRunner
+from jupyter_audit.errors import AuditError
+from jupyter_audit.gate.admit import Gate
+from jupyter_audit.gate.isolation import probe
+from jupyter_audit.home import Home, default_home
+from jupyter_audit.ledger import LedgerReader, open_ledger
+from jupyter_audit.record import kinds
+from jupyter_audit.record.recorder import Recorder
+from jupyter_audit.server.assertions import assess
+from jupyter_audit.server.endings import Endings
+from jupyter_audit.server.handlers import handlers_for
+from jupyter_audit.server.kernels import ENDINGS_KEY, LIVES_KEY
+from jupyter_audit.server.lives import Lives
+from jupyter_audit.server.services import SETTINGS_KEY, Assessment, Services
+from jupyter_audit.server.watch import Watcher
+from jupyter_audit.settings import JupyterAudit
+
+HERE = Path(__file__).parent
+
+
+class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):  # type: ignore[misc]
+    """Jupyter Audit in a Jupyter Server."""
+
+    name = "jupyter_audit"
+    extension_url = "/audit/panel"
+    load_other_extensions = True
+    classes = [JupyterAudit]
+    static_paths = [str(HERE / "static")]
+    template_paths = [str(HERE / "templates")]
+
+    _services: Services | None = None
+    _lives: Lives | None = None
+    _endings: Endings | None = None
+    _detections: DetectionRunner | None = None
+    _sweeper: asyncio.Task[None] | None = None
+
+    def initialize_settings(self) -> None:
+        """Open the ledger and put the services into the web application. Raises where that fails."""
+        try:
+            self._open()
+        except AuditError as error:
+            self.log.critical("Jupyter Audit does not serve kernels: %s", error.explain())
+            raise
+
+    def _open(self) -> None:
+        serverapp = self.serverapp
+        settings = JupyterAudit(parent=serverapp)
+        policy = Policy.from_settings(settings)
+        home = Home(Path(settings.home).expanduser().absolute() if settings.home else default_home())
+        clock = SystemClock()
+        recorder = Recorder(lambda: open_ledger(home, clock=clock))
+        reader = LedgerReader.open(home.ledger)
+        book = GrantBook()
+        book.refresh(reader)
+        panel = url_path_join(serverapp.base_url, "audit/panel")
+        gate = Gate(
+            recorder=recorder,
+            book=book,
+            reader=reader,
+            policy=policy,
+            clock=clock,
+            panel=panel,
+            keep=settings.preview_bytes,
+            timeout=settings.record_timeout_seconds,
+        )
+        lives: Lives
+
+        services = Services(
+            settings=settings,
+            home=home,
+            policy=policy,
+            clock=clock,
+            recorder=recorder,
+            reader=reader,
+            book=book,
+            access=AccessService(lambda decide: recorder.transact(decide).result(), policy, clock),
+            gate=gate,
+            watcher=Watcher(lambda session, observed: lives.observed(session, observed)),
+            isolation=probe(settings.isolation),
+            server_id=secrets.token_hex(6),
+            panel=panel,
+        )
+        lives = Lives(services, self.log)
+        endings = Endings(services, serverapp.kernel_manager, self.log)
+        lives.on_foreign_code = lambda session: self._end_foreign(session)
+        self._services, self._lives, self._endings = services, lives, endings
+        self._detections = DetectionRunner(home.ledger, recorder, settings)
+        self.settings[SETTINGS_KEY] = services
+        self.settings[LIVES_KEY] = lives
+        self.settings[ENDINGS_KEY] = endings
+
+    def _end_foreign(self, session: Any) -> None:
+        if self._endings is not None:
+            sentence = "Code reached this kernel past the gate, so it was ended. The ledger holds a finding."
+            self._foreign_end = asyncio.get_running_loop().create_task(
+                self._endings.end(session, "foreign_code", sentence)
+            )
+
+    def initialize_handlers(self) -> None:
+        """Add the panel and the REST API."""
+        self.handlers.extend(handlers_for(self.serverapp.base_url))
+
+    async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
+        """Put down that the server serves, with what it could and could not assert, and begin to sweep."""
+        services, endings = self._services, self._endings
+        if services is None or endings is None or self._detections is None:
+            raise RuntimeError("Jupyter Audit was started without having been loaded.")
+        assessment = assess(serverapp)
+        services.assessment = Assessment(tuple(assessment.assured), tuple(assessment.unassured))
+        started = kinds.ServerStarted(
+            server=services.server_id,
+            version=__version__,
+            mode="solo" if services.policy.solo else "shared",
+            launched=bool(getattr(serverapp, "launched", False)),
+            isolation=services.isolation.rung.value,
+            policy=services.policy.to_json(),
+            policy_digest=services.policy.digest(),
+            assured=services.assessment.assured,
+            unassured=services.assessment.unassured,
+        )
+        await asyncio.wrap_future(services.recorder.record(kinds.draft(started)))
+        self._detections.start()
+        self._sweeper = asyncio.get_running_loop().create_task(endings.sweep_for_ever())
+        services.serving = True
+
+    async def stop_extension(self) -> None:
+        """End every session, put the stop down, and close the ledger."""
+        services, endings = self._services, self._endings
+        if services is None or endings is None:
+            return
+        services.serving = False
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        await endings.end_all("server_stopped", "The server was stopped, so this session was ended.")
+        if self._detections is not None:
+            await asyncio.to_thread(self._detections.close)
+        services.recorder.owe(kinds.draft(kinds.ServerStopped(server=services.server_id)))
+        await asyncio.to_thread(services.watcher.close)
+        await asyncio.to_thread(services.recorder.close)
+        services.reader.close()

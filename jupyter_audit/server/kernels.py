@@ -1,0 +1,150 @@
+"""
+Jupyter Server's kernel managers, with a session around each kernel's life (P1, P2).
+
+Set as class traits, so that they fail closed: without the extension's services no kernel starts. The hooks
+used here lie on every road to a process: REST, sessions, restart, and the restarter that goes round the
+multi-kernel manager.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager, ServerKernelManager
+from tornado import web
+
+from jupyter_audit.errors import AuditError, GateError
+from jupyter_audit.gate.provisioner import AuditProvisioner, LaunchTerms
+from jupyter_audit.gate.sessions import Session
+from jupyter_audit.model import Principal
+from jupyter_audit.server.acting import acting_principal
+from jupyter_audit.server.endings import Endings
+from jupyter_audit.server.lives import Lives
+from jupyter_audit.server.services import Services, find_services
+from jupyter_audit.server.watch import IopubAddress
+
+LIVES_KEY = "jupyter_audit_lives"
+ENDINGS_KEY = "jupyter_audit_endings"
+
+
+class AuditKernelManager(ServerKernelManager):  # type: ignore[misc]
+    """One kernel: begins a session before each launch and ends it after each shutdown."""
+
+    _audit_session: Session | None = None
+    _audit_owner: Principal | None = None
+    _audit_notebook: str = ""
+    _audit_died: bool = False
+    _audit_proof: asyncio.Task[None] | None = None
+
+    async def _async_pre_start_kernel(self, **kw: Any) -> tuple[list[str], dict[str, Any]]:
+        parts = self.parent.audit_parts()
+        if parts is None:
+            raise GateError("No kernel may start: Jupyter Audit did not load on this server.")
+        services, lives, _ = parts
+        owner = self._audit_owner or acting_principal.get()
+        if owner is None:
+            raise GateError("No kernel may start: nobody was seen to ask for it.")
+        self._audit_owner = owner
+        if self._audit_session is not None:
+            await self._end_life("died")
+        self.kernel_id = self.kernel_id or kw["kernel_id"]
+        session = await lives.begin(self.kernel_id, self.kernel_name, owner, self._audit_notebook)
+        self._audit_session = session
+        self._audit_died = False
+        if not isinstance(self.provisioner, AuditProvisioner):
+            # A kernelspec may name a provisioner; on this server only ours starts processes.
+            self.provisioner = AuditProvisioner(
+                kernel_id=self.kernel_id, kernel_spec=self.kernel_spec, parent=self
+            )
+        self.provisioner.terms = launch_terms(services, session, Path(self.parent.root_dir))
+        command, kw = await super()._async_pre_start_kernel(**kw)
+        return command, kw
+
+    async def _async_post_start_kernel(self, **kw: Any) -> None:
+        await super()._async_post_start_kernel(**kw)
+        parts, session = self.parent.audit_parts(), self._audit_session
+        if parts is None or session is None:
+            raise GateError("The kernel has no audit session.")
+        services, lives, endings = parts
+        if self._restarter is not None:
+            self.add_restart_callback(self._note_death, "restart")
+            self.add_restart_callback(self._note_death_for_good, "dead")
+        address = IopubAddress(
+            url=self._make_url("iopub"), key=self.session.key, signature_scheme=self.session.signature_scheme
+        )
+        services.watcher.watch(session, address, lives.heard(session))
+        self._audit_proof = asyncio.get_running_loop().create_task(self._prove(session, lives, endings))
+
+    async def _prove(self, session: Session, lives: Lives, endings: Endings) -> None:
+        try:
+            await lives.prove(session, self)
+        except GateError as error:
+            self.log.error("jupyter-audit: %s", error)
+            await endings.end(session, "canary", f"{error} It was ended. Tell an admin.")
+
+    async def _async_cleanup_resources(self, restart: bool = False) -> None:
+        await super()._async_cleanup_resources(restart=restart)
+        await self._end_life("died" if self._audit_died else "restart" if restart else "shutdown")
+
+    def _note_death(self) -> None:
+        self._audit_died = True
+
+    def _note_death_for_good(self) -> None:
+        asyncio.get_running_loop().create_task(self._end_life("died"))
+
+    async def _end_life(self, cause: str) -> None:
+        """Put the session's end down, once, with what the supervisor found when it swept up."""
+        session, self._audit_session = self._audit_session, None
+        parts = self.parent.audit_parts()
+        if session is None or parts is None:
+            return
+        if self._audit_proof is not None:
+            self._audit_proof.cancel()
+        outcome = self.provisioner.outcome if isinstance(self.provisioner, AuditProvisioner) else None
+        processes, clean = (outcome.processes, outcome.clean) if outcome is not None else (0, False)
+        await parts[1].end(session, cause, processes, clean)
+
+
+class AuditMappingKernelManager(AsyncMappingKernelManager):  # type: ignore[misc]
+    """All kernels of the server."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.kernel_manager_class = f"{AuditKernelManager.__module__}.{AuditKernelManager.__qualname__}"
+
+    def audit_parts(self) -> tuple[Services, Lives, Endings] | None:
+        """Return what the extension put into the web application, or None if it did not."""
+        web_app = getattr(self.parent, "web_app", None)
+        if web_app is None:
+            return None
+        services = find_services(web_app.settings)
+        if services is None:
+            return None
+        return services, web_app.settings[LIVES_KEY], web_app.settings[ENDINGS_KEY]
+
+    async def _async_start_kernel(self, *, kernel_id: str | None = None, path: Any = None, **kwargs: Any) -> str:
+        """Start a kernel, or say in one sentence why not (403)."""
+        try:
+            started: str = await super()._async_start_kernel(kernel_id=kernel_id, path=path, **kwargs)
+        except AuditError as error:
+            raise web.HTTPError(error.http_status, error.explain().replace("%", "%%")) from error
+        return started
+
+    start_kernel = _async_start_kernel
+
+
+def launch_terms(services: Services, session: Session, root_dir: Path) -> LaunchTerms:
+    """Return the terms under which the provisioner launches this session's kernel."""
+    settings = services.settings
+    return LaunchTerms(
+        session=session.id,
+        verify_key=session.signing_key.verify_key,
+        environment=tuple(settings.kernel_environment),
+        session_dir=services.home.run / "sessions" / session.id,
+        rung=services.isolation.rung,
+        hidden=(services.home.path,),
+        writable=(root_dir, *(Path(folder).expanduser() for folder in settings.kernel_writable)),
+        grace_seconds=settings.grace_seconds,
+    )

@@ -1,0 +1,315 @@
+"""
+The life of a session, from the entry that begins it to the entry that ends it, and its canary in between.
+
+`begin` puts session.started down before any process is launched; `prove` runs the canary and reads it back
+from the ledger before anything else may be sent; `end` puts down what was cut off, and the end itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import secrets
+import shutil
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from jupyter_audit_kernel.formats import PERMIT_KEY
+from nacl.signing import SigningKey
+
+from jupyter_audit.errors import AuditError, GateError
+from jupyter_audit.gate.admit import ClientMessage, cell_admitted, contents_of, report_type, write_permit
+from jupyter_audit.gate.sessions import Session, SessionState, new_session_id
+from jupyter_audit.ledger import LedgerReader
+from jupyter_audit.model import Actor, Entry, Principal
+from jupyter_audit.record import kinds
+from jupyter_audit.record.capture import Capture, Observed, Sent
+from jupyter_audit.record.outputs import OutputSummary
+from jupyter_audit.server.services import Services
+
+CANARY_TIMEOUT = 60.0
+"""Seconds that a new kernel has to run its canary; slow disks and cold imports count."""
+
+FOREIGN_CODE = "foreign-code"
+
+
+@dataclass(slots=True)
+class _Canary:
+    """What the canary of one session waits for, set from the watcher's thread."""
+
+    heard: asyncio.Event = field(default_factory=asyncio.Event)
+    finished: asyncio.Event = field(default_factory=asyncio.Event)
+    entry: Future[Entry] | None = None
+
+
+class Lives:
+    """Begins, proves and ends sessions. Everything but `observed` is called on the event loop."""
+
+    def __init__(self, services: Services, log: logging.Logger) -> None:
+        self._services = services
+        self._log = log
+        self._loop = asyncio.get_event_loop()
+        self._canaries: dict[str, _Canary] = {}
+        self.on_foreign_code: Callable[[Session], None] = lambda session: None
+
+    # --- beginning --------------------------------------------------------------------------------
+
+    async def begin(self, kernel_id: str, kernel_name: str, owner: Principal, notebook: str) -> Session:
+        """
+        Put down that a kernel's life begins, and return its session.
+
+        Raises `GateError` where no session may start, `RecordError` where that cannot be put down.
+        """
+        services = self._services
+        try:
+            self.check_may_start(kernel_name, owner)
+        except GateError as error:
+            refused = kinds.SessionRefused(kernel_name=kernel_name[:200], cause=error.code)
+            services.put_down(refused, principal=owner)
+            raise
+        session_id = new_session_id()
+        session = Session(
+            id=session_id,
+            kernel_id=kernel_id,
+            kernel_name=kernel_name,
+            owner=owner,
+            started=services.clock.now(),
+            isolation=services.isolation.rung.value,
+            notebook=notebook,
+            signing_key=SigningKey.generate(),
+            capture=Capture(session_id, kernel_id, services.settings.preview_bytes, report_type()),
+            ready=asyncio.Event(),
+        )
+        started = kinds.SessionStarted(
+            server=services.server_id,
+            kernel_id=kernel_id,
+            kernel_name=kernel_name,
+            isolation=session.isolation,
+            notebook=notebook[:1000],
+        )
+        draft = kinds.draft(started, actor=Actor.of(owner), session=session.id)
+        await asyncio.wrap_future(services.recorder.record(draft))
+        services.sessions.add(session)
+        self._canaries[session.id] = _Canary()
+        return session
+
+    def check_may_start(self, kernel_name: str, owner: Principal) -> None:
+        """Raise `GateError` with the reason if no session of this kernel may start now."""
+        services = self._services
+        if not services.serving:
+            raise GateError(
+                "No kernel may start: this server has not finished its own checks.",
+                advice="Wait a moment and try again; if it stays so, the server's log says why.",
+            )
+        if kernel_name not in services.settings.allowed_kernels:
+            raise GateError(
+                f"The kernel {kernel_name!r} may not start on this server.",
+                advice=f"Choose one of: {', '.join(services.settings.allowed_kernels)} "
+                "(c.JupyterAudit.allowed_kernels).",
+            )
+        free = shutil.disk_usage(services.home.path).free
+        if free < services.settings.free_space_floor and not self._may_recover(owner):
+            mib = 1024 * 1024
+            raise GateError(
+                f"No new session starts: {free // mib} MiB are free where the ledger is, fewer than the "
+                f"{services.settings.free_space_floor // mib} MiB of c.JupyterAudit.free_space_floor.",
+                advice="Make room. An admin who needs a kernel for that asks for a grant of the profile `recovery`.",
+            )
+
+    def _may_recover(self, owner: Principal) -> bool:
+        services = self._services
+        services.book.refresh(services.reader)
+        now = services.book.now(services.clock.now())
+        for grant in services.book.live(owner.name, now):
+            profile = services.policy.profiles.get(grant.profile)
+            if profile is not None and profile.recovery:
+                return True
+        return False
+
+    # --- watching ---------------------------------------------------------------------------------
+
+    def heard(self, session: Session) -> Callable[[], None]:
+        """Return what the watcher is to call when the session's kernel is first heard."""
+        canary = self._canaries[session.id]
+        return lambda: self._call(canary.heard.set)
+
+    def observed(self, session: Session, observed: Observed) -> None:
+        """Put down what the watcher saw. Called in the watcher's thread and on the event loop."""
+        recorder = self._services.recorder
+        for message in observed.finished:
+            if message.canary and session.id in self._canaries:
+                canary = self._canaries[session.id]
+                canary.entry = recorder.record(observed.drafts[0])
+                self._call(canary.finished.set)
+                return
+        for draft in observed.drafts:
+            recorder.owe(draft)
+        if observed.foreign and session.open:
+            self._call(lambda: self._foreign(session, observed.foreign))
+
+    def replied(self, session: Session, msg_id: str, status: str, error: str) -> None:
+        """Take in an execute_reply that passed by."""
+        self.observed(session, session.capture.replied(msg_id, status, error, self._loop.time()))
+
+    def _foreign(self, session: Session, parent: str) -> None:
+        if not session.open:
+            return
+        finding = kinds.FindingRaised(
+            rule=FOREIGN_CODE,
+            title="Code reached a kernel past the gate",
+            level="critical",
+            explanation=(
+                f"The kernel of session {session.id} ({session.owner.name}) says that it runs a cell which this "
+                "server never sent. Somebody used its ports directly, or code in it forged the message. "
+                "The session was ended."
+            ),
+            entries=[],
+        )
+        draft = kinds.draft(finding, actor=Actor.of(session.owner), grant=session.grant, session=session.id)
+        self._services.recorder.owe(draft)
+        self.on_foreign_code(session)
+
+    def _call(self, act: Callable[[], object]) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(act)
+
+    # --- the canary -------------------------------------------------------------------------------
+
+    async def prove(self, session: Session, manager: Any) -> None:
+        """
+        Run the canary and read it back from the ledger; only then is the session open for its owner.
+
+        No upgrade of a dependency can silently break the recording: a kernel whose canary is not found in the
+        ledger as it ran is ended. Raises `GateError` with the reason then.
+        """
+        try:
+            failure = await asyncio.wait_for(self._canary(session, manager), CANARY_TIMEOUT)
+        except TimeoutError:
+            failure = f"no answer within {CANARY_TIMEOUT:g} seconds"
+        except AuditError as error:
+            failure = str(error)
+        finally:
+            self._canaries.pop(session.id, None)
+        if not session.open:
+            return
+        if failure:
+            raise GateError(f"The canary cell of kernel {session.kernel_id} failed: {failure}.")
+        session.state = SessionState.LIVE
+        session.ready.set()
+
+    async def _canary(self, session: Session, manager: Any) -> str:
+        canary = self._canaries[session.id]
+        shell = manager.connect_shell()
+        wire = manager.session
+
+        def on_reply(frames: list[Any]) -> None:
+            _, parts = wire.feed_identities(frames)
+            header, parent = json.loads(bytes(parts[1])), json.loads(bytes(parts[2]))
+            if header.get("msg_type") == "execute_reply":
+                status = str(json.loads(bytes(parts[4])).get("status", ""))
+                self.replied(session, str(parent.get("msg_id", "")), status, "")
+
+        shell.on_recv(on_reply)
+        try:
+            # The subscription is proven first: a status that nobody hears would be a cell without an end.
+            while not canary.heard.is_set():
+                wire.send(shell, "kernel_info_request")
+                try:
+                    await asyncio.wait_for(canary.heard.wait(), 0.2)
+                except TimeoutError:
+                    if not session.open:
+                        return "the session ended first"
+            if manager.kernel_spec.language.lower() != "python":
+                return self._put_down_canary(session, -1, "")
+            return await self._run_canary(session, canary, shell, wire)
+        finally:
+            shell.close()
+
+    async def _run_canary(self, session: Session, canary: _Canary, shell: Any, wire: Any) -> str:
+        services = self._services
+        word = f"jupyter-audit canary {secrets.token_hex(8)}"
+        content = {
+            "code": f"print({word!r})",
+            "silent": False,
+            "store_history": False,
+            "user_expressions": {},
+            "allow_stdin": False,
+            "stop_on_error": True,
+        }
+        whole = wire.msg("execute_request", content=content)
+        header = {**whole["header"], "date": whole["header"]["date"].isoformat()}
+        message = ClientMessage("shell", header, {}, {}, content)
+        session.canary_id = message.msg_id
+        draft = kinds.draft(
+            cell_admitted(message, session, canary=True), session=session.id, contents=contents_of(message)
+        )
+        entry = await asyncio.wrap_future(services.recorder.record(draft))
+        session.capture.sent(
+            Sent(
+                msg_id=message.msg_id,
+                msg_type="execute_request",
+                admitted=entry.seq,
+                grant=None,
+                header=header,
+                since=self._loop.time(),
+                outputs=OutputSummary(services.settings.preview_bytes),
+                canary=True,
+            )
+        )
+        end = datetime.now(UTC) + timedelta(seconds=CANARY_TIMEOUT)
+        whole["metadata"] = {PERMIT_KEY: write_permit(message, entry.seq, int(end.timestamp()), session)}
+        wire.send(shell, whole)
+        await canary.finished.wait()
+        if canary.entry is None:
+            return "its end was not put down"
+        finished = await asyncio.wrap_future(canary.entry)
+        failure = read_back(services.reader, entry.seq, finished.seq, content["code"], word)
+        return self._put_down_canary(session, entry.seq, failure)
+
+    def _put_down_canary(self, session: Session, cell: int, failure: str) -> str:
+        kind = kinds.CanaryRead(kernel_id=session.kernel_id, cell=cell, passed=not failure, failure=failure)
+        self._services.recorder.owe(kinds.draft(kind, session=session.id))
+        return failure
+
+    # --- ending -----------------------------------------------------------------------------------
+
+    async def end(self, session: Session, cause: str, processes: int, clean: bool) -> None:
+        """Put down what the end cut off and the end itself. Does nothing the second time."""
+        if session.state is SessionState.ENDED:
+            return
+        session.state = SessionState.ENDED
+        session.ready.set()
+        services = self._services
+        # The watcher reads what is left before it lets go, which can take a moment: not on the event loop.
+        await asyncio.to_thread(services.watcher.unwatch, session)
+        kind = kinds.SessionEnded(
+            kernel_id=session.kernel_id, cause=session.cause or cause, processes=processes, clean=clean
+        )
+        draft = kinds.draft(kind, actor=Actor.of(session.owner), grant=session.grant, session=session.id)
+        services.recorder.owe(draft)
+        services.sessions.remove(session)
+
+
+def read_back(reader: LedgerReader, admitted: int, finished: int, code: str, word: str) -> str:
+    """
+    Compare what the ledger holds of a canary with what was run; return what is wrong, or nothing.
+
+    Reads through a connection of its own kind, not from memory: what is on disk counts.
+    """
+    message = reader.content(admitted, "message")
+    if message is None or json.loads(message).get("code") != code:
+        return "the ledger does not hold the code that ran"
+    end = kinds.read(reader.entry(finished), kinds.CellFinished)
+    if end.admitted != admitted or end.status != "ok":
+        return f"the ledger says that it ended with {end.status!r}"
+    outputs = reader.content(finished, "outputs")
+    previews = [output["preview"] for output in json.loads(outputs)["outputs"]] if outputs else []
+    if previews != [word + "\n"]:
+        return "the ledger does not hold what it printed"
+    return ""
+
+

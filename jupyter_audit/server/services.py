@@ -1,0 +1,76 @@
+"""
+The one typed object that the parts of the server share, and how they find it.
+
+It is put into the web application's settings by the extension. Whoever does not find it there must refuse:
+an extension that did not load leaves a server that serves no kernels (fails closed).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from jupyter_audit.access.book import GrantBook
+from jupyter_audit.access.policy import Policy
+from jupyter_audit.access.service import AccessService
+from jupyter_audit.clock import Clock
+from jupyter_audit.gate.admit import Gate
+from jupyter_audit.gate.isolation import IsolationReport
+from jupyter_audit.gate.sessions import Session, SessionRegistry
+from jupyter_audit.home import Home
+from jupyter_audit.ledger import LedgerReader
+from jupyter_audit.model import Actor, Principal
+from jupyter_audit.record import kinds
+from jupyter_audit.record.recorder import Recorder
+from jupyter_audit.server.watch import Watcher
+from jupyter_audit.settings import JupyterAudit
+
+SETTINGS_KEY = "jupyter_audit"
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What this server could and could not assert of itself after it had started."""
+
+    assured: tuple[str, ...] = ()
+    unassured: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Services:
+    """Everything that handlers, connections and managers need. `reader` is the event loop's own."""
+
+    settings: JupyterAudit
+    home: Home
+    policy: Policy
+    clock: Clock
+    recorder: Recorder
+    reader: LedgerReader
+    book: GrantBook
+    access: AccessService
+    gate: Gate
+    watcher: Watcher
+    isolation: IsolationReport
+    server_id: str
+    panel: str
+    sessions: SessionRegistry = field(default_factory=SessionRegistry)
+    assessment: Assessment = field(default_factory=Assessment)
+    serving: bool = False
+
+    def put_down(self, kind: kinds.Kind, *, principal: Principal, session: Session | None = None) -> None:
+        """Record what has happened already; see `Recorder.owe`."""
+        self.recorder.owe(
+            kinds.draft(
+                kind,
+                actor=Actor.of(principal),
+                grant=session.grant if session else None,
+                session=session.id if session else None,
+            )
+        )
+
+
+def find_services(settings: Mapping[str, Any]) -> Services | None:
+    """Return the services of a web application, or None where the extension did not put them."""
+    found = settings.get(SETTINGS_KEY)
+    return found if isinstance(found, Services) else None

@@ -1,0 +1,180 @@
+"""
+The watcher: reads each kernel's iopub from start to end, in a thread of its own, browser or no browser.
+
+It detects; it cannot protect: a kernel can forge and withhold what it publishes. Its sockets have no
+high-water mark, because a subscriber that drops messages would miss a cell's end.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+
+import zmq
+from jupyter_client.session import Session as WireSession
+
+from jupyter_audit.gate.sessions import Session
+from jupyter_audit.model import Draft
+from jupyter_audit.record import kinds
+from jupyter_audit.record.capture import Observed
+
+MOST_AT_ONCE = 2000
+"""Messages read from one kernel before the others get their turn."""
+
+POLL_MS = 100
+"""How often, in milliseconds, what waits for time to pass is looked at."""
+
+LAST_READ_S = 2.0
+"""Seconds spent at most on reading what a session that has ended left behind."""
+
+
+@dataclass(frozen=True, slots=True)
+class IopubAddress:
+    """Where a kernel publishes, and the key that its messages are signed with."""
+
+    url: str
+    key: bytes
+    signature_scheme: str
+
+
+@dataclass(slots=True)
+class _Watched:
+    session: Session
+    socket: zmq.Socket[bytes]
+    wire: WireSession
+    heard: Callable[[], None]
+    was_heard: bool = False
+    unreadable: bool = False
+
+
+class Watcher:
+    """
+    Watches any number of sessions from one thread.
+
+    `observed` is called in that thread with what each look gave; it must be quick.
+    """
+
+    def __init__(self, observed: Callable[[Session, Observed], None]) -> None:
+        self._observed = observed
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._orders: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._watched: dict[zmq.Socket[bytes], _Watched] = {}
+        self._poller = zmq.Poller()
+        self._wake_url = f"inproc://jupyter-audit-watch-{id(self)}"
+        self._wake_in = self._context.socket(zmq.PAIR)
+        self._wake_in.bind(self._wake_url)
+        self._wake_lock = threading.Lock()
+        self._wake_out = self._context.socket(zmq.PAIR)
+        self._wake_out.connect(self._wake_url)
+        self._poller.register(self._wake_in, zmq.POLLIN)
+        self._thread = threading.Thread(target=self._run, name="jupyter-audit-watcher", daemon=True)
+        self._thread.start()
+
+    def watch(self, session: Session, address: IopubAddress, heard: Callable[[], None]) -> None:
+        """Begin to watch; `heard` is called once, in the watcher's thread, at the first message."""
+
+        def begin() -> None:
+            socket: zmq.Socket[bytes] = self._context.socket(zmq.SUB)
+            socket.set(zmq.RCVHWM, 0)
+            socket.set(zmq.LINGER, 0)
+            socket.subscribe(b"")
+            socket.connect(address.url)
+            wire = WireSession(key=address.key, signature_scheme=address.signature_scheme)
+            self._watched[socket] = _Watched(session, socket, wire, heard)
+            self._poller.register(socket, zmq.POLLIN)
+
+        self._order(begin)
+
+    def unwatch(self, session: Session) -> None:
+        """Read what has arrived, put down what was cut off, and stop watching. Returns when that is done."""
+        done = threading.Event()
+
+        def end() -> None:
+            for watched in [w for w in self._watched.values() if w.session is session]:
+                end_by = time.monotonic() + LAST_READ_S
+                while watched.socket.poll(0) and time.monotonic() < end_by:
+                    self._drain(watched)
+                self._poller.unregister(watched.socket)
+                watched.socket.close()
+                del self._watched[watched.socket]
+            self._observed(session, session.capture.close(time.monotonic()))
+            done.set()
+
+        self._order(end)
+        done.wait(timeout=10)
+
+    def close(self) -> None:
+        """Stop the thread."""
+        self._order(None)
+        self._thread.join()
+        self._wake_out.close()
+        self._context.term()
+
+    def _order(self, order: Callable[[], None] | None) -> None:
+        self._orders.put(order)
+        with self._wake_lock:
+            self._wake_out.send(b"")
+
+    # --- the watcher's thread ---------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while True:
+            for socket, _ in self._poller.poll(POLL_MS):
+                if socket is self._wake_in:
+                    self._wake_in.recv()
+                else:
+                    self._drain(self._watched[socket])
+            while True:
+                try:
+                    order = self._orders.get_nowait()
+                except Empty:
+                    break
+                if order is None:
+                    self._wake_in.close()
+                    for watched in self._watched.values():
+                        watched.socket.close()
+                    return
+                order()
+            now = time.monotonic()
+            for watched in self._watched.values():
+                self._observed(watched.session, watched.session.capture.due(now))
+
+    def _drain(self, watched: _Watched) -> None:
+        for _ in range(MOST_AT_ONCE):
+            try:
+                frames = watched.socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            if not watched.was_heard:
+                watched.was_heard = True
+                watched.heard()
+            self._look(watched, frames)
+
+    def _look(self, watched: _Watched, frames: list[bytes]) -> None:
+        try:
+            _, parts = watched.wire.feed_identities(frames)
+            message = watched.wire.deserialize(parts)
+            observed = watched.session.capture.observe(
+                str(message["header"]["msg_type"]),
+                message["parent_header"] or {},
+                message["content"] or {},
+                time.monotonic(),
+            )
+        except Exception as error:
+            # Anything at all can be published by code in the kernel; none of it may end the watch over the others.
+            if not watched.unreadable:
+                watched.unreadable = True
+                self._observed(watched.session, Observed(drafts=(_unreadable(watched.session, error),)))
+            return
+        self._observed(watched.session, observed)
+
+
+def _unreadable(session: Session, error: Exception) -> Draft:
+    kind = kinds.GapRecorded(
+        what="iopub messages that cannot be read",
+        detail={"kernel_id": session.kernel_id, "first": repr(error)[:300].encode("utf-8", "replace").decode()},
+    )
+    return kinds.draft(kind, grant=session.grant, session=session.id)

@@ -1,0 +1,222 @@
+"""
+The gate's place in Jupyter Server: the connection class through which every front-end message passes (P1, P2).
+
+Each channel of a connection is a lane: messages keep their order, and a slow disk on one lane does not hold
+up another. Nothing reaches the kernel's sockets but what `Gate.admit` has let through, rebuilt from what was
+parsed. Without the extension's services nothing passes at all: the class fails closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from jupyter_audit_kernel.formats import PERMIT_KEY
+from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
+from tornado.websocket import WebSocketClosedError
+
+from jupyter_audit.gate.admit import ClientMessage, Passed, report_type
+from jupyter_audit.gate.decide import Cause, Refuse
+from jupyter_audit.gate.messages import MESSAGES
+from jupyter_audit.gate.sessions import Session
+from jupyter_audit.model import Principal
+from jupyter_audit.record import kinds
+from jupyter_audit.server.people import principal_of
+from jupyter_audit.server.services import Services, find_services
+from jupyter_audit.server.wire import V1_PROTOCOL, MalformedMessageError, format_message, parse_message
+
+REFUSED_NAMES = {
+    Cause.NO_GRANT: "NoActiveGrant",
+    Cause.GRANT_ENDED: "GrantEnded",
+    Cause.SESSION_ENDED: "SessionEnded",
+    Cause.NOT_RECORDED: "NotRecorded",
+}
+"""The error names that a notebook shows; any other refusal is `Refused`."""
+
+MOST_WAITING = 2000
+"""Messages that may wait on one lane; a client that sends faster than the disk takes is told so."""
+
+
+class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):  # type: ignore[misc]
+    """A websocket between one client and one kernel, with the gate in between."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._lanes: dict[str, asyncio.Queue[ClientMessage | MalformedMessageError | None]] = {}
+        self._lane_tasks: set[asyncio.Task[None]] = set()
+        self._services: Services | None = find_services(self.websocket_handler.settings)
+        self._principal: Principal | None = None
+        if self._services is not None:
+            self._principal = principal_of(self.websocket_handler)
+
+    # --- from the client --------------------------------------------------------------------------
+
+    def handle_incoming_message(self, incoming_msg: str | bytes) -> None:
+        """Take a message off the websocket, parse it, and queue it on its lane."""
+        if not self.channels:
+            return
+        message: ClientMessage | MalformedMessageError
+        try:
+            message = parse_message(incoming_msg, self.subprotocol)
+            channel = message.channel
+        except MalformedMessageError as error:
+            message, channel = error, "shell"
+        lane = self._lanes.get(channel)
+        if lane is None:
+            lane = self._lanes[channel] = asyncio.Queue()
+            task = asyncio.get_running_loop().create_task(self._serve(lane))
+            self._lane_tasks.add(task)
+            task.add_done_callback(self._lane_tasks.discard)
+        if lane.qsize() >= MOST_WAITING:
+            if isinstance(message, ClientMessage):
+                sentence = f"More than {MOST_WAITING} messages wait to be recorded. Wait for them, then run this again."
+                self._tell_refusal(message, Refuse(Cause.NOT_RECORDED, sentence))
+            return
+        lane.put_nowait(message)
+
+    def disconnect(self) -> None:
+        """Let what was received pass the gate, then take leave."""
+        for lane in self._lanes.values():
+            lane.put_nowait(None)
+        super().disconnect()
+
+    async def _serve(self, lane: asyncio.Queue[ClientMessage | MalformedMessageError | None]) -> None:
+        while (message := await lane.get()) is not None:
+            if isinstance(message, MalformedMessageError):
+                self._put_down_malformed(message)
+                continue
+            try:
+                await self._pass_or_refuse(message)
+            except Exception:
+                # Whatever went wrong, this message did not go on, and the next one must still be judged.
+                self.log.exception("jupyter-audit: a message was not passed on")
+                self._tell_refusal(
+                    message,
+                    Refuse(Cause.NOT_RECORDED, "Not run: the audit gate failed. The server's log says why."),
+                )
+
+    async def _pass_or_refuse(self, message: ClientMessage) -> None:
+        services, principal = self._services, self._principal
+        session = services.sessions.of_kernel(self.kernel_id) if services is not None else None
+        if services is None or principal is None or session is None:
+            self._tell_refusal(
+                message,
+                Refuse(Cause.SESSION_ENDED, "This kernel has no audit session, so nothing may run. Restart it."),
+            )
+            return
+        if message.msg_type != "interrupt_request":
+            await session.ready.wait()
+        verdict = await services.gate.admit(message, session, principal)
+        if isinstance(verdict, Refuse):
+            self._tell_refusal(message, verdict)
+        else:
+            self._send(message, verdict, session)
+
+    def _send(self, message: ClientMessage, passed: Passed, session: Session) -> None:
+        stream = self.channels.get(message.channel)
+        if stream is None or stream.closed():
+            # The client left and no buffer took over; the session's end will say that the cell did not finish.
+            self.log.warning("jupyter-audit: entry %s was admitted but its channel is closed", passed.entry)
+            return
+        metadata = {key: value for key, value in message.metadata.items() if key != PERMIT_KEY}
+        if passed.permit:
+            metadata[PERMIT_KEY] = passed.permit
+        whole = {
+            "header": dict(message.header),
+            "parent_header": dict(message.parent_header),
+            "metadata": metadata,
+            "content": dict(message.content),
+        }
+        if message.msg_type == "input_reply":
+            session.passwords_asked.clear()
+        self.session.send(stream, whole, buffers=list(message.buffers))
+
+    def _put_down_malformed(self, error: MalformedMessageError) -> None:
+        self.log.warning("jupyter-audit: a client's message was refused: %s", error)
+        services = self._services
+        session = services.sessions.of_kernel(self.kernel_id) if services is not None else None
+        if services is None or session is None or self._principal is None:
+            return
+        services.put_down(
+            kinds.MessageRefused(
+                kernel_id=self.kernel_id, msg_id="", msg_type="", channel="", cause=Cause.MALFORMED.value
+            ),
+            principal=self._principal,
+            session=session,
+        )
+
+    # --- to the client ----------------------------------------------------------------------------
+
+    def handle_outgoing_message(self, stream: Any, outgoing_msg: list[Any]) -> None:
+        """Look at what the kernel sends before it is passed on; the kernel's own reports are not."""
+        services = self._services
+        session = services.sessions.of_kernel(self.kernel_id) if services is not None else None
+        if services is not None and session is not None and not self._note(stream, outgoing_msg, session, services):
+            return
+        super().handle_outgoing_message(stream, outgoing_msg)
+
+    def _note(self, stream: Any, raw: list[Any], session: Session, services: Services) -> bool:
+        """Tell the capture of replies and password prompts; return False for what the client is not to see."""
+        channel = stream if isinstance(stream, str) else getattr(stream, "channel", "")
+        _, parts = self.session.feed_identities(raw)
+        header = json.loads(bytes(parts[1]))
+        msg_type = header.get("msg_type")
+        if msg_type == report_type():
+            return False
+        if channel in ("shell", "control") and msg_type == "execute_reply":
+            content = json.loads(bytes(parts[4]))
+            parent = json.loads(bytes(parts[2]))
+            services.replied(
+                session,
+                str(parent.get("msg_id", "")),
+                str(content.get("status", "")),
+                str(content.get("ename", "")),
+            )
+        elif channel == "iopub" and session.canary_id:
+            # The canary's own traffic would only make a client blink.
+            return bool(json.loads(bytes(parts[2])).get("msg_id") != session.canary_id)
+        elif channel == "stdin" and msg_type == "input_request" and json.loads(bytes(parts[4])).get("password"):
+            session.passwords_asked.add(str(header.get("msg_id")))
+        return True
+
+    def _tell_refusal(self, message: ClientMessage, refusal: Refuse) -> None:
+        """Answer in the kernel's place, so that the client shows the sentence and does not wait for ever."""
+        name = REFUSED_NAMES.get(refusal.cause, "Refused")
+        rule = MESSAGES.get(message.msg_type)
+        is_cell = message.msg_type == "execute_request"
+        parent = message.header
+        self._write("iopub", "status", {"execution_state": "busy"}, parent)
+        if is_cell and not message.content.get("silent"):
+            self.tell_error(name, refusal.sentence, parent)
+        if rule is not None and rule.reply:
+            content = {"status": "error", "ename": name, "evalue": refusal.sentence, "traceback": []}
+            if is_cell:
+                content |= {"execution_count": 0, "user_expressions": {}, "payload": []}
+            reply_on = message.channel if message.channel in ("shell", "control") else "shell"
+            self._write(reply_on, rule.reply, content, parent)
+        self._write("iopub", "status", {"execution_state": "idle"}, parent)
+
+    def tell_error(self, name: str, sentence: str, parent: Mapping[str, Any]) -> None:
+        """Show `sentence` as an error output of the cell whose header is `parent`."""
+        red, plain = "\x1b[31m", "\x1b[0m"
+        traceback = [f"{red}{name}{plain}: {sentence}"]
+        self._write("iopub", "error", {"ename": name, "evalue": sentence, "traceback": traceback}, parent)
+
+    def tell_ended(self, name: str, sentence: str, running: list[Mapping[str, Any]]) -> None:
+        """Tell this client that the session is over: in each running cell's output, and in the kernel's state."""
+        for parent in running:
+            self.tell_error(name, sentence, parent)
+            content = {"status": "error", "ename": name, "evalue": sentence, "traceback": [], "execution_count": 0}
+            self._write("shell", "execute_reply", content, parent)
+            self._write("iopub", "status", {"execution_state": "idle"}, parent)
+        self._write("iopub", "status", {"execution_state": "dead"}, {})
+
+    def _write(self, channel: str, msg_type: str, content: Mapping[str, Any], parent: Mapping[str, Any]) -> None:
+        message = self.session.msg(msg_type, content=dict(content), parent=None)
+        message["parent_header"] = dict(parent)
+        framed = format_message(message, channel, self.subprotocol, self.session.pack)
+        with contextlib.suppress(WebSocketClosedError):
+            self.write_message(framed, binary=self.subprotocol == V1_PROTOCOL)

@@ -1,0 +1,100 @@
+"""
+The two websocket protocols for kernel messages, read strictly.
+
+Parsed once: what comes out is what is judged, put down and sent on. What does not parse is refused, so that
+no difference between our reading and the kernel's can hide anything.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+from jupyter_server.services.kernels.connection.base import deserialize_msg_from_ws_v1, serialize_msg_to_ws_v1
+
+from jupyter_audit.gate.admit import ClientMessage
+
+V1_PROTOCOL = "v1.kernel.websocket.jupyter.org"
+CHANNELS = frozenset({"shell", "control", "stdin"})
+LONGEST_ID = 200
+
+
+class MalformedMessageError(Exception):
+    """The message cannot be read; the text says what is wrong with it."""
+
+
+def parse_message(raw: str | bytes, subprotocol: str | None) -> ClientMessage:
+    """
+    Return the message that a client sent over its websocket.
+
+    Raises `MalformedMessageError` for anything that is not one whole Jupyter message.
+    """
+    try:
+        if subprotocol == V1_PROTOCOL:
+            channel, parts = _split_v1(raw)
+        else:
+            channel, parts = _split_default(raw)
+    except (ValueError, IndexError, struct.error, RecursionError) as error:
+        raise MalformedMessageError(f"it cannot be parsed: {error}") from error
+    header, parent_header, metadata, content, buffers = parts
+    for name, part in (("header", header), ("metadata", metadata), ("content", content)):
+        if not isinstance(part, dict):
+            raise MalformedMessageError(f"its {name} is not a JSON object")
+    for name in ("msg_id", "msg_type"):
+        value = header.get(name)
+        if not isinstance(value, str) or not 0 < len(value) <= LONGEST_ID:
+            raise MalformedMessageError(f"its header has no usable {name}")
+    if channel not in CHANNELS:
+        raise MalformedMessageError(f"there is no channel {channel!r} for clients to send on")
+    return ClientMessage(
+        channel=channel,
+        header=header,
+        parent_header=parent_header if isinstance(parent_header, dict) else {},
+        metadata=metadata,
+        content=content,
+        buffers=tuple(buffers),
+    )
+
+
+def _split_v1(raw: str | bytes) -> tuple[str, tuple[Any, Any, Any, Any, list[bytes]]]:
+    if isinstance(raw, str):
+        raise ValueError("the v1 protocol is binary")
+    # The count comes from the client; believed blindly, a large one would keep the event loop busy for ever.
+    if int.from_bytes(raw[:8], "little") > min(len(raw) // 8, 10_000):
+        raise ValueError("its offsets are more than it holds")
+    channel, frames = deserialize_msg_from_ws_v1(raw)
+    header, parent_header, metadata, content = (json.loads(frame) for frame in frames[:4])
+    return channel, (header, parent_header, metadata, content, list(frames[4:]))
+
+
+def _split_default(raw: str | bytes) -> tuple[str, tuple[Any, Any, Any, Any, list[bytes]]]:
+    buffers: list[bytes] = []
+    text: str | bytes = raw
+    if isinstance(raw, bytes):
+        (count,) = struct.unpack_from("!I", raw)
+        if count > min(len(raw) // 4, 10_000):
+            raise ValueError("its offsets are more than it holds")
+        offsets = [*struct.unpack_from(f"!{count}I", raw, 4), len(raw)]
+        frames = [raw[start:stop] for start, stop in zip(offsets[:-1], offsets[1:], strict=True)]
+        text, buffers = frames[0], frames[1:]
+    message = json.loads(text)
+    if not isinstance(message, dict):
+        raise ValueError("it is not a JSON object")
+    channel = message.get("channel") or "shell"
+    if not isinstance(channel, str):
+        raise ValueError("its channel is not a text")
+    parts = (message.get("header"), message.get("parent_header"), message.get("metadata", {}))
+    return channel, (*parts, message.get("content"), buffers)
+
+
+def format_message(message: Mapping[str, Any], channel: str, subprotocol: str | None, pack: Any) -> str | bytes:
+    """Return a server-made message as it goes to the client over its websocket."""
+    if subprotocol == V1_PROTOCOL:
+        framed: bytes = serialize_msg_to_ws_v1(message, channel, pack)
+        return framed
+    body = {key: message[key] for key in ("header", "parent_header", "metadata", "content")}
+    whole = {**body, "msg_id": message["header"]["msg_id"], "msg_type": message["header"]["msg_type"],
+             "channel": channel, "buffers": []}
+    return json.dumps(whole, default=str)
