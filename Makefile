@@ -1,0 +1,56 @@
+# Everything from nothing: each target makes the virtual environment it needs.
+#
+#   make lab     an audited JupyterLab with a production database to debug
+#   make test    the test suite, against what `pip install` gives a user
+#   make lint    ruff, mypy --strict, import contracts
+#   make bench   audited against plain, in one run
+#   make clean   remove what these made (the lab's ledger too)
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LAB := .lab
+SOURCES := $(shell find jupyter_audit kernel -type f -not -name '*.pyc')
+# pip's editable installs leave data files out (kernelspec, server configuration), so every target
+# installs what a user would get, again whenever a source file is newer.
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: lab test lint bench clean
+
+$(VENV)/made:
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12 …" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(INSTALL) --upgrade pip
+	touch $@
+
+$(VENV)/lab: $(VENV)/made $(SOURCES) setup.cfg pyproject.toml
+	$(INSTALL) '.[lab,review]'
+	$(INSTALL) --no-deps --force-reinstall .
+	touch $@
+
+$(VENV)/test: $(VENV)/made $(SOURCES) setup.cfg pyproject.toml
+	$(INSTALL) '.[test]'
+	$(INSTALL) --no-deps --force-reinstall .
+	touch $@
+
+$(VENV)/lint: $(VENV)/made setup.cfg
+	$(INSTALL) '.[test,lint]'
+	touch $@
+
+lab: $(VENV)/lab
+	@PYTHON=$(BIN)/python sh notebooks/lab.sh $(LAB)
+
+# -P: the tests see the installed package, never the folder beside them.
+test: $(VENV)/test
+	$(BIN)/python -P -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/lint $(VENV)/test
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/test
+	$(BIN)/python -P benchmarks/run.py
+
+clean:
+	rm -rf $(VENV) $(LAB) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
