@@ -1,0 +1,69 @@
+"""
+Starts the audit kernel without any of the user's own startup code.
+
+Started as `python -I -m jupyter_audit_kernel` with an IPYTHONDIR of its own, nothing that a user can write is
+run or read before the first permitted cell: no PYTHONSTARTUP, no profile, no module beside the notebook.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import sys
+
+from ipykernel.kernelapp import IPKernelApp
+from jupyter_client.session import Session
+from nacl.signing import VerifyKey
+from traitlets import Bool, default
+from traitlets.config import Config
+
+from jupyter_audit_kernel.formats import SESSION_VARIABLE, VERIFY_KEY_VARIABLE, PermitChecker
+from jupyter_audit_kernel.kernel import AuditKernel, AuditSession
+
+
+class AuditKernelApp(IPKernelApp):  # type: ignore[misc]
+    """ipykernel's application, with the audit kernel in it and the user's startup code left out."""
+
+    name = "jupyter-audit-kernel"
+    kernel_class = AuditKernel
+    exec_PYTHONSTARTUP = Bool(False)  # noqa: N815 (the trait's own name in IPython)
+    # Nothing beside the notebook may shadow a module that is imported while the kernel starts.
+    ignore_cwd = Bool(True)
+
+    @default("session")
+    def _default_session(self) -> Session:
+        return AuditSession(parent=self)
+
+    def initialize(self, argv: list[str] | None = None) -> None:
+        """Set the kernel up; afterwards the notebook's folder can be imported from, after everything else."""
+        super().initialize(argv)
+        if "" not in sys.path:
+            sys.path.append("")
+
+
+def take_terms() -> PermitChecker:
+    """
+    Return the checker for the session that the environment names, and remove it from the environment.
+
+    Ends the process where there is none: there is no mode in which this kernel runs without permits.
+    """
+    try:
+        session = os.environ.pop(SESSION_VARIABLE)
+        key = VerifyKey(base64.b64decode(os.environ.pop(VERIFY_KEY_VARIABLE), validate=True))
+    except (KeyError, ValueError) as error:
+        sys.exit(
+            f"The audit kernel starts only through an audited server ({error!r} in its environment).\n"
+            "Start one with `jupyter audit lab`, and choose the kernel there."
+        )
+    return PermitChecker(session, key)
+
+
+def main() -> None:
+    """Run the kernel until it is shut down."""
+    checker = take_terms()
+    # Commands stay in memory: the ledger keeps them, and a history file would outlive the session.
+    config = Config({"HistoryManager": {"hist_file": ":memory:"}})
+    app = AuditKernelApp.instance(config=config)
+    AuditKernel.permit_checker = checker
+    app.initialize()
+    app.start()
