@@ -1,0 +1,109 @@
+"""
+The one spelling of an entry: RFC 8785 canonical JSON, without floats.
+
+Two parties that agree on an entry's value agree on its bytes, so its hash needs no further rules. What
+has no single spelling is refused, never coerced: floats, integers beyond 2^53 - 1, text that is not
+Unicode, names that are not text. Keeps P5 and P7.
+
+The standard library's C encoder writes exactly the form of RFC 8785 for what is allowed here, but for
+the order of names outside ASCII (section 3.2.3 sorts by UTF-16 units); those go through `rfc8785`. A
+property test holds both to the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, cast
+
+import rfc8785
+
+from jupyter_audit.model import Json
+
+MAX_INTEGER = 2**53 - 1
+"""RFC 8785 section 3.2.2.3: beyond it, integers have no single spelling in IEEE 754 readers."""
+
+MAX_DEPTH = 64
+"""Arrays and objects inside each other; more is refused, so that no reader runs out of stack."""
+
+_encode = json.JSONEncoder(
+    ensure_ascii=False, check_circular=False, allow_nan=False, sort_keys=True, separators=(",", ":")
+).encode
+
+
+class CanonicalError(ValueError):
+    """A value has no canonical form, or a text is not in it."""
+
+
+class _Plain:
+    """Copies a value into plain dicts and lists, and notes whether a name outside ASCII came by."""
+
+    __slots__ = ("foreign_names",)
+
+    def __init__(self) -> None:
+        self.foreign_names = False
+
+    def copy(self, value: object, depth: int) -> Any:
+        kind = type(value)
+        if kind is str or kind is bool or value is None:
+            return value
+        if kind is int:
+            number = cast(int, value)
+            if not -MAX_INTEGER <= number <= MAX_INTEGER:
+                raise CanonicalError(f"integer beyond 2^53 - 1: {number}")
+            return number
+        if depth >= MAX_DEPTH:
+            raise CanonicalError(f"more than {MAX_DEPTH} arrays and objects inside each other")
+        if isinstance(value, Mapping):
+            plain: dict[str, Any] = {}
+            for name, member in value.items():
+                if not isinstance(name, str):
+                    raise CanonicalError(f"name that is not text: {name!r}")
+                if not name.isascii():
+                    self.foreign_names = True
+                plain[str(name)] = self.copy(member, depth + 1)
+            return plain
+        if kind is list or kind is tuple:
+            return [self.copy(item, depth + 1) for item in cast("list[object]", value)]
+        if isinstance(value, str):
+            return str(value)
+        if isinstance(value, int):
+            return self.copy(int(value), depth)
+        if isinstance(value, float):
+            raise CanonicalError(f"floats are not allowed: {value!r}")
+        raise CanonicalError(f"{kind.__name__} is not a JSON value")
+
+
+def canonicalize(value: Mapping[str, Json]) -> tuple[str, dict[str, Any]]:
+    """
+    Return the canonical text of `value`, and the plain copy that reading it back would give.
+
+    Raises `CanonicalError` for anything that has no single spelling.
+    """
+    walk = _Plain()
+    plain = walk.copy(value, 0)
+    text = rfc8785.dumps(plain).decode() if walk.foreign_names else _encode(plain)
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise CanonicalError(f"text that is not Unicode: {error.reason}") from error
+    return text, plain
+
+
+def parse_canonical(text: str) -> dict[str, Any]:
+    """
+    Return the object that `text` spells, if and only if `text` is its canonical spelling.
+
+    Raises `CanonicalError` otherwise: not JSON, not an object, or another spelling of one.
+    """
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CanonicalError(f"not JSON: {error}") from error
+    if type(value) is not dict:
+        raise CanonicalError("not a JSON object")
+    again, plain = canonicalize(value)
+    if again != text:
+        raise CanonicalError("not in canonical form")
+    return plain

@@ -1,0 +1,141 @@
+"""
+The signing key: made once with the ledger, kept in a file that only its owner can read.
+
+The files have the forms of signed notes: `PRIVATE+KEY+<name>+<key ID>+<base64 of 0x01 ‖ seed>` and the
+verifier key beside it. A key that others could have read is refused, because whoever read it can sign.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import stat
+from pathlib import Path
+
+from nacl.signing import SigningKey
+
+from jupyter_audit.errors import KeyFileError
+from jupyter_audit.ledger.note import (
+    ED25519,
+    NoteError,
+    NoteSignature,
+    VerifierKey,
+    check_key_name,
+    decode_base64,
+    format_signature,
+    format_verifier_key,
+    key_id,
+    parse_verifier_key,
+)
+
+_PREFIX = "PRIVATE+KEY+"
+
+
+class Signer:
+    """Signs notes under one name with one Ed25519 key."""
+
+    def __init__(self, name: str, seed: bytes) -> None:
+        self._key = SigningKey(seed)
+        self.verifier = VerifierKey(check_key_name(name), bytes(self._key.verify_key))
+        self._id = self.verifier.id
+
+    @classmethod
+    def generate(cls, name: str) -> Signer:
+        """Return a signer with a new random key."""
+        return cls(name, bytes(SigningKey.generate()))
+
+    def sign(self, text: str) -> str:
+        """Return the signed note over `text`, which must end in a newline."""
+        signature = self._key.sign(text.encode()).signature
+        return f"{text}\n{format_signature(NoteSignature(self.verifier.name, self._id, signature))}"
+
+    def secret_text(self) -> str:
+        """Return the key file's only line."""
+        encoded = base64.b64encode(ED25519 + bytes(self._key)).decode()
+        return f"{_PREFIX}{self.verifier.name}+{self._id.hex()}+{encoded}\n"
+
+
+def create_key_files(signer: Signer, signing_key: Path, verifier_key: Path) -> None:
+    """
+    Write both halves, durably, the secret one readable by this account alone. Never overwrites.
+
+    Raises `FileExistsError` if either is there, `OSError` if they cannot be written; then neither is left.
+    """
+    created: list[Path] = []
+    try:
+        for path, text, mode in (
+            (signing_key, signer.secret_text(), 0o600),
+            (verifier_key, format_verifier_key(signer.verifier) + "\n", 0o644),
+        ):
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+            created.append(path)
+            with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+    except OSError:
+        for path in created:
+            path.unlink(missing_ok=True)
+        raise
+
+
+def parse_signing_key(text: str) -> Signer:
+    """Read a key file's content; raises `NoteError` without repeating any of it."""
+    line = text.removesuffix("\n")
+    name, _, rest = line.removeprefix(_PREFIX).partition("+")
+    shown_id, _, encoded = rest.partition("+")
+    if not line.startswith(_PREFIX) or "\n" in line:
+        raise NoteError("it is not a signed-note signer key")
+    try:
+        data = decode_base64(encoded)
+    except NoteError:
+        raise NoteError("it is not a signed-note signer key") from None
+    if len(data) != 33 or data[:1] != ED25519:
+        raise NoteError("it is not an Ed25519 key")
+    signer = Signer(name, data[1:])
+    if key_id(name, signer.verifier.public).hex() != shown_id:
+        raise NoteError("its key ID does not fit its key")
+    return signer
+
+
+def load_signer(path: Path) -> Signer:
+    """
+    Return the signer whose key is in `path`.
+
+    Raises `KeyFileError` if the file is missing, malformed, not ours, or readable by others.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise KeyFileError(
+            f"There is no signing key at {path}.",
+            advice="Restore it from where it is kept. Without it nothing can be added to this ledger; what is "
+            "in it can still be read and verified.",
+        ) from error
+    except OSError as error:
+        raise KeyFileError(f"The signing key {path} cannot be opened: {error.strerror}.") from error
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(file.fileno())
+        mode = stat.S_IMODE(status.st_mode)
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
+            raise KeyFileError(f"The signing key {path} is not a file of this account.")
+        if mode & 0o077:
+            raise KeyFileError(
+                f"The signing key {path} is open to other accounts (mode {mode:04o}).",
+                advice=f"Whoever read it can sign in this server's name. Find out who could; then `chmod 600 {path}`.",
+            )
+        content = file.read(4096)
+    try:
+        return parse_signing_key(content.decode("ascii"))
+    except (NoteError, UnicodeDecodeError) as error:
+        raise KeyFileError(
+            f"The signing key {path} cannot be used: {error}.", advice="Restore it from where it is kept."
+        ) from error
+
+
+def load_verifier_key(path: Path) -> VerifierKey:
+    """Return the public key in `path`; raises `KeyFileError` if it is missing or malformed."""
+    try:
+        return parse_verifier_key(path.read_text(encoding="ascii"))
+    except (OSError, UnicodeDecodeError, NoteError) as error:
+        raise KeyFileError(f"The verifier key {path} cannot be used: {error}.") from error

@@ -1,0 +1,283 @@
+"""
+Reading a ledger that is being written: entries by number or by what they say, contents, checkpoints, proofs.
+
+Reads only. A reader sees what other processes commit, never holds a transaction open between two pages,
+and keeps no more than a page in memory. It shows what is stored; whether that is what was signed is
+`verify`'s to say.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import sqlite3
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from jupyter_audit.errors import LedgerError
+from jupyter_audit.ledger import merkle
+from jupyter_audit.ledger.content import ContentError, open_commitment
+from jupyter_audit.ledger.damage import damaged
+from jupyter_audit.ledger.envelope import CREATED, EnvelopeError, parse_moment
+from jupyter_audit.ledger.schema import verify_schema
+from jupyter_audit.ledger.store import connect, explain, explained
+from jupyter_audit.ledger.tree import StoredTree
+from jupyter_audit.model import Actor, Commitment, Entry
+
+_PAGE = 256
+_READING = "read the ledger"
+
+
+def read_entry(seq: int, raw: object) -> Entry:
+    """Return the entry stored under `seq`; raises `VerificationError` if it has not the form of one."""
+    try:
+        if not isinstance(raw, str):
+            raise EnvelopeError("it is not text")
+        value = json.loads(raw)
+        if value["seq"] != seq:
+            raise EnvelopeError(f"it says that its number is {value['seq']!r}")
+        actor, contents = value["actor"], value.get("contents")
+        return Entry(
+            seq,
+            parse_moment(value["time"]),
+            value["type"],
+            Actor(actor["name"], actor["vouched_by"]),
+            value.get("grant"),
+            value.get("session"),
+            value["body"],
+            {
+                name: Commitment(content["digest"], content["size"], content["media_type"])
+                for name, content in contents.items()
+            }
+            if contents
+            else {},
+            raw,
+        )
+    except EnvelopeError as error:
+        raise damaged("entry_form", f"Entry {seq} is damaged: {error}.", seq=seq) from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise damaged("entry_form", f"Entry {seq} is damaged: it does not read as an entry.", seq=seq) from error
+
+
+class LedgerReader:
+    """A ledger, opened for reading. One instance for each thread."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = connection
+        self.path = path
+        self._tree = StoredTree(connection)
+        self.origin = self._read_origin()
+
+    @classmethod
+    def open(cls, path: Path) -> LedgerReader:
+        """
+        Open the ledger at `path` for reading.
+
+        Raises `LedgerMissingError` if there is none, `VerificationError` if it is not a ledger of a known
+        format, `LedgerError` if it cannot be read.
+        """
+        connection = connect(path, writable=False)
+        try:
+            verify_schema(connection)
+            return LedgerReader(connection, path)
+        except sqlite3.Error as error:
+            connection.close()
+            raise explain(error, "open the ledger") from error
+        except BaseException:
+            connection.close()
+            raise
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The connection, for views of the reader's own thread; never for writing."""
+        return self._connection
+
+    def size(self) -> int:
+        """Return how many entries are committed now, by any process."""
+        try:
+            (size,) = self._connection.execute("SELECT max(size) FROM checkpoint").fetchone()
+        except sqlite3.Error as error:
+            raise explain(error, _READING) from error
+        return int(size or 0)
+
+    def entry(self, seq: int) -> Entry:
+        """Return entry `seq`; raises `LedgerError` if there is none."""
+        row = self._one("SELECT raw FROM entry WHERE seq = ?", seq)
+        if row is None:
+            raise LedgerError(f"There is no entry {seq}; the ledger has {self.size()}.")
+        return read_entry(seq, row[0])
+
+    def entries(
+        self,
+        *,
+        start: int = 0,
+        stop: int | None = None,
+        types: Collection[str] | None = None,
+        session: str | None = None,
+        grant: str | None = None,
+        newest_first: bool = False,
+        limit: int | None = None,
+    ) -> Iterator[Entry]:
+        """
+        Yield the entries from `start` up to, not including, `stop` that match every filter given.
+
+        `types` holds exact types, or prefixes that end in a dot. What is appended after the first entry was
+        asked for is not yielded. Every filter uses an index, and memory stays flat.
+        """
+        size = self.size()
+        stop = size if stop is None else min(stop, size)
+        start = max(start, 0)
+        found: Iterator[tuple[int, object]]
+        if session is not None or grant is not None:
+            found = self._by_name(start, stop, types, session, grant, newest_first)
+        elif types is not None:
+            streams = [
+                self._pages("entry INDEXED BY entry_by_type", ["type = ?"], [kind], start, stop, newest_first)
+                for kind in self._types(types)
+            ]
+            found = heapq.merge(*streams, key=lambda row: row[0], reverse=newest_first)
+        else:
+            found = self._pages("entry NOT INDEXED", [], [], start, stop, newest_first)
+        for count, (seq, raw) in enumerate(found):
+            if limit is not None and count >= limit:
+                return
+            yield read_entry(seq, raw)
+
+    def content(self, seq: int, name: str) -> bytes | None:
+        """
+        Return the content `name` of entry `seq`, or None if it was purged.
+
+        Raises `LedgerError` if the entry has no such content, `VerificationError` if what is stored is not
+        what the entry commits to.
+        """
+        commitment = self.entry(seq).contents.get(name)
+        if commitment is None:
+            raise LedgerError(f"Entry {seq} has no content named {name}.")
+        row = self._one("SELECT salt, encoding, data FROM content WHERE seq = ? AND name = ?", seq, name)
+        if row is None:
+            return None
+        try:
+            return open_commitment(commitment.digest, commitment.size, *row)
+        except ContentError as error:
+            raise damaged(
+                "content_changed", f"Content {name} of entry {seq} was changed: {error}.", seq=seq
+            ) from error
+
+    def checkpoint_note(self) -> str:
+        """Return the newest checkpoint, as the signed note that others can keep and compare."""
+        row = self._one("SELECT note FROM checkpoint ORDER BY size DESC LIMIT 1")
+        if row is None or not isinstance(row[0], str):
+            raise damaged("checkpoint_missing", "The ledger has no checkpoint.")
+        return row[0]
+
+    def root(self, size: int) -> bytes:
+        """Return the root hash of the first `size` entries, from what is stored."""
+        with explained(_READING):
+            return self._tree.root(size)
+
+    def inclusion_proof(self, seq: int, size: int) -> list[bytes]:
+        """Return the RFC 6962 path that shows entry `seq` in the tree of `size`; raises `ProofError`."""
+        with explained(_READING):
+            return merkle.inclusion_proof(self._tree.subtree, seq, size)
+
+    def consistency_proof(self, old: int, new: int) -> list[bytes]:
+        """Return the RFC 6962 proof that the tree of `new` extends that of `old`; raises `ProofError`."""
+        with explained(_READING):
+            return merkle.consistency_proof(self._tree.subtree, old, new)
+
+    def close(self) -> None:
+        """Close the connection. Closing twice is harmless."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _read_origin(self) -> str:
+        row = self._one("SELECT raw FROM entry WHERE seq = 0")
+        first = read_entry(0, row[0]) if row is not None else None
+        origin = first.body.get("origin") if first is not None and first.type == CREATED else None
+        if not isinstance(origin, str):
+            raise damaged("origin", "The ledger does not begin with an entry that names its origin.", seq=0)
+        return origin
+
+    def _one(self, sql: str, *values: object) -> tuple[object, ...] | None:
+        try:
+            row: tuple[object, ...] | None = self._connection.execute(sql, values).fetchone()
+        except sqlite3.Error as error:
+            raise explain(error, _READING) from error
+        return row
+
+    def _types(self, wanted: Collection[str]) -> list[str]:
+        """Return the exact types among `wanted`, and those in the ledger that its prefixes stand for."""
+        types = {kind for kind in wanted if not kind.endswith(".")}
+        for prefix in {kind for kind in wanted if kind.endswith(".")}:
+            after, end = prefix, prefix[:-1] + "/"  # "/" follows "." in every collation of bytes
+            while True:
+                row = self._one(
+                    "SELECT type FROM entry INDEXED BY entry_by_type WHERE type > ? AND type < ? "
+                    "ORDER BY type LIMIT 1",
+                    after,
+                    end,
+                )
+                if row is None:
+                    break
+                after = str(row[0])
+                types.add(after)
+        return sorted(types)
+
+    def _by_name(
+        self,
+        start: int,
+        stop: int,
+        types: Collection[str] | None,
+        session: str | None,
+        grant: str | None,
+        newest_first: bool,
+    ) -> Iterator[tuple[int, object]]:
+        conditions: list[str] = []
+        values: list[object] = []
+        if session is not None:
+            conditions.append("session = ?")
+            values.append(session)
+        if grant is not None:
+            conditions.append('"grant" = ?')
+            values.append(grant)
+        if types is not None:
+            exact = self._types(types)
+            conditions.append(f"type IN ({', '.join('?' * len(exact))})")
+            values.extend(exact)
+        index = "entry_by_grant" if session is None else "entry_by_session"
+        return self._pages(f"entry INDEXED BY {index}", conditions, values, start, stop, newest_first)
+
+    def _pages(
+        self,
+        source: str,
+        conditions: list[str],
+        values: list[object],
+        start: int,
+        stop: int,
+        newest_first: bool,
+    ) -> Iterator[tuple[int, object]]:
+        """Yield (seq, raw) page by page; between two pages no read transaction is open."""
+        where = " AND ".join([*conditions, "seq >= ?", "seq < ?"])
+        order = "DESC" if newest_first else "ASC"
+        # Only this module's own words are put into the text; what a caller gave is always a parameter.
+        sql = f"SELECT seq, raw FROM {source} WHERE {where} ORDER BY seq {order} LIMIT {_PAGE}"  # noqa: S608
+        while start < stop:
+            with explained(_READING):
+                page = self._connection.execute(sql, (*values, start, stop)).fetchall()
+            yield from page
+            if len(page) < _PAGE:
+                return
+            if newest_first:
+                stop = page[-1][0]
+            else:
+                start = page[-1][0] + 1
+

@@ -1,0 +1,112 @@
+"""
+The tables of a ledger file, version 1: the SQL text, and the check that a file has exactly these.
+
+The columns that are searched by are computed from the entry's own text, so there is no second truth to
+edit. The triggers stop mistakes, not an insider: whoever can write the file can drop them, and what
+they do afterwards is found by hashes and signatures (P5).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from jupyter_audit.ledger.damage import damaged
+
+APPLICATION_ID = 0x4A41554C
+"""`JAUL`, in the SQLite header at offset 68, so that `file` and others can tell what this is."""
+
+FORMAT_VERSION = 1
+"""The file's `user_version`, and `format` in entry 0."""
+
+_ENTRY = """\
+CREATE TABLE entry (
+  seq INTEGER PRIMARY KEY,
+  raw TEXT NOT NULL,
+  time TEXT GENERATED ALWAYS AS (json_extract(raw, '$.time')) VIRTUAL,
+  type TEXT GENERATED ALWAYS AS (json_extract(raw, '$.type')) VIRTUAL,
+  actor TEXT GENERATED ALWAYS AS (json_extract(raw, '$.actor.name')) VIRTUAL,
+  session TEXT GENERATED ALWAYS AS (json_extract(raw, '$.session')) VIRTUAL,
+  "grant" TEXT GENERATED ALWAYS AS (json_extract(raw, '$.grant')) VIRTUAL
+) STRICT"""
+
+_CONTENT = """\
+CREATE TABLE content (
+  seq INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  salt BLOB NOT NULL,
+  encoding TEXT NOT NULL,
+  data BLOB NOT NULL,
+  PRIMARY KEY (seq, name)
+) STRICT, WITHOUT ROWID"""
+
+_CHECKPOINT = """\
+CREATE TABLE checkpoint (
+  size INTEGER PRIMARY KEY,
+  note TEXT NOT NULL
+) STRICT"""
+
+_SUBTREE = """\
+CREATE TABLE subtree (
+  level INTEGER NOT NULL,
+  position INTEGER NOT NULL,
+  hash BLOB NOT NULL,
+  PRIMARY KEY (level, position)
+) STRICT, WITHOUT ROWID"""
+
+
+def _trigger(table: str, verb: str, name: str) -> str:
+    return (
+        f"CREATE TRIGGER {table}_{name} BEFORE {verb} ON {table}\n"
+        f"BEGIN SELECT RAISE(ABORT, 'the ledger is append-only: {table} keeps what it has'); END"
+    )
+
+
+OBJECTS: dict[tuple[str, str], str] = {
+    ("table", "entry"): _ENTRY,
+    ("table", "content"): _CONTENT,
+    ("table", "checkpoint"): _CHECKPOINT,
+    ("table", "subtree"): _SUBTREE,
+    ("index", "entry_by_type"): "CREATE INDEX entry_by_type ON entry (type)",
+    ("index", "entry_by_session"): (
+        "CREATE INDEX entry_by_session ON entry (session) WHERE session IS NOT NULL"
+    ),
+    ("index", "entry_by_grant"): 'CREATE INDEX entry_by_grant ON entry ("grant") WHERE "grant" IS NOT NULL',
+    **{
+        ("trigger", f"{table}_{name}"): _trigger(table, verb, name)
+        for table in ("entry", "content", "checkpoint", "subtree")
+        for verb, name in (("UPDATE", "unchanged"), ("DELETE", "kept"))
+    },
+}
+"""Every object of the schema: (type, name) to the SQL text that `sqlite_schema` keeps of it."""
+
+
+def create_schema(connection: sqlite3.Connection) -> None:
+    """Make the tables in an empty database, inside the caller's transaction."""
+    for sql in OBJECTS.values():
+        connection.execute(sql)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+
+
+def verify_schema(connection: sqlite3.Connection) -> None:
+    """Raise `VerificationError` unless the file has the schema of version 1, and nothing else."""
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if application != APPLICATION_ID:
+        raise damaged("schema", f"The file is not a ledger: its application_id is {application:#x}.")
+    if version != FORMAT_VERSION:
+        raise damaged("schema", f"The ledger has format {version}; this program knows {FORMAT_VERSION}.")
+    found = {
+        (str(kind), str(name)): sql
+        for kind, name, sql in connection.execute(
+            "SELECT type, name, sql FROM sqlite_schema WHERE name NOT IN "
+            "('sqlite_autoindex_content_1', 'sqlite_autoindex_subtree_1')"
+        )
+    }
+    for key, sql in OBJECTS.items():
+        if key not in found:
+            raise damaged("schema", f"The ledger lacks its {key[0]} {key[1]}.")
+        if found[key] != sql:
+            raise damaged("schema", f"The {key[0]} {key[1]} of the ledger was changed.")
+    for kind, name in found.keys() - OBJECTS.keys():
+        raise damaged("schema", f"The ledger has a {kind} that does not belong to it: {name}.")

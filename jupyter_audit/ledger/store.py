@@ -1,0 +1,134 @@
+"""
+The only module that opens the SQLite file: connections, and SQLite's errors put into words.
+
+Nothing here ever creates a database: SQLite is told to open what exists, or to fail.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from types import TracebackType
+
+from jupyter_audit.errors import LedgerError, LedgerMissingError
+from jupyter_audit.ledger.damage import damaged
+
+BUSY_TIMEOUT_S = 5.0
+"""How long an append waits for another process's before it gives up."""
+
+
+def explain(error: sqlite3.Error, doing: str) -> LedgerError:
+    """Return what SQLite said as a `LedgerError`; `doing` reads like `append to the ledger`."""
+    code = getattr(error, "sqlite_errorcode", None)
+    primary = None if code is None else code & 0xFF
+    if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return LedgerError(
+            f"Could not {doing}: it is locked; another process has held it for {BUSY_TIMEOUT_S:.0f} seconds.",
+            advice="Find the process that holds it (`fuser` on the ledger's -wal file) and let it finish, or end it.",
+        )
+    if primary == sqlite3.SQLITE_FULL:
+        return LedgerError(f"Could not {doing}: the disk is full.", advice="Make room, then try again.")
+    if primary == sqlite3.SQLITE_READONLY:
+        return LedgerError(
+            f"Could not {doing}: the file or its folder cannot be written.",
+            advice="Check owner and mode of the audit home, and whether its file system is mounted read-only.",
+        )
+    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return damaged(
+            "file",
+            f"Could not {doing}: the file is damaged ({error}).",
+            advice="Keep a copy of the file as it is, for evidence; run `jupyter audit verify`, and restore a backup.",
+        )
+    if primary in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN):
+        name = getattr(error, "sqlite_errorname", "SQLITE_IOERR")
+        return LedgerError(
+            f"Could not {doing}: reading or writing the file failed ({name}).",
+            advice="Check the disk, its free space and any limit on file sizes, then start again.",
+        )
+    return LedgerError(f"Could not {doing}: {error}.")
+
+
+class explained:  # noqa: N801 (read as a word: `with explained("read the ledger"):`)
+    """Turns SQLite's errors within its block into the ledger's."""
+
+    __slots__ = ("_doing",)
+
+    def __init__(self, doing: str) -> None:
+        self._doing = doing
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if isinstance(error, sqlite3.Error):
+            raise explain(error, self._doing) from error
+
+
+def connect(path: Path, *, writable: bool) -> sqlite3.Connection:
+    """
+    Open the ledger at `path`, which must exist; the caller owns the connection.
+
+    Raises `LedgerMissingError` if there is none, `LedgerError` if it cannot be opened.
+    """
+    if not path.is_file():
+        raise LedgerMissingError(
+            f"There is no ledger at {path}.",
+            advice="Run `jupyter audit init` once to create it. If one was there before, find out where it went.",
+        )
+    doing = "open the ledger"
+    if writable:
+        connection = _connect(path, "mode=rw", doing)
+        try:
+            _prepare_for_writing(connection)
+        except sqlite3.Error as error:
+            connection.close()
+            raise explain(error, doing) from error
+        return connection
+    connection = _connect(path, "mode=ro", doing)
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    except sqlite3.Error as error:
+        connection.close()
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_CANTOPEN or _has_wal(path):
+            raise explain(error, doing) from error
+        # A copy in a folder that cannot be written (an auditor's read-only medium): SQLite cannot make
+        # its -shm file there. Nobody can be writing either, so reading it as immutable is safe.
+        return _connect(path, "immutable=1", doing)
+    return connection
+
+
+def _has_wal(path: Path) -> bool:
+    wal = path.with_name(path.name + "-wal")
+    return wal.exists() and wal.stat().st_size > 0
+
+
+def _connect(path: Path, parameters: str, doing: str) -> sqlite3.Connection:
+    try:
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?{parameters}",
+            uri=True,
+            timeout=BUSY_TIMEOUT_S,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+    except sqlite3.Error as error:
+        raise explain(error, doing) from error
+    # Not `trusted_schema = OFF`: SQLite 3.40 then refuses json_extract in the generated columns. The schema's
+    # exact text is verified before anything is read through it instead. Pages are checked for form when read.
+    connection.execute("PRAGMA cell_size_check = ON")
+    return connection
+
+
+def _prepare_for_writing(connection: sqlite3.Connection) -> None:
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise LedgerError(
+            f"The ledger cannot be kept safely here: its journal is {mode}, not WAL.",
+            advice="Keep the audit home on a local file system; network file systems cannot share a WAL.",
+        )
+    connection.execute("PRAGMA synchronous = FULL")
+    # macOS: fsync alone does not reach the disk there. Elsewhere these do nothing.
+    connection.execute("PRAGMA fullfsync = ON")
+    connection.execute("PRAGMA checkpoint_fullfsync = ON")
