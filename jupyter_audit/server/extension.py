@@ -24,7 +24,7 @@ from jupyter_audit.clock import SystemClock
 from jupyter_audit.detect.runner import DetectionRunner
 from jupyter_audit.errors import AuditError
 from jupyter_audit.gate.admit import Gate
-from jupyter_audit.gate.isolation import probe
+from jupyter_audit.gate.isolation import check_folders, probe
 from jupyter_audit.home import Home, default_home
 from jupyter_audit.ledger import LedgerReader, open_ledger
 from jupyter_audit.record import kinds
@@ -32,7 +32,9 @@ from jupyter_audit.record.recorder import Recorder
 from jupyter_audit.server.assertions import assess
 from jupyter_audit.server.endings import Endings
 from jupyter_audit.server.handlers import handlers_for
+from jupyter_audit.server.identity import check_identity
 from jupyter_audit.server.kernels import ENDINGS_KEY, LIVES_KEY
+from jupyter_audit.server.launcher import CLASSES
 from jupyter_audit.server.lives import Lives
 from jupyter_audit.server.services import SETTINGS_KEY, Assessment, Services
 from jupyter_audit.server.watch import Watcher
@@ -57,6 +59,14 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):  # type: ignore[misc
     _detections: DetectionRunner | None = None
     _sweeper: asyncio.Task[None] | None = None
 
+    def _link_jupyter_server_extension(self, serverapp: Any) -> None:
+        """Before anything is built: set the gate's classes on a server that the launcher did not start."""
+        super()._link_jupyter_server_extension(serverapp)
+        if not getattr(serverapp, "launched", False):
+            serverapp.reraise_server_extension_failures = True
+            for trait, value in CLASSES.items():
+                setattr(serverapp, trait, value)
+
     def initialize_settings(self) -> None:
         """Open the ledger and put the services into the web application. Raises where that fails."""
         try:
@@ -69,7 +79,9 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):  # type: ignore[misc
         serverapp = self.serverapp
         settings = JupyterAudit(parent=serverapp)
         policy = Policy.from_settings(settings)
+        check_identity(serverapp.identity_provider, solo=policy.solo)
         home = Home(Path(settings.home).expanduser().absolute() if settings.home else default_home())
+        check_folders(home.path, Path(serverapp.root_dir))
         clock = SystemClock()
         recorder = Recorder(lambda: open_ledger(home, clock=clock))
         reader = LedgerReader.open(home.ledger)

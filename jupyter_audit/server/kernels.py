@@ -58,7 +58,8 @@ class AuditKernelManager(ServerKernelManager):  # type: ignore[misc]
             self.provisioner = AuditProvisioner(
                 kernel_id=self.kernel_id, kernel_spec=self.kernel_spec, parent=self
             )
-        self.provisioner.terms = launch_terms(services, session, Path(self.parent.root_dir))
+        terms = launch_terms(services, session, Path(self.parent.root_dir))
+        self.connection_file = str(self.provisioner.prepare(terms))
         command, kw = await super()._async_pre_start_kernel(**kw)
         return command, kw
 

@@ -1,0 +1,256 @@
+"""
+What a cell's code says it does: extraction only, pure; the rules judge.
+
+IPython's own transformer turns magics and `!` into Python, Python's parser reads that, and constants and names
+are worked out without running anything. The kernel's user can always write code that cannot be read (section
+"What reading cannot see" of docs/detections.md); code that hides what it runs is noted in `hidden`.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from IPython.core.inputtransformer2 import TransformerManager
+
+from jupyter_audit.detect.fold import HOLE, MOST_TEXT
+from jupyter_audit.detect.names import MOST_BINDINGS, Bindings, Names, canonical
+from jupyter_audit.detect.sql import looks_like_sql, read_sql, search_sql
+
+MOST_CODE = 100_000
+"""Characters of one cell that are parsed (about 0.1 s of work); more is searched for patterns."""
+
+MOST_ITEMS = 200
+MOST_NESTING = 4
+
+SHELL_ALIASES = frozenset(
+    "cat cp ldir less lf lk ll ls lx man mkdir more mv rm rmdir sx system bash sh pip conda mamba micromamba uv".split()
+)
+"""First words of a one-line cell by which IPython runs a shell without `!` or `%` (automagic, aliases, pip)."""
+
+_SHELL_MAGICS = frozenset({"sx", "system", "!", "bash", "sh", "script", "cmd"})
+_CODE_MAGICS = frozenset({"time", "timeit", "prun", "lprun", "mprun", "memit", "debug", "capture", "pyinstrument", "scalene"})
+_SQL_MAGICS = frozenset({"sql", "sqlcmd", "bigquery", "sparksql", "duckdb"})
+_PROCESS_STARTERS = ("os.system", "os.popen", "os.exec", "os.spawn", "os.posix_spawn", "subprocess.", "pty.spawn",
+                     "asyncio.create_subprocess", "pexpect.", "get_ipython.system", "get_ipython.getoutput")  # fmt: skip
+_RUNNERS = frozenset({"exec", "eval", "compile", "__builtins__.exec", "__builtins__.eval", "__builtins__.compile",
+                      "get_ipython.run_cell", "get_ipython.run_cell_async", "get_ipython.ex", "get_ipython.ev",
+                      "get_ipython.run_code", "code.interact", "timeit.timeit", "timeit.repeat"})  # fmt: skip
+_LOADERS = ("pickle.load", "marshal.load", "dill.load", "cloudpickle.load", "runpy.", "importlib.util.spec_from_file",
+            "types.CodeType", "types.FunctionType", "ctypes.")  # fmt: skip
+_SAYING = frozenset({"print", "display", "Markdown", "HTML", "input", "repr", "len", "warnings.warn", "IPython.display.display",
+                     "IPython.display.Markdown", "IPython.display.HTML", "re.compile", "re.search", "re.match"})  # fmt: skip
+_LOGGING = re.compile(r"(?i)(^|\.)(log\w*|logging)(\(\))?\.(debug|info|warning|warn|error|critical|exception|log)$")
+_RUNS_SQL = frozenset({"execute", "executescript", "executemany", "exec_driver_sql", "read_sql", "read_sql_query", "sql",
+                       "query", "read_database", "read_database_uri", "raw", "text", "fetch", "fetchrow", "fetchval"})  # fmt: skip
+_TABLE_READERS = frozenset({"read_sql_table", "read_sql"})
+_BOUNDED = frozenset({"fetchone", "fetchmany", "first", "scalar", "scalar_one", "one", "one_or_none"})
+
+_DOTTED = re.compile(r"(?<![\w.])[A-Za-z_]\w*(?:\s*\.\s*[A-Za-z_]\w*)+")
+_ESCAPE_LINE = re.compile(r"(?m)^\s*(?:[\w, ]+=\s*)?(!{1,2}|%%?)\s*([\w!]*)")
+_OPTIONS = re.compile(r"^(?:\s*-{1,2}\w+(?:[= ]?\d+)?(?=\s))*\s*")
+_STATEMENT = re.compile(r"(?i)\b(?:insert|update|delete|drop|alter|truncate|replace|merge|create|select|copy|with)\b[^\"'`]*")
+
+_TRANSFORMER = TransformerManager()
+
+
+@dataclass(frozen=True, slots=True)
+class CodeFacts:
+    """
+    What one message's code says. All tuples are sorted and bounded.
+
+    `uses`: dotted names that are called, imported or passed on, with aliases worked out. `magics`: IPython
+    magics, `!` as `!`. `programs`: first words of shell commands. `sql_writes`: verb and table, as `DELETE orders`.
+    `sql_unlimited`: tables read without WHERE, LIMIT or aggregate. `hidden`: how the code hides what it runs.
+    `read_as`: `python`, `ipython`, or `text` where only patterns could be searched. `bindings`: names that later
+    cells of the session can use.
+    """
+
+    uses: tuple[str, ...] = ()
+    magics: tuple[str, ...] = ()
+    programs: tuple[str, ...] = ()
+    sql_verbs: tuple[str, ...] = ()
+    sql_tables: tuple[str, ...] = ()
+    sql_writes: tuple[str, ...] = ()
+    sql_unlimited: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
+    read_as: str = "python"
+    bindings: Bindings = field(default_factory=dict)
+
+
+def extract(sources: Iterable[str], known: Bindings | None = None) -> CodeFacts:
+    """
+    Return what the pieces of code in `sources` say. Never raises, whatever the text.
+
+    `known` are the bindings of the session's earlier cells.
+    """
+    reading = _Reading(Names(known or {}))
+    for source in sources:
+        reading.read(source)
+    return reading.facts()
+
+
+class _Reading:
+    """Gathers the facts of one message."""
+
+    def __init__(self, names: Names) -> None:
+        self.names = names
+        self.uses: set[str] = set()
+        self.magics: set[str] = set()
+        self.programs: set[str] = set()
+        self.verbs: set[str] = set()
+        self.tables: set[str] = set()
+        self.writes: set[str] = set()
+        self.unlimited: set[str] = set()
+        self.hidden: set[str] = set()
+        self.temporary: frozenset[str] = frozenset()
+        self.read_as = "python"
+        self.nesting = 0
+
+    def facts(self) -> CodeFacts:
+        return CodeFacts(
+            uses=_sorted(self.uses),
+            magics=_sorted(self.magics),
+            programs=_sorted(self.programs),
+            sql_verbs=_sorted(self.verbs),
+            sql_tables=_sorted(self.tables),
+            sql_writes=_sorted(self.writes),
+            sql_unlimited=_sorted(self.unlimited),
+            hidden=_sorted(self.hidden | ({"computed name"} if self.names.computed else set())),
+            read_as=self.read_as,
+            bindings=dict(list(self.names.new.items())[:MOST_BINDINGS]),
+        )
+
+    # --- code -------------------------------------------------------------------------------------
+
+    def read(self, source: str) -> None:
+        """Read one piece of code: as Python, else as IPython, else as text."""
+        if self.nesting >= MOST_NESTING:
+            self.hidden.add("nested deeper than is read")
+            return
+        self.nesting += 1
+        try:
+            self._automagic(source)
+            tree = self._parse(source)
+            if tree is None:
+                self.read_as = "text"
+                self._search(source)
+            else:
+                self._visit(tree, source)
+        finally:
+            self.nesting -= 1
+
+    def _parse(self, source: str) -> ast.Module | None:
+        if len(source) > MOST_CODE:
+            # Padding must not be a way out: comment lines are dropped before giving up.
+            source = "\n".join(line for line in source.splitlines() if not line.lstrip().startswith("#"))
+            if len(source) > MOST_CODE:
+                self.hidden.add("longer than is read")
+                return None
+        tree = _parsed(source)
+        if tree is not None:
+            return tree
+        try:
+            transformed = _TRANSFORMER.transform_cell(source)
+        except Exception:  # IPython's transformers are many and raise what they like on text that is not code
+            return None
+        tree = _parsed(transformed)
+        if tree is not None and self.read_as == "python":
+            self.read_as = "ipython"
+        return tree
+
+    def _visit(self, tree: ast.Module, source: str) -> None:
+        try:
+            _Visitor(self).visit(tree)
+        except RecursionError:
+            self.hidden.add("nested deeper than is read")
+            self.read_as = "text"
+            self._search(source)
+
+    def _search(self, source: str) -> None:
+        """Read by patterns what does not parse: other languages, text too long, code too deep."""
+        for match in _ESCAPE_LINE.finditer(source):
+            self.magics.add("!" if match.group(1).startswith("!") else match.group(2).lower()[:40])
+        for match in _DOTTED.finditer(source):
+            dotted = re.sub(r"\s", "", match.group())
+            start, _, rest = dotted.partition(".")
+            for name in self.names.bound.get(start, (start,)):
+                self.use(f"{name}.{rest}")
+        self._take(search_sql(source))
+
+    def _automagic(self, source: str) -> None:
+        """IPython runs `ls -l` alone in a cell as a magic or shell alias, without any sign."""
+        lines = source.strip().splitlines()
+        if len(lines) != 1:
+            return
+        word = re.match(r"[\w]+(?=\s+[^\s=(.,\[]|$)", lines[0])
+        if word and word.group() in SHELL_ALIASES and word.group() not in self.names.bound:
+            self.magic(word.group(), lines[0][word.end() :], None)
+
+    # --- what the visitor finds ---------------------------------------------------------------------
+
+    def use(self, name: str) -> None:
+        """Note that a dotted name is used."""
+        if len(self.uses) < 10 * MOST_ITEMS:
+            self.uses.add(re.sub(r"[^\w.\[\]()*?]", "", canonical(name))[:120])
+
+    def magic(self, name: str, line: str, body: str | None) -> None:
+        """Read a magic by what it does with its line and body."""
+        name = name.lower().lstrip("%")[:40]
+        self.magics.add(re.sub(r"[^\w!]", "", name))
+        whole = line if body is None else f"{line}\n{body}"
+        if name in _SHELL_MAGICS or name in SHELL_ALIASES:
+            self.shell(whole)
+        elif name in _CODE_MAGICS:
+            rest = _OPTIONS.sub("", line)
+            for piece in (rest, body or ""):
+                if piece.strip():
+                    self.read(piece)
+        elif name in _SQL_MAGICS:
+            statement = body if body is not None and body.strip() else re.sub(r"^\s*\S+://\S+|^\s*--\w+\s+\S+", "", line)
+            self.sql(statement)
+
+    def shell(self, command: str) -> None:
+        """Read a shell command: the programs it names, and SQL that it hands to one of them."""
+        for part in re.split(r"[|;&\n]+|\$\(|`", command)[:MOST_ITEMS]:
+            words = [word for word in part.split() if "=" not in word.split("/")[0]]
+            while words and words[0] in ("sudo", "env", "nohup", "time", "exec", "command", "xargs"):
+                words = words[1:]
+            if words:
+                program = re.sub(r"[^\w.+-]", "", words[0].rpartition("/")[2])[:40]
+                if program:
+                    self.programs.add(program)
+        self._take(search_sql(command))
+        try:
+            words = shlex.split(command[:MOST_TEXT])
+        except ValueError:
+            return
+        for word in words:
+            if looks_like_sql(word):
+                self.sql(word)
+
+    def run_text(self, text: str | None, how: str) -> None:
+        """Read a text that the code hands to exec and its like; None if it cannot be known."""
+        if text is None:
+            self.hidden.add(how)
+        else:
+            self.read(text)
+
+    def sql(self, text: str, *, bounded: bool = False) -> None:
+        """Read a SQL text."""
+        made = re.findall(r"(?i)\bcreate\s+(?:local\s+|global\s+)?temp(?:orary)?\s+table\s+(?:if\s+not\s+exists\s+)?([\w.]+)", text)
+        self.temporary |= frozenset(made)
+        self._take(read_sql(text, self.temporary, bounded=bounded))
+
+    def _take(self, found: object) -> None:
+        from jupyter_audit.detect.sql import SqlFacts
+
+        assert isinstance(found, SqlFacts)
+        self.verbs |= found.verbs
+        self.tables |= found.tables
+        self.writes |= {f"{verb} {table}" for verb, table in found.writes}
+        self.unlimited |= found.unlimited
