@@ -116,6 +116,7 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):  # type: ignore[misc
             panel=panel,
         )
         lives = Lives(services, self.log)
+        services.replied = lives.replied
         endings = Endings(services, serverapp.kernel_manager, self.log)
         lives.on_foreign_code = lambda session: self._end_foreign(session)
         self._services, self._lives, self._endings = services, lives, endings
@@ -133,7 +134,7 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):  # type: ignore[misc
 
     def initialize_handlers(self) -> None:
         """Add the panel and the REST API."""
-        self.handlers.extend(handlers_for(self.serverapp.base_url))
+        self.handlers.extend(handlers_for(self.name))
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
         """Put down that the server serves, with what it could and could not assert, and begin to sweep."""

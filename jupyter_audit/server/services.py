@@ -7,7 +7,7 @@ an extension that did not load leaves a server that serves no kernels (fails clo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,7 +39,11 @@ class Assessment:
 
 @dataclass(slots=True)
 class Services:
-    """Everything that handlers, connections and managers need. `reader` is the event loop's own."""
+    """
+    Everything that handlers, connections and managers need. `reader` is the event loop's own.
+
+    `replied` is told of each execute_reply on its way to a client: session, message id, status, error name.
+    """
 
     settings: JupyterAudit
     home: Home
@@ -57,6 +61,7 @@ class Services:
     sessions: SessionRegistry = field(default_factory=SessionRegistry)
     assessment: Assessment = field(default_factory=Assessment)
     serving: bool = False
+    replied: Callable[[Session, str, str, str], None] = lambda session, msg_id, status, error: None
 
     def put_down(self, kind: kinds.Kind, *, principal: Principal, session: Session | None = None) -> None:
         """Record what has happened already; see `Recorder.owe`."""
