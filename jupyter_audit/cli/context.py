@@ -1,0 +1,92 @@
+"""
+What a command works on: the audit home, the settings in force, and who types.
+
+Commands that act write to the ledger directly, as the account of the operating system; `--server` sends the same
+act to a running server instead, as whoever its token names.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from jupyter_audit.access.book import GrantBook
+from jupyter_audit.access.policy import Policy
+from jupyter_audit.access.principals import os_account
+from jupyter_audit.access.service import AccessService
+from jupyter_audit.clock import Clock, SystemClock
+from jupyter_audit.configfile import load_admin_config
+from jupyter_audit.home import Home, default_home
+from jupyter_audit.ledger import Ledger, LedgerReader, open_ledger
+from jupyter_audit.model import Actor, Principal
+from jupyter_audit.record import kinds
+from jupyter_audit.settings import JupyterAudit
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The home, the settings and the policy of one command."""
+
+    home: Home
+    settings: JupyterAudit
+    policy: Policy
+    clock: Clock
+
+    @property
+    def principal(self) -> Principal:
+        """Whoever types: the account of the operating system, with the roles that the policy gives it."""
+        name = os_account().name
+        return os_account(self.policy.roles_of(name))
+
+    @contextmanager
+    def ledger(self) -> Iterator[Ledger]:
+        """Open the ledger for writing, for the time of a block."""
+        ledger = open_ledger(self.home, clock=self.clock)
+        try:
+            yield ledger
+        finally:
+            ledger.close()
+
+    @contextmanager
+    def access(self) -> Iterator[AccessService]:
+        """Open the ledger and give the acts of access upon it."""
+        with self.ledger() as ledger:
+            yield AccessService(ledger.transact, self.policy, self.clock)
+
+    @contextmanager
+    def reader(self) -> Iterator[LedgerReader]:
+        """Open the ledger for reading, for the time of a block."""
+        reader = LedgerReader.open(self.home.ledger)
+        try:
+            yield reader
+        finally:
+            reader.close()
+
+    def book(self, reader: LedgerReader) -> GrantBook:
+        """Return the grants and requests that a ledger holds."""
+        book = GrantBook()
+        book.refresh(reader)
+        return book
+
+    def note_read(self, view: str) -> None:
+        """Put down that somebody read the ledger on the command line (P9)."""
+        with self.ledger() as ledger:
+            kind = kinds.LedgerRead(view=view, detail={})
+            ledger.append([kinds.draft(kind, actor=Actor.of(self.principal))])
+
+
+def context_of(options: argparse.Namespace) -> Context:
+    """Return the context that the options of a command name. Raises `ConfigError` for unusable settings."""
+    config = load_admin_config(Path(options.config) if options.config else None)
+    settings = JupyterAudit(config=config)
+    if options.solo:
+        settings.solo = True
+    named = options.home or settings.home
+    home = Home(Path(named).expanduser().absolute() if named else default_home())
+    if not config.JupyterAudit.get("solo") and not config.JupyterAudit.get("roles"):
+        # Without an admin's word about roles, whoever owns the key is alone with it: that is solo mode.
+        settings.solo = True
+    return Context(home=home, settings=settings, policy=Policy.from_settings(settings), clock=SystemClock())
