@@ -8,6 +8,7 @@ run or read before the first permitted cell: no PYTHONSTARTUP, no profile, no mo
 from __future__ import annotations
 
 import base64
+import logging
 import os
 import sys
 
@@ -33,6 +34,15 @@ class AuditKernelApp(IPKernelApp):  # type: ignore[misc]
     @default("session")
     def _default_session(self) -> Session:
         return AuditSession(parent=self)
+
+    def init_sockets(self) -> None:
+        """Bind the sockets, without ipykernel's advice about ciphers: who may use them is decided by permits."""
+        level = self.log.level
+        self.log.setLevel(logging.ERROR)
+        try:
+            super().init_sockets()
+        finally:
+            self.log.setLevel(level)
 
     def initialize(self, argv: list[str] | None = None) -> None:
         """Set the kernel up; afterwards the notebook's folder can be imported from, after everything else."""

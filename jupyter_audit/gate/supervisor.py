@@ -50,9 +50,10 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
+    supervisor = os.getpid()
     kernel = os.fork()
     if kernel == 0:
-        _become_kernel(command, terms, libc if linux else None, result_fd, (wake_in, wake_out))
+        _become_kernel(command, terms, libc if linux else None, (result_fd, wake_in, wake_out), supervisor)
     code = _wait(kernel, wake_in)
     killed, clean = sweep(kernel, terms["mark"])
     if code is None:
@@ -67,7 +68,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _become_kernel(
-    command: list[str], terms: dict[str, list[str]], libc: ctypes.CDLL | None, result_fd: int, wake: tuple[int, int]
+    command: list[str], terms: dict[str, list[str]], libc: ctypes.CDLL | None, ours: tuple[int, ...], supervisor: int
 ) -> None:
     """In the child: leave the supervisor's belongings behind, go into the sandbox, become the kernel."""
     try:
@@ -78,9 +79,10 @@ def _become_kernel(
         if libc is not None:
             # Nobody is to outlive the supervisor, not even if it is killed.
             libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        os.close(result_fd)
-        for fd in wake:
+        for fd in ours:
             os.close(fd)
+        # ipykernel ends by itself when this process is gone (where the line above is not to be had).
+        os.environ["JPY_PARENT_PID"] = str(supervisor)
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
         if terms["rung"] == "landlock":

@@ -1,4 +1,4 @@
-"""Every way in which a ledger can be wrong, by name: the table that verifier, spec and tests are made from."""
+"""Every way in which a ledger can be wrong, by name: verifier, spec and tests are made from this table."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ DAMAGES: Mapping[str, str] = {
     "entry_form": "An entry is not in its canonical spelling, or its envelope is not as the format says.",
     "entry_changed": "An entry does not hash to what was signed (changed, swapped, replaced or inserted).",
     "time": "An entry is earlier than the one before it and does not say so, or says so and is not.",
-    "checkpoint_form": "A checkpoint is malformed, of another origin, or filed under a size that it does not have.",
+    "checkpoint_form": "A checkpoint is malformed, of another origin, or filed under another size.",
     "checkpoint_signature": "A checkpoint is not signed by the key in force at its size.",
-    "checkpoint_missing": "Entries are not covered by any checkpoint, or a key change does not end its commit.",
+    "checkpoint_missing": "Entries are not covered by a checkpoint, or a key change does not end its commit.",
     "checkpoint_root": "A checkpoint's root is not that of the entries it covers.",
     "truncated": "A checkpoint covers more entries than the ledger has.",
     "subtree": "A stored subtree hash is missing, wrong or superfluous.",

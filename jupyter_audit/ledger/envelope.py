@@ -57,7 +57,7 @@ def check_draft(draft: Draft) -> None:
         ("session", draft.session),
         ("grant", draft.grant),
     ):
-        if name is not None and not (isinstance(name, str) and _NAME.fullmatch(name)):
+        if name is not None and not _NAME.fullmatch(name):
             raise EnvelopeError(f"the name of its {what} has 1 to 256 characters, none of control: {name!r}")
     for name, content in draft.contents.items():
         if not _CONTENT_NAME.fullmatch(name):
@@ -109,9 +109,7 @@ def format_entry(
         raise EnvelopeError(f"it is longer than {MAX_ENTRY_BYTES} bytes; long texts belong into its contents")
     if type(plain["body"]) is not dict:
         raise EnvelopeError("its body is not an object")
-    return Entry(
-        seq, moment, draft.type, actor, draft.grant, draft.session, plain["body"], commitments, raw
-    )
+    return Entry(seq, moment, draft.type, actor, draft.grant, draft.session, plain["body"], commitments, raw)
 
 
 def parse_entry(raw: str) -> Entry:

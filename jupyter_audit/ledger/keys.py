@@ -109,8 +109,8 @@ def load_signer(path: Path) -> Signer:
     except FileNotFoundError as error:
         raise KeyFileError(
             f"There is no signing key at {path}.",
-            advice="Restore it from where it is kept. Without it nothing can be added to this ledger; what is "
-            "in it can still be read and verified.",
+            advice="Restore it from where it is kept. Without it nothing can be added to this ledger; "
+            "what is in it can still be read and verified.",
         ) from error
     except OSError as error:
         raise KeyFileError(f"The signing key {path} cannot be opened: {error.strerror}.") from error
@@ -122,7 +122,8 @@ def load_signer(path: Path) -> Signer:
         if mode & 0o077:
             raise KeyFileError(
                 f"The signing key {path} is open to other accounts (mode {mode:04o}).",
-                advice=f"Whoever read it can sign in this server's name. Find out who could; then `chmod 600 {path}`.",
+                advice="Whoever read it can sign in this server's name. Find out who could; "
+                f"then `chmod 600 {path}`.",
             )
         content = file.read(4096)
     try:

@@ -58,7 +58,7 @@ def read_entry(seq: int, raw: object) -> Entry:
     except EnvelopeError as error:
         raise damaged("entry_form", f"Entry {seq} is damaged: {error}.", seq=seq) from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise damaged("entry_form", f"Entry {seq} is damaged: it does not read as an entry.", seq=seq) from error
+        raise damaged("entry_form", f"Entry {seq} does not read as an entry.", seq=seq) from error
 
 
 class LedgerReader:
@@ -280,4 +280,3 @@ class LedgerReader:
                 stop = page[-1][0]
             else:
                 start = page[-1][0] + 1
-

@@ -13,6 +13,8 @@ from jupyter_audit.errors import RollbackError
 from jupyter_audit.ledger.checkpoint import Checkpoint, unverified_checkpoint
 from jupyter_audit.ledger.note import NoteError
 
+_NEWEST = "SELECT note FROM checkpoint ORDER BY size DESC LIMIT 1"
+
 
 def load_remembered(path: Path, ledger: Path) -> Checkpoint:
     """Return the remembered checkpoint; raises `RollbackError` if it is missing or malformed."""
@@ -24,7 +26,7 @@ def load_remembered(path: Path, ledger: Path) -> Checkpoint:
             f"The remembered checkpoint {path} {what}, so a rollback of the ledger could not be noticed.",
             advice="Verify the ledger against a checkpoint that was kept elsewhere "
             "(`jupyter audit verify --since FILE`). If it holds, remember its newest one: "
-            f'sqlite3 {ledger} "SELECT note FROM checkpoint ORDER BY size DESC LIMIT 1" > {path}',
+            f'sqlite3 {ledger} "{_NEWEST}" > {path}',
         ) from error
 
 

@@ -13,6 +13,11 @@ from types import TracebackType
 from jupyter_audit.errors import LedgerError, LedgerMissingError
 from jupyter_audit.ledger.damage import damaged
 
+KEEP_AND_VERIFY = (
+    "Keep the file as it is, for evidence; run `jupyter audit verify` on a copy, and restore a backup."
+)
+"""What to do with a ledger that was found changed."""
+
 BUSY_TIMEOUT_S = 5.0
 """How long an append waits for another process's before it gives up."""
 
@@ -24,20 +29,20 @@ def explain(error: sqlite3.Error, doing: str) -> LedgerError:
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return LedgerError(
             f"Could not {doing}: it is locked; another process has held it for {BUSY_TIMEOUT_S:.0f} seconds.",
-            advice="Find the process that holds it (`fuser` on the ledger's -wal file) and let it finish, or end it.",
+            advice="Find the process that holds it (`fuser` on the ledger's -wal file); let it finish, or end it.",
         )
     if primary == sqlite3.SQLITE_FULL:
         return LedgerError(f"Could not {doing}: the disk is full.", advice="Make room, then try again.")
     if primary == sqlite3.SQLITE_READONLY:
         return LedgerError(
             f"Could not {doing}: the file or its folder cannot be written.",
-            advice="Check owner and mode of the audit home, and whether its file system is mounted read-only.",
+            advice="Check owner and mode of the audit home, and whether its file system is read-only.",
         )
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return damaged(
             "file",
             f"Could not {doing}: the file is damaged ({error}).",
-            advice="Keep a copy of the file as it is, for evidence; run `jupyter audit verify`, and restore a backup.",
+            advice=KEEP_AND_VERIFY,
         )
     if primary in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN):
         name = getattr(error, "sqlite_errorname", "SQLITE_IOERR")
@@ -75,7 +80,7 @@ def connect(path: Path, *, writable: bool) -> sqlite3.Connection:
     if not path.is_file():
         raise LedgerMissingError(
             f"There is no ledger at {path}.",
-            advice="Run `jupyter audit init` once to create it. If one was there before, find out where it went.",
+            advice="Run `jupyter audit init` once to create it. If one was there before, find out where it is.",
         )
     doing = "open the ledger"
     if writable:

@@ -18,7 +18,7 @@ STEP = 8
 
 def read_leaves(connection: sqlite3.Connection, start: int, stop: int) -> list[bytes]:
     """Return the leaf hashes of entries `start` up to `stop`; raises `VerificationError` for a gap."""
-    leaves = []
+    leaves: list[bytes] = []
     for seq, raw in connection.execute(
         "SELECT seq, raw FROM entry WHERE seq >= ? AND seq < ? ORDER BY seq", (start, stop)
     ):

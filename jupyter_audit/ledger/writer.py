@@ -37,7 +37,7 @@ from jupyter_audit.ledger.note import NoteError, VerifierKey, format_verifier_ke
 from jupyter_audit.ledger.reader import LedgerReader
 from jupyter_audit.ledger.remembered import load_remembered, remember
 from jupyter_audit.ledger.schema import FORMAT_VERSION, create_schema, verify_schema
-from jupyter_audit.ledger.store import connect, explain
+from jupyter_audit.ledger.store import KEEP_AND_VERIFY, connect, explain
 from jupyter_audit.ledger.tree import STEP, StoredTree, read_leaves
 from jupyter_audit.model import Actor, Commitment, Draft, Entry
 
@@ -105,8 +105,8 @@ def create_ledger(home: Home, *, clock: Clock, actor: Actor) -> None:
         if os.path.lexists(path):
             raise LedgerError(
                 f"There is a {what} already: {path}. Nothing was created.",
-                advice="Use it as it is, or name another home with --home. If the ledger itself is gone, find out "
-                "why; only after an `init` that was interrupted are the leftovers safe to remove.",
+                advice="Use it as it is, or name another home with --home. If the ledger itself is gone, find "
+                "out why; only after an `init` that was interrupted are the leftovers safe to remove.",
             )
     origin = f"jupyter-audit/{secrets.token_hex(8)}"
     signer = Signer.generate(origin)
@@ -192,8 +192,7 @@ def _insert(
         except EnvelopeError as error:
             raise LedgerError(f"An entry of type {item.draft.type!r} cannot be recorded: {error}.") from error
         clock_back = False
-        for row in item.rows:
-            content_rows.append((entry.seq, *row))
+        content_rows.extend((entry.seq, *row) for row in item.rows)
         subtree_rows += tree.append(leaf_hash(entry.raw.encode()), levels=STEP)
         entries.append(entry)
     note = signer.sign(format_checkpoint(Checkpoint(signer.verifier.name, tree.size, tree.root())))
@@ -241,7 +240,7 @@ def _check_key(reader: LedgerReader, signer: Signer, home: Home) -> None:
     newest = rotations[0] if rotations else reader.entry(0)
     if newest.body.get("verifier_key") != format_verifier_key(signer.verifier):
         raise KeyFileError(
-            f"The signing key {home.signing_key} is not the one that this ledger ({reader.origin}) is signed with.",
+            f"The signing key {home.signing_key} is not the one that {reader.origin} is signed with.",
             advice="Put back the key that belongs to it. Nothing can be appended with another one.",
         )
 
@@ -258,13 +257,15 @@ def _load_head(reader: LedgerReader, key: VerifierKey) -> _Head:
         held = 0 if newest is None else newest + 1
         damage = "truncated" if held < size else "checkpoint_missing"
         raise damaged(
-            damage, f"The newest checkpoint covers {size} entries, but the ledger has {held}.", seq=min(held, size)
+            damage,
+            f"The newest checkpoint covers {size} entries, but the ledger has {held}.",
+            seq=min(held, size),
         )
     stored = StoredTree(connection)
     tree = stored.compact_range(size)
     checkpoint = _read_checkpoint(note, key, reader.origin, size)
     if tree.root() != checkpoint.root:
-        raise damaged("checkpoint_root", f"The newest checkpoint does not fit the ledger's {size} entries.")
+        raise damaged("checkpoint_root", f"The newest checkpoint does not fit the {size} entries.")
     # The last complete subtree is taken from the cache above; look whether its entries are still those.
     complete = size >> STEP
     if complete and _tree_of(read_leaves(connection, (complete - 1) << STEP, complete << STEP)).root() != (
@@ -296,7 +297,8 @@ def _read_checkpoint(note: object, key: VerifierKey, origin: str, size: int) -> 
         parsed.verify([key])
     except NoteError as error:
         raise damaged(
-            "checkpoint_signature", f"The checkpoint of size {size} is not signed by this ledger's key: {error}."
+            "checkpoint_signature",
+            f"The checkpoint of size {size} is not signed by this ledger's key: {error}.",
         ) from error
     return checkpoint
 
@@ -304,25 +306,27 @@ def _read_checkpoint(note: object, key: VerifierKey, origin: str, size: int) -> 
 def _check_remembered(reader: LedgerReader, head: _Head, home: Home) -> None:
     remembered = load_remembered(home.remembered_checkpoint, home.ledger)
     advice = (
-        "Keep both files as they are, for evidence. Put back the ledger that is not older than what was remembered "
-        f"in {home.remembered_checkpoint}, and find out who replaced it."
+        "Keep both files as they are, for evidence. Put back a ledger that is not older than what was "
+        f"remembered in {home.remembered_checkpoint}, and find out who replaced it."
     )
     if remembered.origin != reader.origin:
         raise RollbackError(
-            f"The remembered checkpoint is of {remembered.origin}, the ledger is {reader.origin}.", advice=advice
+            f"The remembered checkpoint is of {remembered.origin}, the ledger is {reader.origin}.",
+            advice=advice,
         )
     if remembered.size > head.tree.size:
         raise RollbackError(
-            f"The ledger was rolled back: it has {head.tree.size} entries, and {remembered.size} were remembered.",
+            f"The ledger was rolled back: it has {head.tree.size} entries, {remembered.size} were remembered.",
             advice=advice,
         )
     try:
         root = reader.root(remembered.size)
     except VerificationError as error:
-        raise RollbackError(f"The ledger does not hold what was remembered: {error}", advice=advice) from error
+        message = f"The ledger does not hold what was remembered: {error}"
+        raise RollbackError(message, advice=advice) from error
     if root != remembered.root:
         raise RollbackError(
-            f"The ledger was replaced: its first {remembered.size} entries are not those that were remembered.",
+            f"The ledger was replaced: its first {remembered.size} entries are not those remembered.",
             advice=advice,
         )
 
@@ -463,8 +467,8 @@ class Ledger(LedgerReader):
             same = False
         if not same:
             raise LedgerError(
-                f"The ledger at {self.path} was replaced or removed while it was open; what would be written now "
-                "would be lost. The ledger must be reopened.",
+                f"The ledger at {self.path} was replaced or removed while it was open; what would be written "
+                "now would be lost. The ledger must be reopened.",
                 advice="Find out who touched the audit home. Put the ledger back, then start again.",
             )
 
@@ -479,8 +483,8 @@ class Ledger(LedgerReader):
         ).fetchone()
         if row is None or known is None or known[0] != head.note:
             raise RollbackError(
-                f"The ledger was changed while it was open: its checkpoint of size {head.tree.size} is another.",
-                advice="Keep the file as it is, for evidence; run `jupyter audit verify`, and restore a backup.",
+                f"The ledger was changed while it was open: its checkpoint {head.tree.size} is another.",
+                advice=KEEP_AND_VERIFY,
             )
         size, note = row
         checkpoint = _read_checkpoint(note, self._signer.verifier, self.origin, size)
@@ -489,5 +493,5 @@ class Ledger(LedgerReader):
             for leaf in read_leaves(self._connection, tree.size, min(tree.size + _CATCH_UP_PAGE, size)):
                 tree.append(leaf)
         if tree.root() != checkpoint.root:
-            raise damaged("checkpoint_root", f"The newest checkpoint does not fit the ledger's {size} entries.")
+            raise damaged("checkpoint_root", f"The newest checkpoint does not fit the {size} entries.")
         self._head = _Head(tree, note, format_time(self.entry(size - 1).time))

@@ -111,7 +111,7 @@ class Recorder:
             error = future.exception()
             if error is None:
                 return
-            storable = error.__cause__ is None or isinstance(error.__cause__, LedgerError)
+            storable = error.__cause__ is None or not _is_of_the_drafts(error.__cause__)
             with self._lock:
                 if len(self._owed) >= MOST_OWED or not storable:
                     self._owed_lost += 1
@@ -195,18 +195,13 @@ class Recorder:
         try:
             self._pay(ledger)
             entries = ledger.append([draft for item in batch for draft in item.drafts])
-        except LedgerError as error:
-            self._failing_since = self._failing_since or time.monotonic()
-            for item in batch:
-                self._fail(item.future, error)
-            return
-        except Exception as error:  # a draft that no ledger could hold; the thread must live on to say so
-            if len(batch) == 1:
-                self._fail(batch[0].future, error)
-                return
-            # One bad draft must not take its neighbours with it.
-            for item in batch:
-                self._store(ledger, [item])
+        except Exception as error:  # whatever it is, the thread must live on to say that nothing was stored
+            if _is_of_the_drafts(error):
+                self._fail_apart(ledger, batch, error)
+            else:
+                self._failing_since = self._failing_since or time.monotonic()
+                for item in batch:
+                    self._fail(item.future, error)
             return
         self._failing_since = None
         start = 0
@@ -215,6 +210,14 @@ class Recorder:
             item.future.set_result(entries[start:stop])
             start = stop
         self._tell(entries)
+
+    def _fail_apart(self, ledger: Ledger, batch: Sequence[_Append], error: Exception) -> None:
+        """One draft that no ledger can hold must not take its neighbours in the commit with it."""
+        if len(batch) == 1:
+            self._fail(batch[0].future, error)
+            return
+        for item in batch:
+            self._store(ledger, [item])
 
     def _decide(self, ledger: Ledger, item: _Transact) -> None:
         try:
@@ -256,3 +259,8 @@ class Recorder:
         if entries:
             for subscriber in self._subscribers:
                 subscriber(entries)
+
+
+def _is_of_the_drafts(error: BaseException) -> bool:
+    """Say whether an append failed for what was to be recorded, not for the place where it was to be kept."""
+    return not isinstance(error, LedgerError) or isinstance(error.__cause__, ValueError)

@@ -16,7 +16,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from jupyter_server.serverapp import ServerApp
+from jupyter_server.serverapp import ServerApp, aliases, flags
+from traitlets import Dict
 from traitlets.config import Config
 
 from jupyter_audit.access.policy import Policy
@@ -66,15 +67,10 @@ class AuditServerApp(ServerApp):  # type: ignore[misc]
 
     launched = True
     classes = [*ServerApp.classes, JupyterAudit]
-    aliases = {
-        **ServerApp.aliases,
-        "home": "JupyterAudit.home",
-        "root-dir": "ServerApp.root_dir",
-    }
-    flags = {
-        **ServerApp.flags,
-        "solo": ({"JupyterAudit": {"solo": True}}, "One person holds every role (see the README)."),
-    }
+    aliases = Dict({**aliases, "home": "JupyterAudit.home", "root-dir": "ServerApp.root_dir"})
+    flags = Dict(
+        {**flags, "solo": ({"JupyterAudit": {"solo": True}}, "One person holds every role (see the README).")}
+    )
     exit_status = 0
     home: Home
 
