@@ -50,7 +50,7 @@ lint: $(VENV)/lint $(VENV)/test
 	$(BIN)/lint-imports
 
 bench: $(VENV)/test
-	$(BIN)/python -P benchmarks/run.py
+	$(BIN)/python benchmarks/run.py
 
 clean:
 	rm -rf $(VENV) $(LAB) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -71,7 +71,7 @@ def main() -> None:
     row("trivial cell over the websocket", *cells, aim="<= 1.10")
     row("kernel start until it answers", *starts, aim="<= 1.15")
     print(flush=True)
-    subprocess.run([sys.executable, "-P", str(Path(__file__).with_name("ledger_append.py"))], check=True)
+    subprocess.run([sys.executable, str(Path(__file__).with_name("ledger_append.py"))], check=True)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 The tables of a ledger file, version 1: the SQL text, and the check that a file has exactly these.
 
 The columns that are searched by are computed from the entry's own text, so there is no second truth to
-edit. The triggers stop mistakes, not an insider: whoever can write the file can drop them, and what
+edit; `leaf` is a cache of the entry's leaf hash, by which a verifier can name the very entry that was
+changed among several of one commit. The triggers stop mistakes, not an insider: whoever can write the file can drop them, and what
 they do afterwards is found by hashes and signatures (P5).
 """
 
@@ -22,6 +23,7 @@ _ENTRY = """\
 CREATE TABLE entry (
   seq INTEGER PRIMARY KEY,
   raw TEXT NOT NULL,
+  leaf BLOB NOT NULL,
   time TEXT GENERATED ALWAYS AS (json_extract(raw, '$.time')) VIRTUAL,
   type TEXT GENERATED ALWAYS AS (json_extract(raw, '$.type')) VIRTUAL,
   actor TEXT GENERATED ALWAYS AS (json_extract(raw, '$.actor.name')) VIRTUAL,

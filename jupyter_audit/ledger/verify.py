@@ -95,7 +95,7 @@ class _Walk:
     previous: Entry | None = None
     first: datetime | None = None
     clock_went_back: int = 0
-    rotated_at: int | None = None
+    signed: int = 0
     purged: set[tuple[int, str]] = field(default_factory=set)
     held: int = 0
     missing: list[tuple[int, str]] = field(default_factory=list)
@@ -148,15 +148,19 @@ def _verify(
     subtrees = _Subtrees(connection)
     (total,) = connection.execute("SELECT count(*) FROM entry").fetchone()
     fork_checked = remembered is None
-    for seq, raw in _rows(connection):
+    for seq, raw, stored_leaf in _rows(connection):
         entry = _verify_entry(walk, seq, raw)  # (2), (3)
-        complete = walk.tree.append(leaf_hash(entry.raw.encode()), levels=STEP)
+        leaf = leaf_hash(entry.raw.encode())
+        if leaf != stored_leaf:  # only a cache, but it tells which entry of a commit it was
+            raise damaged("entry_changed", f"Entry {seq} was changed: it does not hash to what was stored with it.", seq=seq)
+        complete = walk.tree.append(leaf, levels=STEP)
         for level, position, digest in complete:
             subtrees.verify(level, position, digest)  # (6)
         _verify_contents(connection, walk, entry)  # (7)
         if upcoming is not None and upcoming[0] == walk.tree.size:
             _verify_checkpoint(walk, *upcoming)  # (4)
             seen += 1
+            walk.signed = walk.tree.size
             upcoming = next(checkpoints, None)
             _take_new_key(walk, entry)
         elif entry.type == KEY_ROTATED:
@@ -242,15 +246,13 @@ def _verify_file(connection: sqlite3.Connection) -> None:
         raise damaged("file", f"The file is damaged: {word}.", advice="Keep it as it is, for evidence, and restore a backup.")
 
 
-def _rows(connection: sqlite3.Connection) -> Iterator[tuple[int, object]]:
+def _rows(connection: sqlite3.Connection) -> Iterator[tuple[int, object, object]]:
     """Yield the entries in order, straight from the table."""
-    cursor = connection.execute("SELECT seq, raw FROM entry NOT INDEXED ORDER BY seq")
-    cursor.arraysize = PAGE
-    yield from cursor
+    return iter(connection.execute("SELECT seq, raw, leaf FROM entry NOT INDEXED ORDER BY seq"))
 
 
 def _checkpoints(connection: sqlite3.Connection) -> Iterator[tuple[int, object]]:
-    yield from connection.execute("SELECT size, note FROM checkpoint ORDER BY size")
+    return iter(connection.execute("SELECT size, note FROM checkpoint ORDER BY size"))
 
 
 def _verify_entry(walk: _Walk, seq: int, raw: object) -> Entry:
@@ -334,9 +336,8 @@ def _verify_checkpoint(walk: _Walk, size: int, note: object) -> None:
     if checkpoint.root != walk.tree.root():
         raise damaged(
             "entry_changed",
-            f"What the checkpoint of size {size} covers was changed; entry {size - 1} is the newest of it, and everything "
-            "before that commit is as it was signed.",
-            seq=size - 1,
+            f"The entries from {walk.signed} to {size - 1} are not those that were signed; everything before them is.",
+            seq=walk.signed,
         )
 
 

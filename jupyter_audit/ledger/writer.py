@@ -47,7 +47,7 @@ _APPENDING = "append to the ledger"
 _REMEMBER_EVERY_S = 1.0
 _CATCH_UP_PAGE = 256
 
-_INSERT_ENTRY = "INSERT INTO entry (seq, raw) VALUES (?, ?)"
+_INSERT_ENTRY = "INSERT INTO entry (seq, raw, leaf) VALUES (?, ?, ?)"
 _INSERT_CONTENT = "INSERT INTO content (seq, name, salt, encoding, data) VALUES (?, ?, ?, ?, ?)"
 _INSERT_SUBTREE = "INSERT INTO subtree (level, position, hash) VALUES (?, ?, ?)"
 _INSERT_CHECKPOINT = "INSERT INTO checkpoint (size, note) VALUES (?, ?)"
@@ -177,6 +177,7 @@ def _insert(
     # set back. What it says is put down as it is, and that it went back is said beside it.
     clock_back = stamp < head.time
     entries: list[Entry] = []
+    entry_rows: list[tuple[int, str, bytes]] = []
     content_rows: list[tuple[object, ...]] = []
     subtree_rows: list[tuple[int, int, bytes]] = []
     for item in packed:
@@ -193,10 +194,12 @@ def _insert(
             raise LedgerError(f"An entry of type {item.draft.type!r} cannot be recorded: {error}.") from error
         clock_back = False
         content_rows.extend((entry.seq, *row) for row in item.rows)
-        subtree_rows += tree.append(leaf_hash(entry.raw.encode()), levels=STEP)
+        leaf = leaf_hash(entry.raw.encode())
+        entry_rows.append((entry.seq, entry.raw, leaf))
+        subtree_rows += tree.append(leaf, levels=STEP)
         entries.append(entry)
     note = signer.sign(format_checkpoint(Checkpoint(signer.verifier.name, tree.size, tree.root())))
-    connection.executemany(_INSERT_ENTRY, [(entry.seq, entry.raw) for entry in entries])
+    connection.executemany(_INSERT_ENTRY, entry_rows)
     if content_rows:
         connection.executemany(_INSERT_CONTENT, content_rows)
     if subtree_rows:
