@@ -29,7 +29,7 @@ def explain(error: sqlite3.Error, doing: str) -> LedgerError:
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return LedgerError(
             f"Could not {doing}: it is locked; another process has held it for {BUSY_TIMEOUT_S:.0f} seconds.",
-            advice="Find the process that holds it (`fuser` on the ledger's -wal file); let it finish, or end it.",
+            advice="Find the process that holds it (`fuser` on its -wal file); let it finish, or end it.",
         )
     if primary == sqlite3.SQLITE_FULL:
         return LedgerError(f"Could not {doing}: the disk is full.", advice="Make room, then try again.")
@@ -80,7 +80,7 @@ def connect(path: Path, *, writable: bool) -> sqlite3.Connection:
     if not path.is_file():
         raise LedgerMissingError(
             f"There is no ledger at {path}.",
-            advice="Run `jupyter audit init` once to create it. If one was there before, find out where it is.",
+            advice="Run `jupyter audit init` once to create it. If one was there before, find it.",
         )
     doing = "open the ledger"
     if writable:

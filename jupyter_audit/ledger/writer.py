@@ -105,8 +105,8 @@ def create_ledger(home: Home, *, clock: Clock, actor: Actor) -> None:
         if os.path.lexists(path):
             raise LedgerError(
                 f"There is a {what} already: {path}. Nothing was created.",
-                advice="Use it as it is, or name another home with --home. If the ledger itself is gone, find "
-                "out why; only after an `init` that was interrupted are the leftovers safe to remove.",
+                advice="Use it as it is, or name another home with --home. If the ledger itself is gone, "
+                "find out why; only after an `init` that was interrupted are the leftovers safe to remove.",
             )
     origin = f"jupyter-audit/{secrets.token_hex(8)}"
     signer = Signer.generate(origin)
@@ -319,7 +319,7 @@ def _check_remembered(reader: LedgerReader, head: _Head, home: Home) -> None:
         )
     if remembered.size > head.tree.size:
         raise RollbackError(
-            f"The ledger was rolled back: it has {head.tree.size} entries, {remembered.size} were remembered.",
+            f"The ledger was rolled back: it has {head.tree.size} entries of {remembered.size} remembered.",
             advice=advice,
         )
     try:
