@@ -28,6 +28,9 @@ MOST_PER_COMMIT = 256
 MOST_WAITING = 10_000
 MOST_OWED = 2_000
 
+LINGER_S = 0.05
+"""How long what has already happened waits for company, so that it shares the commit of what is about to happen."""
+
 ADVICE = (
     "Nothing runs that cannot be recorded. Your notebook is untouched: save it, and ask an admin to run "
     "`jupyter audit doctor` on the server."
@@ -37,6 +40,7 @@ ADVICE = (
 @dataclass(slots=True)
 class _Append:
     drafts: Sequence[Draft]
+    lazy: bool = False
     future: Future[list[Entry]] = field(default_factory=Future)
 
 
@@ -103,6 +107,8 @@ class Recorder:
         """
         Put down what has already happened (a cell's end, late output). Never raises.
 
+        It is stored with the next entry that somebody waits for, or `LINGER_S` later if none comes.
+
         While recording fails such drafts wait in memory, and the sessions are ended by their owner (see
         `failing_for`); what has to be dropped is counted and put down as a gap.
         """
@@ -118,7 +124,9 @@ class Recorder:
                 else:
                     self._owed.append(draft)
 
-        self.record_all([draft]).add_done_callback(keep)
+        item = _Append((draft,), lazy=True)
+        item.future.add_done_callback(keep)
+        self._submit(item)
 
     def subscribe(self, callback: Subscriber) -> None:
         """Have `callback` called in the recorder's thread after each commit. It must be quick and not raise."""
@@ -170,20 +178,22 @@ class Recorder:
         item = self._queue.get()
         batch: list[_Append] = []
         size = 0
+        hurry = False
         while True:
             if isinstance(item, _Append):
                 batch.append(item)
                 size += len(item.drafts)
+                hurry = hurry or not item.lazy
             else:
                 self._store(ledger, batch)
-                batch, size = [], 0
+                batch, size, hurry = [], 0, True
                 if item is None:
                     return False
                 self._decide(ledger, item)
             if size >= MOST_PER_COMMIT:
                 break
             try:
-                item = self._queue.get_nowait()
+                item = self._queue.get_nowait() if hurry else self._queue.get(timeout=LINGER_S)
             except Empty:
                 break
         self._store(ledger, batch)
