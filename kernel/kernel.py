@@ -8,6 +8,7 @@ It does not guard the kernel against code that already runs in it: nothing insid
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -37,7 +38,9 @@ class AuditSession(Session):  # type: ignore[misc]
         kernel = self.kernel
         if message is None or kernel is None or socket is not kernel.stdin_socket:
             return ident, message
-        return (None, None) if kernel.refuses(message, message["content"]) else (ident, message)
+        header = message["header"]
+        error = kernel.report(header, kernel.lacks_permit(header, message["metadata"], message["content"]))
+        return (None, None) if error else (ident, message)
 
 
 class AuditKernel(IPythonKernel):  # type: ignore[misc]
@@ -74,15 +77,22 @@ class AuditKernel(IPythonKernel):  # type: ignore[misc]
         if not self._refused(msg, self.control_stream, "control", announce=True):
             await super().process_control(msg)
 
-    def refuses(self, message: Mapping[str, Any], content: Mapping[str, Any]) -> PermitError | None:
-        """Return why `message` has no good permit, and report it; None if it has one or needs none."""
-        header = message["header"]
-        if header.get("msg_type") in PERMIT_FREE:
+    def lacks_permit(
+        self, header: Mapping[str, Any], metadata: Mapping[str, Any], content: Mapping[str, Any]
+    ) -> PermitError | None:
+        """Return why a message has no good permit; None if it has one (which is used up now) or needs none."""
+        if header["msg_type"] in PERMIT_FREE:
             return None
         try:
             with self._check_lock:
-                self._checker.check(header, message["metadata"], content, datetime.now(UTC))
+                self._checker.check(header, metadata, content, datetime.now(UTC))
         except PermitError as error:
+            return error
+        return None
+
+    def report(self, header: Mapping[str, Any], error: PermitError | None) -> PermitError | None:
+        """Tell the server of a message that was refused; return what was given."""
+        if error is not None:
             report = {
                 "report": "permit_refused",
                 "cause": error.cause,
@@ -90,21 +100,23 @@ class AuditKernel(IPythonKernel):  # type: ignore[misc]
                 "msg_id": str(header.get("msg_id"))[:200],
             }
             self.session.send(self.iopub_socket, REPORT_TYPE, report, ident=self._topic(REPORT_TYPE))
-            return error
-        return None
+        return error
 
     def _refused(self, frames: Any, stream: Any, channel: str, *, announce: bool) -> bool:
         if not self.session:
             return False
         idents, parts = self.session.feed_identities(frames, copy=False)
         try:
-            # Only a look: unpacking the content here would mark the message as seen.
+            # A look that is as cheap as can be, since every cell waits for it. Whether the message is signed with
+            # the kernel's own key ipykernel checks next, or the second look below.
+            header, metadata, content = (json.loads(parts[i].bytes) for i in (1, 3, 4))
+            if self.lacks_permit(header, metadata, content) is None:
+                return False
             message = self.session.deserialize(parts, content=False, copy=False)
-            content = self.session.unpack(message["content"])
         except Exception:
-            # Not signed with this kernel's key, or not a message at all; ipykernel logs it and drops it.
+            # Not a message at all, or somebody's without the key; ipykernel logs it and drops it.
             return False
-        error = self.refuses(message, content)
+        error = self.report(message["header"], self.lacks_permit(message["header"], metadata, content))
         if error is None:
             return False
         msg_type = str(message["header"]["msg_type"])

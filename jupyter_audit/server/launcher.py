@@ -202,6 +202,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         refuse_pinned_options(options)
         prepare_environment(named_home(options))
+        # The recorder's thread must get its turn as soon as the disk has answered: cells wait for it.
+        sys.setswitchinterval(0.0005)
         app = AuditServerApp.instance(allow_root=True)
         starter = "lab" if face == "lab" else None
         app.initialize(options, starter_extension=starter)

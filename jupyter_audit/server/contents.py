@@ -1,0 +1,115 @@
+"""
+The notebook folder, and nothing outside of it: contents, checkpoints and downloads that follow no link out (P3).
+
+A kernel may write into the notebook folder, so it can put a symbolic link there: to the signing key, to the server's
+own memory in /proc. Jupyter's contents manager looks at names only and follows links with the server's rights. Here
+every path is resolved before it is used, and a file that was opened for reading is looked at once more, because the
+link may have been put there in between. What is not closed is a write that races with a cell that swaps a folder for
+a link; docs/threat-model.md says so.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from jupyter_server.base.handlers import AuthenticatedFileHandler
+from jupyter_server.services.contents.filecheckpoints import AsyncFileCheckpoints
+from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
+from tornado import web
+from traitlets import default
+
+CHUNK = 64 * 1024
+
+
+class LeavesFolderError(web.HTTPError, PermissionError):  # type: ignore[misc]
+    """
+    A path leads out of the notebook folder.
+
+    A `PermissionError` too, because that is what a folder's listing leaves out instead of failing on it.
+    """
+
+    errno = errno.EACCES
+
+    def __init__(self, name: str) -> None:
+        super().__init__(403, f"{name} leads out of the notebook folder, and is not followed on an audited server.")
+
+
+def check_inside(path: str, root: str, name: str) -> None:
+    """Raise `LeavesFolderError`, naming `name`, unless `path` with every link resolved lies in `root`."""
+    real, real_root = os.path.realpath(path), os.path.realpath(root)
+    if real != real_root and not real.startswith(real_root.rstrip(os.sep) + os.sep):
+        raise LeavesFolderError(name)
+
+
+def opened_path(descriptor: int) -> str:
+    """Return the path of the file that a descriptor stands for, as the operating system has it."""
+    if sys.platform == "darwin":
+        return os.fsdecode(fcntl.fcntl(descriptor, fcntl.F_GETPATH, bytes(1024)).rstrip(b"\0"))
+    return os.readlink(f"/proc/self/fd/{descriptor}")
+
+
+class _Inside:
+    """Mixed into whatever turns an API path into one of the file system."""
+
+    root_dir: str
+
+    def _get_os_path(self, path: str) -> str:
+        os_path: str = super()._get_os_path(path)  # type: ignore[misc]
+        check_inside(os_path, self.root_dir, path)
+        return os_path
+
+    @contextmanager
+    def open(self, os_path: str, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        """Open a file, and look where it really lies before anything is read from it."""
+        with super().open(os_path, *args, **kwargs) as file:  # type: ignore[misc]
+            check_inside(opened_path(file.fileno()), self.root_dir, os.path.basename(os_path))
+            yield file
+
+
+class AuditCheckpoints(_Inside, AsyncFileCheckpoints):  # type: ignore[misc]
+    """Checkpoints beside the files, where that is inside the notebook folder."""
+
+    def checkpoint_path(self, checkpoint_id: str, path: str) -> str:
+        """Return the path of a checkpoint. Raises `LeavesFolderError` if a link would take it elsewhere."""
+        os_path: str = super().checkpoint_path(checkpoint_id, path)
+        check_inside(os_path, self.root_dir, path)
+        return os_path
+
+
+class AuditFileHandler(AuthenticatedFileHandler):  # type: ignore[misc]
+    """Downloads from the notebook folder."""
+
+    def validate_absolute_path(self, root: str, absolute_path: str) -> str:
+        """Return the path to serve. Raises `LeavesFolderError` if it leads out of the folder."""
+        path: str = super().validate_absolute_path(root, absolute_path)
+        check_inside(path, root, os.path.basename(path))
+        return path
+
+    def get_content(  # type: ignore[override]
+        self, abspath: str, start: int | None = None, end: int | None = None
+    ) -> Iterator[bytes]:
+        """Yield the bytes of a file from `start` to before `end`, after a look at where it really lies."""
+        with open(abspath, "rb") as file:  # noqa: PTH123 (a descriptor is wanted, not a path)
+            check_inside(opened_path(file.fileno()), self.root, os.path.basename(abspath))
+            position = file.seek(start or 0)
+            while chunk := file.read(CHUNK if end is None else min(CHUNK, end - position)):
+                position += len(chunk)
+                yield chunk
+
+
+class AuditContentsManager(_Inside, AsyncLargeFileManager):  # type: ignore[misc]
+    """Jupyter's contents manager, kept inside the notebook folder."""
+
+    @default("checkpoints_class")
+    def _checkpoints_class_default(self) -> type[AuditCheckpoints]:
+        return AuditCheckpoints
+
+    @default("files_handler_class")
+    def _files_handler_class_default(self) -> type[AuditFileHandler]:
+        return AuditFileHandler
