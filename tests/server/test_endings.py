@@ -1,0 +1,227 @@
+"""When a grant ends, by time or by hand, whatever it started ends; and the user is told."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+import uuid
+from pathlib import Path
+
+import psutil
+import pytest
+
+from support.servers import AuditedServer, KernelClient, audited_server, wait_for
+
+GRACE_S = 5.0
+
+
+def bearing(mark: str) -> list[int]:
+    """Return the processes with `mark` in their command line, as pgrep finds them."""
+    found = subprocess.run(["pgrep", "-f", mark], capture_output=True, text=True, check=False)
+    return [int(pid) for pid in found.stdout.split()]
+
+
+def start_everything(client: KernelClient, mark: str) -> None:
+    """In the kernel: a child, a child in a session of its own, a daemon that forked twice, and a shell's job."""
+    client.run(
+        f"""
+import os, subprocess, sys, threading, time
+job = [sys.executable, "-c", "import time; time.sleep(600)", {mark!r}]
+subprocess.Popen(job)
+subprocess.Popen(job, start_new_session=True)
+subprocess.run(["sh", "-c", "nohup setsid sh -c 'exec " + sys.executable + " -c \\"import time; time.sleep(600)\\" {mark}' >/dev/null 2>&1 &"])
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        os.execv(sys.executable, job)
+    os._exit(0)
+threading.Thread(target=lambda: time.sleep(600)).start()
+"""
+    )
+    wait_for(lambda: len(bearing(mark)) >= 4, "the kernel's processes to start")
+
+
+def test_revocation_in_the_middle_of_a_cell_ends_the_cell_the_kernel_and_every_process(server: AuditedServer) -> None:
+    grant = server.grant()
+    client = server.kernel()
+    mark = f"mark-{uuid.uuid4().hex}"
+    start_everything(client, mark)
+    cell = client.execute("import time\nwhile True: time.sleep(0.1)")
+    wait_for(lambda: any(m["header"]["msg_type"] == "execute_input" for m in (client.receive(),)), "the cell to run")
+    server.revoke(grant)
+    began = time.monotonic()
+    wait_for(lambda: not bearing(mark), "every process to be gone", GRACE_S + 3)
+    assert time.monotonic() - began < GRACE_S + 3
+    ended = server.await_entry("session.ended", lambda e: e.body["kernel_id"] == client.kernel_id)
+    assert (ended.body["cause"], ended.body["clean"], ended.grant) == ("revoked", True, grant)
+    assert ended.body["processes"] >= 4  # type: ignore[operator]
+    told = [m for m in client.heard if m["header"]["msg_type"] == "error" and m["parent_header"].get("msg_id") == cell]
+    while not any(m["content"]["ename"] == "GrantRevoked" for m in told):
+        message = client.receive()
+        if message["header"]["msg_type"] == "error" and message["parent_header"].get("msg_id") == cell:
+            told.append(message)
+    while not any(m["header"]["msg_type"] == "status" and m["content"]["execution_state"] == "dead" for m in client.heard):
+        client.receive()
+    admitted = server.await_entry("cell.admitted", lambda e: e.session == ended.session)
+    assert server.finished(admitted.seq).body["status"] in ("error", "ended")
+
+
+def test_a_kernel_that_was_closed_down_does_not_come_back(server: AuditedServer) -> None:
+    grant = server.grant()
+    client = server.kernel()
+    client.run("1")
+    server.revoke(grant)
+    server.await_entry("session.ended", lambda e: e.body["kernel_id"] == client.kernel_id)
+    wait_for(lambda: server.request("GET", f"/api/kernels/{client.kernel_id}")[0] == 404, "the kernel to be forgotten")
+    starts = len(server.entries("session.started"))
+    # The restarter polls every three seconds: it must have had its chance.
+    deadline = time.monotonic() + 4
+    wait_for(lambda: time.monotonic() > deadline, "the restarter's turn")
+    assert len(server.entries("session.started")) == starts
+
+
+def test_expiry_ends_what_ignores_its_interrupt(server: AuditedServer) -> None:
+    server.short_grant(4)
+    client = server.kernel()
+    mark = f"mark-{uuid.uuid4().hex}"
+    client.execute(
+        "import time, subprocess, sys\n"
+        f"subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)', {mark!r}], start_new_session=True)\n"
+        "while True:\n    try: time.sleep(1)\n    except KeyboardInterrupt: pass"
+    )
+    wait_for(lambda: bearing(mark), "the cell to run")
+    ended = server.await_entry("session.ended", lambda e: e.body["kernel_id"] == client.kernel_id)
+    assert (ended.body["cause"], ended.body["clean"]) == ("expired", True)
+    assert bearing(mark) == []
+    expired = server.await_entry("access.expired")
+    assert expired.grant == ended.grant
+    admitted = server.await_entry("cell.admitted", lambda e: e.session == ended.session)
+    assert server.finished(admitted.seq).body["status"] == "ended"
+
+
+def test_after_the_end_a_cell_on_the_open_socket_is_refused(server: AuditedServer) -> None:
+    grant = server.grant()
+    client = server.kernel()
+    client.run("1")
+    server.revoke(grant)
+    trace = server.work / "after-the-end"
+    try:
+        client.execute(f"open({str(trace)!r}, 'w').close()")
+    except OSError:
+        # The server has closed the socket already, which is as good.
+        pass
+    server.await_entry("session.ended", lambda e: e.body["kernel_id"] == client.kernel_id)
+    assert not trace.exists()
+
+
+def test_another_grant_does_not_carry_on_a_session_that_its_first_grant_ended(server: AuditedServer) -> None:
+    first = server.grant()
+    client = server.kernel()
+    client.run("1")
+    second = server.grant()
+    server.revoke(first)
+    ended = server.await_entry("session.ended", lambda e: e.body["kernel_id"] == client.kernel_id)
+    assert ended.grant == first
+    server.revoke(second)
+
+
+def test_a_restart_is_a_new_session_and_ends_what_the_old_one_started(server: AuditedServer, grant: str) -> None:
+    client = server.kernel()
+    mark = f"mark-{uuid.uuid4().hex}"
+    start_everything(client, mark)
+    status, answer = server.request("POST", f"/api/kernels/{client.kernel_id}/restart")
+    assert status == 200, answer
+    ended = server.await_entry("session.ended", lambda e: e.body["kernel_id"] == client.kernel_id)
+    assert (ended.body["cause"], ended.body["clean"]) == ("restart", True)
+    assert bearing(mark) == []
+    again = KernelClient(server, client.kernel_id)
+    assert again.printed("print('back')") == "back\n"
+    sessions = {e.session for e in server.entries("session.started") if e.body["kernel_id"] == client.kernel_id}
+    assert len(sessions) == 2
+
+
+def test_a_kernel_that_dies_takes_its_daemons_along(server: AuditedServer, grant: str) -> None:
+    client = server.kernel()
+    mark = f"mark-{uuid.uuid4().hex}"
+    start_everything(client, mark)
+    client.execute("import os; os._exit(3)")
+    wait_for(lambda: not bearing(mark), "its processes to be gone")
+    ended = server.await_entry("session.ended", lambda e: e.body["kernel_id"] == client.kernel_id)
+    assert (ended.body["cause"], ended.body["clean"]) == ("died", True)
+
+
+def test_a_kernel_does_not_outlive_a_server_that_was_killed(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="killed on purpose"), audited_server(tmp_path) as server:
+        server.grant()
+        client = server.kernel()
+        mark = f"mark-{uuid.uuid4().hex}"
+        start_everything(client, mark)
+        os.kill(server.process.pid, signal.SIGKILL)
+        server.process.wait()
+        wait_for(lambda: not bearing(mark), "its processes to be gone", 10)
+        wait_for(lambda: not bearing(client.kernel_id), "the kernel to be gone", 10)
+        raise AssertionError("killed on purpose")
+
+
+def test_output_goes_on_being_recorded_when_the_browser_is_gone(server: AuditedServer, grant: str) -> None:
+    client = server.kernel()
+    client.execute("import time\nprint('before', flush=True)\ntime.sleep(1)\nprint('after')")
+    while client.receive()["header"]["msg_type"] != "stream":
+        pass
+    client.close()
+    admitted = server.await_entry("cell.admitted", lambda e: e.body["kernel_id"] == client.kernel_id and not e.body["canary"])
+    finished = server.finished(admitted.seq)
+    assert (finished.body["status"], finished.body["complete"]) == ("ok", True)
+    outputs = server.reader.content(finished.seq, "outputs")
+    assert outputs is not None
+    assert json.loads(outputs)["outputs"][0]["preview"] == "before\nafter\n"
+
+
+def test_output_after_a_cells_end_is_put_down_as_late(server: AuditedServer, grant: str) -> None:
+    client = server.kernel()
+    client.run("import threading; threading.Timer(0.5, lambda: print('late')).start()")
+    late = server.await_entry("cell.late_output", lambda e: e.body["kernel_id"] == client.kernel_id)
+    admitted = server.await_entry("cell.admitted", lambda e: e.body["kernel_id"] == client.kernel_id and not e.body["canary"])
+    assert late.body["admitted"] == admitted.seq
+    assert late.body["reported_by"] == "kernel"
+
+
+def test_code_that_comes_past_the_gate_is_found_and_ends_the_session(server: AuditedServer, grant: str) -> None:
+    client = server.kernel()
+    # The kernel's own code can use the kernel's ports and key: the road that no fence on the outside closes.
+    client.execute(
+        """
+import json, sys, threading
+from jupyter_client import BlockingKernelClient
+from ipykernel.kernelapp import IPKernelApp
+def knock():
+    client = BlockingKernelClient(connection_file=IPKernelApp.instance().abs_connection_file)
+    client.load_connection_file(); client.start_channels()
+    client.execute("open('past-the-gate', 'w').close()")
+threading.Thread(target=knock).start()
+"""
+    )
+    finding = server.await_entry("finding.raised", lambda e: e.body["rule"] == "foreign-code")
+    assert finding.body["level"] == "critical"
+    ended = server.await_entry("session.ended", lambda e: e.body["kernel_id"] == client.kernel_id)
+    assert ended.body["cause"] == "foreign_code"
+    report = server.await_entry("kernel.report", lambda e: e.body["kernel_id"] == client.kernel_id)
+    assert report.body["detail"]["cause"] == "missing"  # type: ignore[index,call-overload]
+    assert not (server.work / "past-the-gate").exists()
+
+
+def test_stopping_the_server_ends_every_session_and_says_so(tmp_path: Path) -> None:
+    with audited_server(tmp_path) as server:
+        server.grant()
+        client = server.kernel()
+        client.run("1")
+        kernel = psutil.Process(int(client.printed("import os; print(os.getpid())")))
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(timeout=20) == 0
+        assert not kernel.is_running()
+        ended = server.await_entry("session.ended")
+        assert ended.body["cause"] == "server_stopped"
+        assert server.await_entry("server.stopped").seq > ended.seq
