@@ -2,22 +2,25 @@
 Requests, answers and revocations: each act judged against the newest entries with the ledger's write lock held.
 
 So concurrent answers are decided by ledger order, and nothing but entries decides (P4). An act that a rule
-forbids is an entry too (`access.refused`), and then an error for whoever tried.
+forbids is an entry too (`access.refused`), and then an error for whoever tried. The way of every act is `_act`.
 """
 
 from __future__ import annotations
 
 import re
 import secrets
+import threading
 import unicodedata
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from jupyter_audit.access.book import GrantBook
 from jupyter_audit.access.grants import Grant, Request, RequestState
 from jupyter_audit.access.policy import Policy, Profile
+from jupyter_audit.access.principals import same_person
 from jupyter_audit.clock import Clock, format_time
-from jupyter_audit.errors import AccessError, NotFoundError, NotPermittedError, UsageError
+from jupyter_audit.errors import AccessError, LedgerError, NotFoundError, NotPermittedError, UsageError
 from jupyter_audit.ledger import LedgerReader
 from jupyter_audit.model import Actor, Draft, Entry, Principal, Role
 from jupyter_audit.record import kinds
@@ -25,16 +28,25 @@ from jupyter_audit.record import kinds
 Decide = Callable[[LedgerReader], Sequence[Draft]]
 Transact = Callable[[Decide], list[Entry]]
 Judge = Callable[[GrantBook, datetime], Draft]
+T = TypeVar("T")
 
 LONGEST_REASON_BYTES = 4096
 LONGEST_TICKET = 200
+"""Characters."""
+
+LONGEST_CAUSE = 500
+"""Characters of an error's sentence that `access.refused` keeps."""
+
+REVERSING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Characters that make what is read differ from what is there: no reason for one in a reason."""
 
 
 class AccessService:
     """
     The acts of the way of a grant. `transact` is the ledger's own, or the recorder's.
 
-    The same rules hold for the command line and for REST: both come here. Not for use by two threads at once.
+    The same rules hold for the command line and for REST: both come here. Safe to call from any thread;
+    one act is done at a time.
     """
 
     def __init__(self, transact: Transact, policy: Policy, clock: Clock) -> None:
@@ -42,6 +54,8 @@ class AccessService:
         self._policy = policy
         self._clock = clock
         self._book = GrantBook()
+        # The book is one for all acts, and a server's acts come from several threads (REST, the sweeper).
+        self._lock = threading.Lock()
 
     def request(
         self, principal: Principal, *, profile: str, reason: str, ticket: str, minutes: int | None = None
@@ -68,10 +82,7 @@ class AccessService:
             )
             return kinds.draft(kind, actor=Actor.of(principal))
 
-        book = self._act(principal, "request", profile, judge)
-        made = book.request(request_id)
-        assert made is not None
-        return made
+        return self._act(principal, "request", profile, judge, lambda book: book.request(request_id))
 
     def approve(self, principal: Principal, request_id: str) -> Grant:
         """Say yes: the grant begins now. Raises `NotFoundError`, `NotPermittedError` or `AccessError`."""
@@ -90,15 +101,12 @@ class AccessService:
                 profile=profile.name,
                 not_before=format_time(now),
                 not_after=format_time(now + duration),
-                self_approved=principal.name == request.principal,
+                self_approved=same_person(principal.name, request.principal),
                 solo=self._policy.solo,
             )
             return kinds.draft(kind, actor=Actor.of(principal), grant=grant_id)
 
-        book = self._act(principal, "approve", request_id, judge)
-        made = book.grant(grant_id)
-        assert made is not None
-        return made
+        return self._act(principal, "approve", request_id, judge, lambda book: book.grant(grant_id))
 
     def deny(self, principal: Principal, request_id: str, reason: str) -> Request:
         """Say no, and why. Raises as `approve` does."""
@@ -109,7 +117,7 @@ class AccessService:
                 raise _not_an_approver(principal)
             return kinds.draft(kinds.AccessDenied(request.id, _reason(reason, 1)), actor=Actor.of(principal))
 
-        return self._answered(self._act(principal, "deny", request_id, judge), request_id)
+        return self._act(principal, "deny", request_id, judge, lambda book: book.request(request_id))
 
     def withdraw(self, principal: Principal, request_id: str) -> Request:
         """Take one's own unanswered request back."""
@@ -120,7 +128,7 @@ class AccessService:
                 raise NotPermittedError(f"The request {request.id} is {request.principal}'s; only they withdraw it.")
             return kinds.draft(kinds.AccessWithdrawn(request.id), actor=Actor.of(principal))
 
-        return self._answered(self._act(principal, "withdraw", request_id, judge), request_id)
+        return self._act(principal, "withdraw", request_id, judge, lambda book: book.request(request_id))
 
     def revoke(self, principal: Principal, grant_id: str, reason: str) -> Grant:
         """End a grant now: approvers, admins, and whoever holds it may."""
@@ -139,54 +147,50 @@ class AccessService:
             kind = kinds.AccessRevoked(_reason(reason, 1))
             return kinds.draft(kind, actor=Actor.of(principal), grant=grant.id)
 
-        book = self._act(principal, "revoke", grant_id, judge)
-        made = book.grant(grant_id)
-        assert made is not None
-        return made
+        return self._act(principal, "revoke", grant_id, judge, lambda book: book.grant(grant_id))
 
     def expire(self) -> list[Entry]:
         """Put down, once each, the requests that lapsed and the grants that expired."""
 
         def decide(reader: LedgerReader) -> Sequence[Draft]:
             book, now = self._newest(reader)
-            lapsed, expired = book.unnoticed_ends(now)
-            drafts = [kinds.draft(kinds.AccessLapsed(request.id)) for request in lapsed]
-            drafts += [
-                kinds.draft(kinds.AccessExpired(format_time(grant.not_after)), grant=grant.id) for grant in expired
-            ]
-            return drafts
+            return [_end(ended) for ended in book.unnoticed_ends(now)]
 
-        return self._transact(decide)
+        with self._lock:
+            return self._transact(decide)
 
     # --- judging ----------------------------------------------------------------------------------
 
-    def _act(self, principal: Principal, action: str, target: str, judge: Judge) -> GrantBook:
-        refused: list[AccessError] = []
+    def _act(
+        self, principal: Principal, action: str, target: str, judge: Judge, outcome: Callable[[GrantBook], T | None]
+    ) -> T:
+        """Judge an act by the newest entries, put down what came of it, and return that or raise the refusal."""
+        refused: list[AccessError | UsageError] = []
 
         def decide(reader: LedgerReader) -> Sequence[Draft]:
             book, now = self._newest(reader)
             try:
                 return [judge(book, now)]
-            except AccessError as error:
+            except (AccessError, UsageError) as error:
                 refused.append(error)
-                kind = kinds.AccessRefused(action=action, target=_printable(target), cause=str(error)[:500])
+                cause = _printable(str(error), LONGEST_CAUSE)
+                kind = kinds.AccessRefused(action=action, target=_printable(target), cause=cause)
                 return [kinds.draft(kind, actor=Actor.of(principal))]
 
-        entries = self._transact(decide)
-        if refused:
-            raise refused[0]
-        self._book.take(entries)
-        return self._book
+        with self._lock:
+            entries = self._transact(decide)
+            if refused:
+                raise refused[0]
+            self._book.take(entries)
+            made = outcome(self._book)
+        if made is None:
+            # The entry is there and means nothing, as when the machine slept between judging and storing.
+            raise LedgerError(f"The {action} of {target} was put down, but too late to count.", advice="Try again.")
+        return made
 
     def _newest(self, reader: LedgerReader) -> tuple[GrantBook, datetime]:
         self._book.refresh(reader)
         return self._book, self._book.now(self._clock.now())
-
-    @staticmethod
-    def _answered(book: GrantBook, request_id: str) -> Request:
-        request = book.request(request_id)
-        assert request is not None
-        return request
 
     @staticmethod
     def _pending(book: GrantBook, request_id: str, now: datetime) -> Request:
@@ -208,20 +212,37 @@ class AccessService:
                 f"{principal.name} may not ask for the profile {profile.name}: it is for the role {needed}.",
                 advice="An admin gives roles in c.JupyterAudit.roles.",
             )
-        if not self._policy.solo and not self._policy.roles.get(Role.APPROVER):
+        own = self._policy.solo or profile.self_approval
+        approvers = self._policy.roles.get(Role.APPROVER, ())
+        if not self._policy.solo and not any(own or not same_person(name, principal.name) for name in approvers):
             raise NotPermittedError(
-                "Nobody could approve this: no approver is named.",
-                advice="An admin names them in c.JupyterAudit.roles['approver'], or sets c.JupyterAudit.solo.",
+                f"Nobody could approve this: no approver is named{' but you' if approvers else ''}.",
+                advice="An admin names approvers in c.JupyterAudit.roles['approver'], or sets c.JupyterAudit.solo.",
             )
 
     def _may_answer(self, principal: Principal, request: Request, profile: Profile) -> None:
         if Role.APPROVER not in principal.roles:
             raise _not_an_approver(principal)
-        if principal.name == request.principal and not (self._policy.solo or profile.self_approval):
+        own = same_person(principal.name, request.principal)
+        if own and not (self._policy.solo or profile.self_approval):
             raise NotPermittedError(
                 f"{principal.name} may not approve their own request {request.id}.",
                 advice="Another approver must. Self-approval is for solo mode and for profiles that allow it.",
             )
+        # Roles may have been taken away since the request was made.
+        needed = Role.ADMIN if profile.recovery else Role.ENGINEER
+        if needed not in self._policy.roles_of(request.principal):
+            raise NotPermittedError(
+                f"{request.principal} may not hold the profile {profile.name}: it is for the role {needed}.",
+                advice="An admin gives roles in c.JupyterAudit.roles. Deny the request.",
+            )
+
+
+def _end(ended: Request | Grant) -> Draft:
+    """Return the entry that says that a request lapsed, or that a grant expired."""
+    if isinstance(ended, Request):
+        return kinds.draft(kinds.AccessLapsed(ended.id))
+    return kinds.draft(kinds.AccessExpired(format_time(ended.not_after)), grant=ended.id)
 
 
 def _not_an_approver(principal: Principal) -> NotPermittedError:
@@ -241,23 +262,24 @@ def _duration(profile: Profile, minutes: int | None) -> timedelta:
 
 
 def _reason(text: str, shortest: int) -> str:
-    reason = text.strip()
-    if any(unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t" for c in reason):
+    reason = text.replace("\r\n", "\n").strip()
+    if any(_hides(c) and c not in "\n\t" for c in reason):
         raise UsageError("The reason holds control characters.", advice="Write it as plain text.")
     if len(reason) < shortest:
         raise UsageError(
             f"The reason is too short: {len(reason)} characters.",
-            advice=f"Say in at least {shortest} characters why access is needed; others will read it.",
+            advice=f"Say in at least {shortest} characters why; others will read it.",
         )
     if len(reason.encode()) > LONGEST_REASON_BYTES:
-        raise UsageError(f"The reason is longer than {LONGEST_REASON_BYTES} bytes.", advice="Put the rest into the ticket.")
+        raise UsageError(
+            f"The reason is longer than {LONGEST_REASON_BYTES} bytes.", advice="Put the rest into the ticket."
+        )
     return reason
 
 
 def _ticket(text: str, pattern: str) -> str:
     ticket = text.strip()
-    unprintable = any(unicodedata.category(c) in ("Cc", "Cs") for c in ticket)
-    if unprintable or len(ticket) > LONGEST_TICKET or not re.fullmatch(pattern, ticket):
+    if any(map(_hides, ticket)) or len(ticket) > LONGEST_TICKET or not re.fullmatch(pattern, ticket):
         raise UsageError(
             f"{_printable(ticket)!r} is not a ticket that this profile takes.",
             advice=f"It must match {pattern!r} as a whole, in at most {LONGEST_TICKET} characters.",
@@ -265,5 +287,10 @@ def _ticket(text: str, pattern: str) -> str:
     return ticket
 
 
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in text[:LONGEST_TICKET])
+def _hides(character: str) -> bool:
+    """Say whether a character could make a reader see something else than what is there."""
+    return character in REVERSING or unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
+
+
+def _printable(text: str, most: int = LONGEST_TICKET) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text[:most])
