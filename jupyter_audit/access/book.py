@@ -5,55 +5,95 @@ itself and can be dropped at any time (P4).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 
-from jupyter_audit.access.grants import AccessState, Anomaly, Grant, Request, RequestState, fold
+from jupyter_audit.access.grants import (
+    BEGINNING,
+    AccessState,
+    Anomaly,
+    Grant,
+    GrantState,
+    Request,
+    RequestState,
+    fold,
+)
+from jupyter_audit.errors import RollbackError
 from jupyter_audit.ledger import LedgerReader
 from jupyter_audit.model import Entry
 
 ACCESS = ("access.",)
 
+FEW = 64
+"""Up to so many new entries are read whole: cheaper than asking the index for each type of `access.*`."""
+
 
 class GrantBook:
-    """Follows the `access.*` entries of one ledger. Belongs to one thread."""
+    """Follows the `access.*` entries of one ledger. Belongs to one thread. `monotonic` returns seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._state = AccessState()
         self._next = 0
-        self._latest = datetime.min.replace(tzinfo=UTC)
+        self._monotonic = monotonic
+        self._latest = BEGINNING
+        self._latest_at = monotonic()
 
     def refresh(self, reader: LedgerReader) -> None:
-        """Take in what was appended since the last time, by whatever process."""
+        """
+        Take in what was appended since the last time, by whatever process.
+
+        Raises `RollbackError` if there is less than there was, `LedgerError` if it cannot be read.
+        """
         size = reader.size()
         if size == self._next:
             return
-        for entry in reader.entries(start=self._next, stop=size, types=ACCESS):
-            fold(self._state, entry)
-            self._latest = max(self._latest, entry.time)
-        self._next = size
+        if size < self._next:
+            raise RollbackError(
+                f"The ledger was cut off while it was in use: it has {size} entries, and had {self._next}.",
+                advice="Keep the file as it is, for evidence, and run `jupyter audit verify`.",
+            )
+        if size - self._next > FEW:
+            for entry in reader.entries(start=self._next, stop=size - 1, types=ACCESS):
+                self._take(entry)
+            # The newest entry of whatever type comes last: its time counts too.
+            self._next = size - 1
+        for entry in reader.entries(start=self._next, stop=size):
+            self._take(entry)
 
     def take(self, entries: Sequence[Entry]) -> None:
         """Take in entries that were just appended, if they follow directly on what was taken in before."""
         for entry in entries:
             if entry.seq == self._next:
-                fold(self._state, entry)
-                self._latest = max(self._latest, entry.time)
-                self._next += 1
+                self._take(entry)
+
+    def _take(self, entry: Entry) -> None:
+        if entry.type.startswith(ACCESS):
+            fold(self._state, entry)
+        self._see(entry.time)
+        self._next = entry.seq + 1
 
     def now(self, clock_now: datetime) -> datetime:
         """
-        Return the time to judge by: never earlier than any that was seen before.
+        Return the time to judge by: never earlier than any that was seen before, in entries or here.
 
-        So a clock that is set back lengthens no grant (it shortens some, which is the safe side).
+        So a clock that is set back lengthens no grant (it shortens some, which is the safe side): while the
+        clock is behind what was seen, time goes on by the monotonic clock.
         """
-        self._latest = max(self._latest, clock_now)
+        if clock_now < self._latest:
+            clock_now = self._latest + timedelta(seconds=self._monotonic() - self._latest_at)
+        self._see(clock_now)
         return self._latest
+
+    def _see(self, moment: datetime) -> None:
+        if moment > self._latest:
+            self._latest, self._latest_at = moment, self._monotonic()
 
     def live(self, principal: str, now: datetime) -> tuple[Grant, ...]:
         """Return the grants of `principal` in force, the one that lasts longest first."""
-        mine = [g for g in self._state.grants.values() if g.principal == principal and g.is_live(now)]
-        return tuple(sorted(mine, key=lambda grant: grant.not_after, reverse=True))
+        open_ = (self._state.grants[grant_id] for grant_id in self._state.open_grants)
+        mine = [grant for grant in open_ if grant.principal == principal and grant.is_live(now)]
+        return tuple(sorted(mine, key=lambda grant: (grant.not_after, grant.seq), reverse=True))
 
     def grant(self, grant_id: str) -> Grant | None:
         """Return a grant, whatever became of it."""
@@ -65,7 +105,9 @@ class GrantBook:
 
     def requests(self, now: datetime) -> list[Request]:
         """Return the requests that wait for an answer, oldest first."""
-        return [r for r in self._state.requests.values() if r.state(now) is RequestState.PENDING]
+        open_ = (self._state.requests[request_id] for request_id in self._state.open_requests)
+        pending = [request for request in open_ if request.state(now) is RequestState.PENDING]
+        return sorted(pending, key=lambda request: request.seq)
 
     def all_requests(self) -> list[Request]:
         """Return every request there ever was, newest first."""
@@ -79,17 +121,18 @@ class GrantBook:
         """Return the entries that did not follow from the ones before them, and had no effect."""
         return list(self._state.anomalies)
 
-    def unnoticed_ends(self, now: datetime) -> tuple[list[Request], list[Grant]]:
-        """Return the lapsed requests and expired grants whose end is not an entry yet."""
+    def unnoticed_ends(self, now: datetime) -> list[Request | Grant]:
+        """Return the lapsed requests and expired grants whose end is not an entry yet, oldest first."""
         state = self._state
         lapsed = [
             request
-            for request in state.requests.values()
-            if request.state(now) is RequestState.LAPSED and request.id not in state.put_down
+            for request_id in state.open_requests - state.noticed
+            if (request := state.requests[request_id]).state(now) is RequestState.LAPSED
         ]
         expired = [
             grant
-            for grant in state.grants.values()
-            if grant.ended is None and grant.not_after <= now and grant.id not in state.put_down
+            for grant_id in state.open_grants - state.noticed
+            if (grant := state.grants[grant_id]).state(now) is GrantState.EXPIRED
         ]
-        return lapsed, expired
+        ends: list[Request | Grant] = [*lapsed, *expired]
+        return sorted(ends, key=lambda end: end.seq)

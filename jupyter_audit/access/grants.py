@@ -3,22 +3,31 @@ The way of a grant: a pure state machine over `access.*` entries, with the clock
 
 `fold` takes entries in ledger order and yields what they mean. An entry that does not follow from the ones
 before it (a second approval, an approval of a request that had lapsed, a grant longer than any may be) makes
-no grant: it is kept as an anomaly, for people to look at.
+no grant: it is kept as an anomaly, for people to look at. What an entry cannot show, such as whether the
+approver held the role, was judged before it was written, by `service`.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import Any, TypeVar, cast
 
 from jupyter_audit.access.policy import ABSOLUTE_LONGEST_MINUTES
+from jupyter_audit.access.principals import same_person
 from jupyter_audit.clock import parse_time
 from jupyter_audit.errors import LedgerError
 from jupyter_audit.model import Entry
 from jupyter_audit.record import kinds
 
 LONGEST = timedelta(minutes=ABSOLUTE_LONGEST_MINUTES)
+
+BEGINNING = datetime.min.replace(tzinfo=UTC)
+
+TOLERANCE = timedelta(seconds=1)
+"""How much older than its entry the moment may be that an approval was judged by: the time of one commit."""
 
 
 class RequestState(StrEnum):
@@ -32,7 +41,7 @@ class RequestState(StrEnum):
 
 
 class GrantState(StrEnum):
-    """Where a grant is."""
+    """Where a grant is. `approved` is one that has not begun yet."""
 
     APPROVED = "approved"
     ACTIVE = "active"
@@ -59,7 +68,7 @@ class Request:
     answer: str = ""
 
     def state(self, now: datetime) -> RequestState:
-        """Return where the request is at `now`."""
+        """Return where the request is at `now`. At the very moment `lapses` it has lapsed."""
         if self.answered is not None:
             return self.answered
         return RequestState.PENDING if now < self.lapses else RequestState.LAPSED
@@ -90,7 +99,7 @@ class Grant:
     ended_why: str = ""
 
     def state(self, now: datetime) -> GrantState:
-        """Return where the grant is at `now`."""
+        """Return where the grant is at `now`. At the very moment `not_after` it has expired."""
         if self.ended is not None:
             return GrantState.REVOKED
         if now < self.not_before:
@@ -112,16 +121,32 @@ class Anomaly:
 
 @dataclass(slots=True)
 class AccessState:
-    """What the entries so far mean. `put_down` are the requests and grants whose end is an entry already."""
+    """
+    What the entries so far mean.
+
+    `open_requests` and `open_grants` are those that may still be pending or live, so that what is asked all
+    the time need not look at everything there ever was. `noticed` are those among them whose end was put
+    down already, though by the times in the entries it has not come (a clock went back). `latest` is the
+    latest time of any entry.
+    """
 
     requests: dict[str, Request] = field(default_factory=dict)
     grants: dict[str, Grant] = field(default_factory=dict)
-    put_down: set[str] = field(default_factory=set)
+    open_requests: set[str] = field(default_factory=set)
+    open_grants: set[str] = field(default_factory=set)
+    noticed: set[str] = field(default_factory=set)
+    latest: datetime = BEGINNING
     anomalies: list[Anomaly] = field(default_factory=list)
+
+
+class _AnomalyError(Exception):
+    """The entry at hand does not follow from the ones before it."""
 
 
 def fold(state: AccessState, entry: Entry) -> None:
     """Take one more entry into `state`. Entries must come in ledger order; other types are ignored."""
+    # A clock that was set back between two entries must not bring a lapsed request back to life.
+    state.latest = max(state.latest, entry.time)
     try:
         match entry.type:
             case kinds.AccessRequested.TYPE:
@@ -129,26 +154,31 @@ def fold(state: AccessState, entry: Entry) -> None:
             case kinds.AccessApproved.TYPE:
                 _approved(state, entry)
             case kinds.AccessDenied.TYPE:
-                denied = kinds.read(entry, kinds.AccessDenied)
+                denied = _read(entry, kinds.AccessDenied)
                 _answer(state, entry, denied.request, RequestState.DENIED, denied.reason)
             case kinds.AccessWithdrawn.TYPE:
-                withdrawn = kinds.read(entry, kinds.AccessWithdrawn)
-                _answer(state, entry, withdrawn.request, RequestState.WITHDRAWN, "")
+                _withdrawn(state, entry)
             case kinds.AccessLapsed.TYPE:
-                state.put_down.add(kinds.read(entry, kinds.AccessLapsed).request)
+                _lapsed(state, entry)
             case kinds.AccessRevoked.TYPE:
                 _revoked(state, entry)
             case kinds.AccessExpired.TYPE:
-                state.put_down.add(entry.grant or "")
-    except (LedgerError, ValueError, TypeError, OverflowError) as error:
+                _expired(state, entry)
+    except _AnomalyError as error:
+        state.anomalies.append(Anomaly(entry.seq, str(error)))
+    except (LedgerError, ValueError, OverflowError) as error:
         state.anomalies.append(Anomaly(entry.seq, f"{entry.type} cannot be read: {error}"))
 
 
+# --- requests and their answers -----------------------------------------------------------------
+
+
 def _requested(state: AccessState, entry: Entry) -> None:
-    said = kinds.read(entry, kinds.AccessRequested)
+    said = _read(entry, kinds.AccessRequested)
     if said.request in state.requests:
-        state.anomalies.append(Anomaly(entry.seq, f"request {said.request} was made before"))
-        return
+        raise _AnomalyError(f"request {said.request} was made before")
+    if not 0 < said.duration_s <= LONGEST.total_seconds():
+        raise _AnomalyError(f"request {said.request} is for {said.duration_s} seconds")
     state.requests[said.request] = Request(
         id=said.request,
         principal=entry.actor.name,
@@ -161,42 +191,66 @@ def _requested(state: AccessState, entry: Entry) -> None:
         lapses=parse_time(said.lapses),
         seq=entry.seq,
     )
+    state.open_requests.add(said.request)
 
 
-def _open_request(state: AccessState, entry: Entry, request_id: str) -> Request | None:
+def _pending(state: AccessState, request_id: str) -> Request:
     request = state.requests.get(request_id)
     if request is None:
-        state.anomalies.append(Anomaly(entry.seq, f"there is no request {request_id}"))
-        return None
-    now = request.state(entry.time)
+        raise _AnomalyError(f"there is no request {request_id}")
+    now = request.state(state.latest)
     if now is not RequestState.PENDING:
-        state.anomalies.append(Anomaly(entry.seq, f"request {request_id} was {now} already"))
-        return None
+        raise _AnomalyError(f"request {request_id} was {now} already")
     return request
 
 
+def _answer(state: AccessState, entry: Entry, request_id: str, answer: RequestState, why: str) -> None:
+    request = _pending(state, request_id)
+    state.requests[request_id] = replace(request, answered=answer, answered_by=entry.actor.name, answer=why)
+    state.open_requests.discard(request_id)
+
+
+def _withdrawn(state: AccessState, entry: Entry) -> None:
+    said = _read(entry, kinds.AccessWithdrawn)
+    if _pending(state, said.request).principal != entry.actor.name:
+        raise _AnomalyError(f"request {said.request} was withdrawn by somebody else")
+    _answer(state, entry, said.request, RequestState.WITHDRAWN, "")
+
+
+def _lapsed(state: AccessState, entry: Entry) -> None:
+    said = _read(entry, kinds.AccessLapsed)
+    if said.request not in state.requests:
+        raise _AnomalyError(f"there is no request {said.request}")
+    if state.requests[said.request].state(state.latest) is RequestState.LAPSED:
+        state.open_requests.discard(said.request)
+    else:
+        state.noticed.add(said.request)
+
+
+# --- grants and their ends ----------------------------------------------------------------------
+
+
 def _approved(state: AccessState, entry: Entry) -> None:
-    said = kinds.read(entry, kinds.AccessApproved)
-    request = _open_request(state, entry, said.request)
-    if request is None:
-        return
+    said = _read(entry, kinds.AccessApproved)
+    request = _pending(state, said.request)
     not_before, not_after = parse_time(said.not_before), parse_time(said.not_after)
     wrong = ""
     if entry.grant is None or entry.grant in state.grants:
         wrong = "its grant is not a new one"
-    elif (said.principal, said.vouched_by, said.profile) != (request.principal, request.vouched_by, request.profile):
+    elif (said.principal, said.vouched_by) != (request.principal, request.vouched_by):
+        wrong = "it grants somebody else what was asked for"
+    elif said.profile != request.profile:
         wrong = "it grants something else than was asked for"
-    elif not timedelta(0) < not_after - not_before <= min(LONGEST, request.duration):
-        wrong = "it grants more time than was asked for"
-    elif not_before < entry.time - timedelta(seconds=1):
+    elif not timedelta(0) < not_after - not_before <= request.duration:
+        wrong = "it grants more time than was asked for, or none"
+    elif not_before < entry.time - TOLERANCE:
         wrong = "it begins before it was given"
-    elif said.self_approved != (entry.actor.name == request.principal):
+    elif said.self_approved != same_person(entry.actor.name, request.principal):
         wrong = "it does not say truly whether requester and approver are one person"
     if wrong:
-        state.anomalies.append(Anomaly(entry.seq, f"approval of {said.request}: {wrong}"))
-        return
+        raise _AnomalyError(f"approval of {said.request}: {wrong}")
     assert entry.grant is not None
-    state.requests[request.id] = replace(request, answered=RequestState.APPROVED, answered_by=entry.actor.name)
+    _answer(state, entry, request.id, RequestState.APPROVED, "")
     state.grants[entry.grant] = Grant(
         id=entry.grant,
         request=request.id,
@@ -211,18 +265,41 @@ def _approved(state: AccessState, entry: Entry) -> None:
         self_approved=said.self_approved,
         seq=entry.seq,
     )
-
-
-def _answer(state: AccessState, entry: Entry, request_id: str, answer: RequestState, why: str) -> None:
-    request = _open_request(state, entry, request_id)
-    if request is not None:
-        state.requests[request_id] = replace(request, answered=answer, answered_by=entry.actor.name, answer=why)
+    state.open_grants.add(entry.grant)
 
 
 def _revoked(state: AccessState, entry: Entry) -> None:
-    said = kinds.read(entry, kinds.AccessRevoked)
+    said = _read(entry, kinds.AccessRevoked)
     grant = state.grants.get(entry.grant or "")
     if grant is None or grant.ended is not None:
-        state.anomalies.append(Anomaly(entry.seq, f"there is no grant {entry.grant} to revoke"))
-        return
-    state.grants[grant.id] = replace(grant, ended=entry.time, ended_by=entry.actor.name, ended_why=said.reason)
+        raise _AnomalyError(f"there is no grant {entry.grant} to revoke")
+    state.grants[grant.id] = replace(
+        grant, ended=entry.time, ended_by=entry.actor.name, ended_why=said.reason
+    )
+    state.open_grants.discard(grant.id)
+
+
+def _expired(state: AccessState, entry: Entry) -> None:
+    _read(entry, kinds.AccessExpired)
+    grant = state.grants.get(entry.grant or "")
+    if grant is None:
+        raise _AnomalyError(f"there is no grant {entry.grant} to expire")
+    if state.latest >= grant.not_after:
+        state.open_grants.discard(grant.id)
+    else:
+        state.noticed.add(grant.id)
+
+
+# --- reading ------------------------------------------------------------------------------------
+
+K = TypeVar("K", bound=kinds.Kind)
+_TYPES = {"str": str, "int": int, "bool": bool}
+
+
+def _read(entry: Entry, kind: type[K]) -> K:
+    """Return the entry's body as `kind`, or raise `_AnomalyError` if a field is not of its type."""
+    said = kinds.read(entry, kind)
+    for each in dataclasses.fields(cast(Any, kind)):
+        if type(getattr(said, each.name)) is not _TYPES[str(each.type)]:
+            raise _AnomalyError(f"{entry.type} says {each.name} in a form that it cannot have")
+    return said

@@ -23,6 +23,7 @@ ABSOLUTE_LONGEST_MINUTES = 8 * 60
 """No profile may go beyond this, whatever an admin sets."""
 
 DEFAULT_MINUTES = 30
+RECOVERY_MINUTES = 15
 LONGEST_WAIT_MINUTES = 60
 RECOVERY = "recovery"
 DEFAULT_PROFILE = "production-debug"
@@ -45,7 +46,7 @@ class Profile:
 
 DEFAULT_PROFILES: Mapping[str, Mapping[str, Any]] = {
     DEFAULT_PROFILE: {},
-    RECOVERY: {"default_minutes": 15, "longest_minutes": 15, "recovery": True},
+    RECOVERY: {"recovery": True},
 }
 
 
@@ -92,7 +93,7 @@ class Policy:
 
     def digest(self) -> str:
         """Return the SHA-256, in hex, of the policy's canonical JSON (RFC 8785)."""
-        return hashlib.sha256(rfc8785.dumps(self.to_json())).hexdigest()  # type: ignore[arg-type]
+        return hashlib.sha256(rfc8785.dumps(self.to_json())).hexdigest()
 
 
 _BOUNDS = {
@@ -113,7 +114,9 @@ def _profile(name: str, values: Any) -> Profile:
     for key, value in values.items():
         at = f"{where}[{key!r}]"
         if key not in known:
-            raise ConfigError(f"{at} is not a setting of a profile.", advice=f"Known: {', '.join(sorted(known))}.")
+            raise ConfigError(
+                f"{at} is not a setting of a profile.", advice=f"Known: {', '.join(sorted(known))}."
+            )
         if key in _BOUNDS:
             low, high = _BOUNDS[key]
             if type(value) is not int or not low <= value <= high:
@@ -122,16 +125,21 @@ def _profile(name: str, values: Any) -> Profile:
             if type(value) is not bool:
                 raise ConfigError(f"{at} must be True or False, got {value!r}.")
         elif key == "kernels":
-            if isinstance(value, str) or not all(isinstance(kernel, str) for kernel in value):
+            if not isinstance(value, (list, tuple)) or not all(isinstance(kernel, str) for kernel in value):
                 raise ConfigError(f"{at} must be a list of kernelspec names, got {value!r}.")
         elif key == "ticket_pattern":
             try:
+                if not isinstance(value, str):
+                    raise TypeError(f"got {value!r}")
                 re.compile(value)
             except (re.error, TypeError) as error:
                 raise ConfigError(f"{at} is not a regular expression: {error}.") from error
     given = dict(values)
+    if given.get("recovery"):
+        given.setdefault("longest_minutes", RECOVERY_MINUTES)
     if "longest_minutes" in given and "default_minutes" not in given:
-        given["default_minutes"] = min(DEFAULT_MINUTES, given["longest_minutes"])
+        usual = RECOVERY_MINUTES if given.get("recovery") else DEFAULT_MINUTES
+        given["default_minutes"] = min(usual, given["longest_minutes"])
     profile = Profile(name=name, **{**given, "kernels": tuple(given.get("kernels", ()))})
     if profile.default_minutes > profile.longest_minutes:
         raise ConfigError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import unicodedata
 
 from jupyter_audit.model import Principal, Role
 
@@ -25,3 +26,17 @@ def os_account(roles: frozenset[Role] = ALL_ROLES) -> Principal:
         # Containers run under ids that no account database knows; the number is still somebody.
         name = f"uid-{uid}"
     return Principal(name=name, vouched_by=OS_ACCOUNT, roles=roles)
+
+
+def same_person(one: str, other: str) -> bool:
+    """
+    Say whether two names must be taken for one person where nobody may answer for themselves.
+
+    Directories log people in under any spelling of their name (`Ada`, `ada`, composed or decomposed accents)
+    and pass that spelling on, so a difference in spelling alone makes no second person.
+    """
+    return _folded(one) == _folded(other)
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).strip()

@@ -1,8 +1,8 @@
 """
-Requests, answers and revocations: each act judged against the newest entries with the ledger's write lock held.
+Requests, answers and revocations: each judged against the newest entries, with the ledger's write lock held.
 
 So concurrent answers are decided by ledger order, and nothing but entries decides (P4). An act that a rule
-forbids is an entry too (`access.refused`), and then an error for whoever tried. The way of every act is `_act`.
+forbids is an entry too (`access.refused`), then an error for whoever tried. `_act` is the way of them all.
 """
 
 from __future__ import annotations
@@ -125,7 +125,9 @@ class AccessService:
         def judge(book: GrantBook, now: datetime) -> Draft:
             request = self._pending(book, request_id, now)
             if request.principal != principal.name:
-                raise NotPermittedError(f"The request {request.id} is {request.principal}'s; only they withdraw it.")
+                raise NotPermittedError(
+                    f"The request {request.id} is {request.principal}'s; only they withdraw it."
+                )
             return kinds.draft(kinds.AccessWithdrawn(request.id), actor=Actor.of(principal))
 
         return self._act(principal, "withdraw", request_id, judge, lambda book: book.request(request_id))
@@ -136,7 +138,9 @@ class AccessService:
         def judge(book: GrantBook, now: datetime) -> Draft:
             grant = book.grant(grant_id)
             if grant is None:
-                raise NotFoundError(f"There is no grant {grant_id}.", advice="`jupyter audit grants` lists them.")
+                raise NotFoundError(
+                    f"There is no grant {grant_id}.", advice="`jupyter audit grants` lists them."
+                )
             if not {Role.APPROVER, Role.ADMIN} & principal.roles and principal.name != grant.principal:
                 raise NotPermittedError(
                     f"{principal.name} may not revoke the grant {grant.id}.",
@@ -162,9 +166,14 @@ class AccessService:
     # --- judging ----------------------------------------------------------------------------------
 
     def _act(
-        self, principal: Principal, action: str, target: str, judge: Judge, outcome: Callable[[GrantBook], T | None]
+        self,
+        principal: Principal,
+        action: str,
+        target: str,
+        judge: Judge,
+        outcome: Callable[[GrantBook], T | None],
     ) -> T:
-        """Judge an act by the newest entries, put down what came of it, and return that or raise the refusal."""
+        """Judge an act by the newest entries, put down what came of it; return that or raise the refusal."""
         refused: list[AccessError | UsageError] = []
 
         def decide(reader: LedgerReader) -> Sequence[Draft]:
@@ -185,7 +194,7 @@ class AccessService:
             made = outcome(self._book)
         if made is None:
             # The entry is there and means nothing, as when the machine slept between judging and storing.
-            raise LedgerError(f"The {action} of {target} was put down, but too late to count.", advice="Try again.")
+            raise LedgerError(f"The {action} of {target} came too late to count.", advice="Try again.")
         return made
 
     def _newest(self, reader: LedgerReader) -> tuple[GrantBook, datetime]:
@@ -196,7 +205,9 @@ class AccessService:
     def _pending(book: GrantBook, request_id: str, now: datetime) -> Request:
         request = book.request(request_id)
         if request is None:
-            raise NotFoundError(f"There is no request {request_id}.", advice="`jupyter audit requests` lists them.")
+            raise NotFoundError(
+                f"There is no request {request_id}.", advice="`jupyter audit requests` lists them."
+            )
         state = request.state(now)
         if state is not RequestState.PENDING:
             raise AccessError(
@@ -213,11 +224,13 @@ class AccessService:
                 advice="An admin gives roles in c.JupyterAudit.roles.",
             )
         own = self._policy.solo or profile.self_approval
-        approvers = self._policy.roles.get(Role.APPROVER, ())
-        if not self._policy.solo and not any(own or not same_person(name, principal.name) for name in approvers):
+        named = self._policy.roles.get(Role.APPROVER, ())
+        others = [name for name in named if own or not same_person(name, principal.name)]
+        if not self._policy.solo and not others:
             raise NotPermittedError(
-                f"Nobody could approve this: no approver is named{' but you' if approvers else ''}.",
-                advice="An admin names approvers in c.JupyterAudit.roles['approver'], or sets c.JupyterAudit.solo.",
+                f"Nobody could approve this: no approver is named{' but you' if named else ''}.",
+                advice="An admin names approvers in c.JupyterAudit.roles['approver'], "
+                "or sets c.JupyterAudit.solo.",
             )
 
     def _may_answer(self, principal: Principal, request: Request, profile: Profile) -> None:
@@ -227,7 +240,7 @@ class AccessService:
         if own and not (self._policy.solo or profile.self_approval):
             raise NotPermittedError(
                 f"{principal.name} may not approve their own request {request.id}.",
-                advice="Another approver must. Self-approval is for solo mode and for profiles that allow it.",
+                advice="Another approver must. Self-approval is for solo mode and profiles that allow it.",
             )
         # Roles may have been taken away since the request was made.
         needed = Role.ADMIN if profile.recovery else Role.ENGINEER
@@ -247,7 +260,8 @@ def _end(ended: Request | Grant) -> Draft:
 
 def _not_an_approver(principal: Principal) -> NotPermittedError:
     return NotPermittedError(
-        f"{principal.name} is not an approver.", advice="An admin names approvers in c.JupyterAudit.roles['approver']."
+        f"{principal.name} is not an approver.",
+        advice="An admin names approvers in c.JupyterAudit.roles['approver'].",
     )
 
 
