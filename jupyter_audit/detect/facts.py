@@ -1,9 +1,9 @@
 """
 What a cell's code says it does: extraction only, pure; the rules judge.
 
-IPython's own transformer turns magics and `!` into Python, Python's parser reads that, and constants and names
-are worked out without running anything. The kernel's user can always write code that cannot be read (section
-"What reading cannot see" of docs/detections.md); code that hides what it runs is noted in `hidden`.
+IPython's own transformer turns magics and `!` into Python, Python's parser reads that, and constants and
+names are worked out without running anything. The kernel's user can always write code that cannot be read
+(docs/detections.md, "What reading cannot see"); code that hides what it runs is noted in `obfuscated`.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ import ast
 import re
 import shlex
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from IPython.core.inputtransformer2 import TransformerManager
 
-from jupyter_audit.detect.fold import HOLE, MOST_TEXT
+from jupyter_audit.detect.fold import MOST_TEXT
 from jupyter_audit.detect.names import MOST_BINDINGS, Bindings, Names, canonical
-from jupyter_audit.detect.sql import looks_like_sql, read_sql, search_sql
+from jupyter_audit.detect.sql import SqlFacts, looks_like_sql, read_sql, search_sql
+from jupyter_audit.detect.visitor import Visitor
+from jupyter_audit.detect.vocabulary import CODE_MAGICS, SHELL_ALIASES, SHELL_MAGICS, SQL_MAGICS
 
 MOST_CODE = 100_000
 """Characters of one cell that are parsed (about 0.1 s of work); more is searched for patterns."""
@@ -27,33 +29,15 @@ MOST_CODE = 100_000
 MOST_ITEMS = 200
 MOST_NESTING = 4
 
-SHELL_ALIASES = frozenset(
-    "cat cp ldir less lf lk ll ls lx man mkdir more mv rm rmdir sx system bash sh pip conda mamba micromamba uv".split()
-)
-"""First words of a one-line cell by which IPython runs a shell without `!` or `%` (automagic, aliases, pip)."""
-
-_SHELL_MAGICS = frozenset({"sx", "system", "!", "bash", "sh", "script", "cmd"})
-_CODE_MAGICS = frozenset({"time", "timeit", "prun", "lprun", "mprun", "memit", "debug", "capture", "pyinstrument", "scalene"})
-_SQL_MAGICS = frozenset({"sql", "sqlcmd", "bigquery", "sparksql", "duckdb"})
-_PROCESS_STARTERS = ("os.system", "os.popen", "os.exec", "os.spawn", "os.posix_spawn", "subprocess.", "pty.spawn",
-                     "asyncio.create_subprocess", "pexpect.", "get_ipython.system", "get_ipython.getoutput")  # fmt: skip
-_RUNNERS = frozenset({"exec", "eval", "compile", "__builtins__.exec", "__builtins__.eval", "__builtins__.compile",
-                      "get_ipython.run_cell", "get_ipython.run_cell_async", "get_ipython.ex", "get_ipython.ev",
-                      "get_ipython.run_code", "code.interact", "timeit.timeit", "timeit.repeat"})  # fmt: skip
-_LOADERS = ("pickle.load", "marshal.load", "dill.load", "cloudpickle.load", "runpy.", "importlib.util.spec_from_file",
-            "types.CodeType", "types.FunctionType", "ctypes.")  # fmt: skip
-_SAYING = frozenset({"print", "display", "Markdown", "HTML", "input", "repr", "len", "warnings.warn", "IPython.display.display",
-                     "IPython.display.Markdown", "IPython.display.HTML", "re.compile", "re.search", "re.match"})  # fmt: skip
-_LOGGING = re.compile(r"(?i)(^|\.)(log\w*|logging)(\(\))?\.(debug|info|warning|warn|error|critical|exception|log)$")
-_RUNS_SQL = frozenset({"execute", "executescript", "executemany", "exec_driver_sql", "read_sql", "read_sql_query", "sql",
-                       "query", "read_database", "read_database_uri", "raw", "text", "fetch", "fetchrow", "fetchval"})  # fmt: skip
-_TABLE_READERS = frozenset({"read_sql_table", "read_sql"})
-_BOUNDED = frozenset({"fetchone", "fetchmany", "first", "scalar", "scalar_one", "one", "one_or_none"})
-
 _DOTTED = re.compile(r"(?<![\w.])[A-Za-z_]\w*(?:\s*\.\s*[A-Za-z_]\w*)+")
 _ESCAPE_LINE = re.compile(r"(?m)^\s*(?:[\w, ]+=\s*)?(!{1,2}|%%?)\s*([\w!]*)")
 _OPTIONS = re.compile(r"^(?:\s*-{1,2}\w+(?:[= ]?\d+)?(?=\s))*\s*")
-_STATEMENT = re.compile(r"(?i)\b(?:insert|update|delete|drop|alter|truncate|replace|merge|create|select|copy|with)\b[^\"'`]*")
+
+_MADE_TEMPORARY = re.compile(
+    r"(?i)\bcreate\s+(?:local\s+|global\s+)?temp(?:orary)?\s+table\s+(?:if\s+not\s+exists\s+)?([\w.]+)"
+)
+
+_CONNECTION = re.compile(r"^\s*\S+://\S+|^\s*--\w+\s+\S+")
 
 _TRANSFORMER = TransformerManager()
 
@@ -64,10 +48,10 @@ class CodeFacts:
     What one message's code says. All tuples are sorted and bounded.
 
     `uses`: dotted names that are called, imported or passed on, with aliases worked out. `magics`: IPython
-    magics, `!` as `!`. `programs`: first words of shell commands. `sql_writes`: verb and table, as `DELETE orders`.
-    `sql_unlimited`: tables read without WHERE, LIMIT or aggregate. `hidden`: how the code hides what it runs.
-    `read_as`: `python`, `ipython`, or `text` where only patterns could be searched. `bindings`: names that later
-    cells of the session can use.
+    magics, `!` as `!`. `programs`: first words of shell commands. `sql_writes`: verb and table, as
+    `DELETE:orders`. `sql_unlimited`: tables read without WHERE, LIMIT or aggregate. `obfuscated`: how code
+    hides what it runs. `read_as`: `python`, `ipython`, or `text` where only patterns could be searched.
+    `bindings`: names that later cells of the session can use.
     """
 
     uses: tuple[str, ...] = ()
@@ -77,7 +61,7 @@ class CodeFacts:
     sql_tables: tuple[str, ...] = ()
     sql_writes: tuple[str, ...] = ()
     sql_unlimited: tuple[str, ...] = ()
-    hidden: tuple[str, ...] = ()
+    obfuscated: tuple[str, ...] = ()
     read_as: str = "python"
     bindings: Bindings = field(default_factory=dict)
 
@@ -88,13 +72,13 @@ def extract(sources: Iterable[str], known: Bindings | None = None) -> CodeFacts:
 
     `known` are the bindings of the session's earlier cells.
     """
-    reading = _Reading(Names(known or {}))
+    reading = Reading(Names(known or {}))
     for source in sources:
         reading.read(source)
     return reading.facts()
 
 
-class _Reading:
+class Reading:
     """Gathers the facts of one message."""
 
     def __init__(self, names: Names) -> None:
@@ -106,7 +90,7 @@ class _Reading:
         self.tables: set[str] = set()
         self.writes: set[str] = set()
         self.unlimited: set[str] = set()
-        self.hidden: set[str] = set()
+        self.obfuscated: set[str] = set()
         self.temporary: frozenset[str] = frozenset()
         self.read_as = "python"
         self.nesting = 0
@@ -120,7 +104,7 @@ class _Reading:
             sql_tables=_sorted(self.tables),
             sql_writes=_sorted(self.writes),
             sql_unlimited=_sorted(self.unlimited),
-            hidden=_sorted(self.hidden | ({"computed name"} if self.names.computed else set())),
+            obfuscated=_sorted(self.obfuscated | ({"computed name"} if self.names.computed else set())),
             read_as=self.read_as,
             bindings=dict(list(self.names.new.items())[:MOST_BINDINGS]),
         )
@@ -130,7 +114,7 @@ class _Reading:
     def read(self, source: str) -> None:
         """Read one piece of code: as Python, else as IPython, else as text."""
         if self.nesting >= MOST_NESTING:
-            self.hidden.add("nested deeper than is read")
+            self.obfuscated.add("nested deeper than is read")
             return
         self.nesting += 1
         try:
@@ -149,7 +133,7 @@ class _Reading:
             # Padding must not be a way out: comment lines are dropped before giving up.
             source = "\n".join(line for line in source.splitlines() if not line.lstrip().startswith("#"))
             if len(source) > MOST_CODE:
-                self.hidden.add("longer than is read")
+                self.obfuscated.add("longer than is read")
                 return None
         tree = _parsed(source)
         if tree is not None:
@@ -165,9 +149,9 @@ class _Reading:
 
     def _visit(self, tree: ast.Module, source: str) -> None:
         try:
-            _Visitor(self).visit(tree)
+            Visitor(self).visit(tree)
         except RecursionError:
-            self.hidden.add("nested deeper than is read")
+            self.obfuscated.add("nested deeper than is read")
             self.read_as = "text"
             self._search(source)
 
@@ -180,7 +164,7 @@ class _Reading:
             start, _, rest = dotted.partition(".")
             for name in self.names.bound.get(start, (start,)):
                 self.use(f"{name}.{rest}")
-        self._take(search_sql(source))
+        self.take(search_sql(source))
 
     def _automagic(self, source: str) -> None:
         """IPython runs `ls -l` alone in a cell as a magic or shell alias, without any sign."""
@@ -203,15 +187,19 @@ class _Reading:
         name = name.lower().lstrip("%")[:40]
         self.magics.add(re.sub(r"[^\w!]", "", name))
         whole = line if body is None else f"{line}\n{body}"
-        if name in _SHELL_MAGICS or name in SHELL_ALIASES:
+        if name in SHELL_MAGICS or name in SHELL_ALIASES:
             self.shell(whole)
-        elif name in _CODE_MAGICS:
+        elif name in CODE_MAGICS:
             rest = _OPTIONS.sub("", line)
             for piece in (rest, body or ""):
                 if piece.strip():
                     self.read(piece)
-        elif name in _SQL_MAGICS:
-            statement = body if body is not None and body.strip() else re.sub(r"^\s*\S+://\S+|^\s*--\w+\s+\S+", "", line)
+        elif name in SQL_MAGICS:
+            statement = (
+                body
+                if body is not None and body.strip()
+                else re.sub(r"^\s*\S+://\S+|^\s*--\w+\s+\S+", "", line)
+            )
             self.sql(statement)
 
     def shell(self, command: str) -> None:
@@ -224,7 +212,7 @@ class _Reading:
                 program = re.sub(r"[^\w.+-]", "", words[0].rpartition("/")[2])[:40]
                 if program:
                     self.programs.add(program)
-        self._take(search_sql(command))
+        self.take(search_sql(command))
         try:
             words = shlex.split(command[:MOST_TEXT])
         except ValueError:
@@ -236,21 +224,31 @@ class _Reading:
     def run_text(self, text: str | None, how: str) -> None:
         """Read a text that the code hands to exec and its like; None if it cannot be known."""
         if text is None:
-            self.hidden.add(how)
+            self.obfuscated.add(how)
         else:
             self.read(text)
 
     def sql(self, text: str, *, bounded: bool = False) -> None:
         """Read a SQL text."""
-        made = re.findall(r"(?i)\bcreate\s+(?:local\s+|global\s+)?temp(?:orary)?\s+table\s+(?:if\s+not\s+exists\s+)?([\w.]+)", text)
-        self.temporary |= frozenset(made)
-        self._take(read_sql(text, self.temporary, bounded=bounded))
+        self.temporary |= frozenset(_MADE_TEMPORARY.findall(text))
+        self.take(read_sql(text, self.temporary, bounded=bounded))
 
-    def _take(self, found: object) -> None:
-        from jupyter_audit.detect.sql import SqlFacts
-
-        assert isinstance(found, SqlFacts)
+    def take(self, found: SqlFacts) -> None:
+        """Note what a SQL text does."""
         self.verbs |= found.verbs
         self.tables |= found.tables
-        self.writes |= {f"{verb} {table}" for verb, table in found.writes}
+        self.writes |= {f"{verb}:{table}" for verb, table in found.writes}
         self.unlimited |= found.unlimited
+
+
+def _parsed(source: str) -> ast.Module | None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # SyntaxWarning of other people's code is not ours to print
+            return ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def _sorted(items: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(item for item in items if item)[:MOST_ITEMS])

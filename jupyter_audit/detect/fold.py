@@ -22,7 +22,7 @@ HOLE = "\ue000"
 MOST_TEXT = 64 * 1024
 MOST_DEPTH = 60
 
-Folded = str | bytes | int | list["Folded"] | None  # noqa: UP007 (recursive alias)
+Folded = str | bytes | int | list["Folded"] | None
 Resolve = Callable[[ast.expr], Sequence[str]]
 
 _PERCENT = re.compile(r"%(\(\w+\))?[-#0 +]*[\d*]*(\.[\d*]+)?[diouxXeEfFgGcrsa]")
@@ -63,15 +63,17 @@ _DECODERS: Mapping[str, Callable[[bytes], bytes | None]] = {
     "gzip.decompress": _inflate,
 }
 
-_CODECS = frozenset({"rot13", "rot_13", "hex", "hex_codec", "base64", "base64_codec", "utf-8", "utf8", "ascii"})
+_CODECS = frozenset(
+    {"rot13", "rot_13", "hex", "hex_codec", "base64", "base64_codec", "utf-8", "utf8", "ascii"}
+)
 
 
 class Folder:
     """
     Folds expressions of one piece of code.
 
-    `constants` are names that hold a known text; `resolve` gives the dotted names that an expression may stand
-    for. Each node is folded once.
+    `constants` are names that hold a known text; `resolve` gives the dotted names that an expression may
+    stand for. Each node is folded once.
     """
 
     def __init__(self, resolve: Resolve) -> None:
@@ -104,7 +106,16 @@ class Folder:
         self._depth += 1
         try:
             value = _bounded(self._fold(node))
-        except (ValueError, TypeError, KeyError, IndexError, OverflowError, zlib.error, binascii.Error, EOFError):
+        except (
+            ValueError,
+            TypeError,
+            KeyError,
+            IndexError,
+            OverflowError,
+            zlib.error,
+            binascii.Error,
+            EOFError,
+        ):
             value = None  # the program would fail here too
         finally:
             self._depth -= 1
@@ -206,7 +217,9 @@ class Folder:
                 return value.encode("utf-8", "replace")
             case bytes(), "decode", _:
                 return value.decode("utf-8", "replace")
-            case str(), ("strip" | "lstrip" | "rstrip" | "lower" | "upper" | "casefold" | "swapcase" | "title"), []:
+            case str(), (
+                "strip" | "lstrip" | "rstrip" | "lower" | "upper" | "casefold" | "swapcase" | "title"
+            ), []:
                 return _UNARY_TEXT[method](value)
         return None
 
@@ -239,7 +252,9 @@ def _function(name: str, arguments: Sequence[Folded]) -> Folded:
             return text[::-1]
         case "textwrap.dedent" | "inspect.cleandoc" | "sys.intern", [str() as text]:
             return text
-        case "codecs.decode" | "codecs.encode", [str() | bytes() as value, str() as codec] if codec.lower() in _CODECS:
+        case "codecs.decode" | "codecs.encode", [str() | bytes() as value, str() as codec] if (
+            codec.lower() in _CODECS
+        ):
             return _recoded(name, value, codec.lower())
     decoder = _DECODERS.get(name)
     if decoder is not None and arguments and isinstance(arguments[0], (str, bytes)):

@@ -1,9 +1,9 @@
 """
-Which dotted name an expression stands for: `sp.run` is `subprocess.run` after `import subprocess as sp`. Pure.
+Which dotted name an expression stands for: after `import subprocess as sp`, `sp.run` is `subprocess.run`.
 
-Follows imports, simple assignments, `getattr` and `__import__` with constant names, `sys.modules[...]` and the
-like, in the cell and, through `known`, in the cells of the session before it. What only the running program
-knows stays unknown; asking for it with a computed name is noted in `computed`.
+Pure. Follows imports, simple assignments, `getattr` and `__import__` with constant names, `sys.modules[...]`
+and the like, in the cell and, through `known`, in the cells of the session before it. What only the running
+program knows stays unknown; asking for it with a computed name is noted in `computed`.
 """
 
 from __future__ import annotations
@@ -26,10 +26,14 @@ _CANONICAL = {
     "posix": "os",
     "nt": "os",
 }
-_IMPORTERS = frozenset({"__import__", "importlib.import_module", "importlib.__import__", "pydoc.locate", "pkgutil.resolve_name"})
+_IMPORTERS = frozenset(
+    {"__import__", "importlib.import_module", "importlib.__import__", "pydoc.locate", "pkgutil.resolve_name"}
+)
 _NAMESPACES = frozenset({"globals", "locals", "vars"})
 # Getting at these with a name that is computed hides which of their functions is used.
-_SENSITIVE = frozenset({"os", "subprocess", "__builtins__", "pty", "ctypes", "get_ipython", "shutil", "importlib", "asyncio"})
+_SENSITIVE = frozenset(
+    {"os", "subprocess", "__builtins__", "pty", "ctypes", "get_ipython", "shutil", "importlib", "asyncio"}
+)
 
 
 class Names:
@@ -80,7 +84,9 @@ class Names:
             return ("?",)
         self._depth += 1
         try:
-            return tuple(dict.fromkeys(canonical(name)[:MOST_NAME] for name in self._resolve(node)))[:MOST_CANDIDATES]
+            return tuple(dict.fromkeys(canonical(name)[:MOST_NAME] for name in self._resolve(node)))[
+                :MOST_CANDIDATES
+            ]
         finally:
             self._depth -= 1
 

@@ -43,7 +43,10 @@ _COMMENT = re.compile(r"(?s)/\*.*?\*/|--[^\n]*")
 _EXPLAIN = re.compile(r"(?is)^\s*explain\b(\s*\([^)]*\)|(\s+(analyze|verbose|query\s+plan|extended))*)")
 _PARAMETER = re.compile(r"%\(\w+\)s|%s")
 
-_OBJECT = r"(?:table|view|index|trigger|schema|database|sequence|function|procedure|user|role|type|materialized\s+view)"
+_OBJECT = (
+    r"(?:table|view|index|trigger|schema|database|sequence|function|procedure|user|role|type"
+    r"|materialized\s+view)"
+)
 _NAME = r"((?:[\w$]+|\"[^\"]+\"|`[^`]+`|\[[^\]]+\])(?:\s*\.\s*(?:[\w$]+|\"[^\"]+\"|`[^`]+`|\[[^\]]+\]))*)"
 _WRITE_PATTERNS = tuple(
     (verb, re.compile(r"(?i)\b" + pattern + r"\s+" + _NAME))
@@ -57,7 +60,9 @@ _WRITE_PATTERNS = tuple(
         ("ALTER", r"alter\s+" + _OBJECT + r"(?:\s+if\s+exists)?"),
         (
             "CREATE",
-            r"create\s+(?:or\s+replace\s+)?(?:unique\s+)?" + _OBJECT + r"(?:\s+concurrently)?(?:\s+if\s+not\s+exists)?",
+            r"create\s+(?:or\s+replace\s+)?(?:unique\s+)?"
+            + _OBJECT
+            + r"(?:\s+concurrently)?(?:\s+if\s+not\s+exists)?",
         ),
         ("RENAME", r"rename\s+table"),
         ("LOAD", r"load\s+data\b.*?\binto\s+table"),
@@ -66,7 +71,7 @@ _WRITE_PATTERNS = tuple(
 _UPDATE_PATTERN = re.compile(r"(?i)\bupdate\s+(?:or\s+\w+\s+|only\s+)?" + _NAME + r"\s+(?:as\s+\w+\s+)?set\b")
 _COPY_IN = re.compile(r"(?i)\bcopy\s+" + _NAME + r"\s*(?:\([^)]*\)\s*)?from\b")
 
-_WRITES: dict[type[exp.Expression], str] = {
+_WRITES: dict[type[exp.Expr], str] = {
     exp.Insert: "INSERT",
     exp.Update: "UPDATE",
     exp.Delete: "DELETE",
@@ -81,18 +86,47 @@ _WRITES: dict[type[exp.Expression], str] = {
 }
 # These give back as many values as they are given, so they do not make a result small.
 _GATHERING = (exp.ArrayAgg, exp.GroupConcat, exp.JSONArrayAgg, exp.JSONObjectAgg, exp.JSONBObjectAgg)
-_GATHERING_NAMES = frozenset({"json_group_array", "json_group_object", "json_agg", "jsonb_agg", "xmlagg", "string_agg"})
-_CATALOGUES = re.compile(r"(?i)^(information_schema|pg_catalog|sys)\.|^(sqlite_(temp_)?(master|schema)|pg_\w+|pragma_\w+|dual)$")
+_GATHERING_NAMES = frozenset(
+    {"json_group_array", "json_group_object", "json_agg", "jsonb_agg", "xmlagg", "string_agg"}
+)
+_CATALOGUES = re.compile(
+    r"(?i)^(information_schema|pg_catalog|sys)\.|^(sqlite_(temp_)?(master|schema)|pg_\w+|pragma_\w+|dual)$"
+)
 _ENGLISH = frozenset(
-    "the a an this that these those your my our his her its their all any it them here there each every one".split()
+    [
+        "the",
+        "a",
+        "an",
+        "this",
+        "that",
+        "these",
+        "those",
+        "your",
+        "my",
+        "our",
+        "his",
+        "her",
+        "its",
+        "their",
+        "all",
+        "any",
+        "it",
+        "them",
+        "here",
+        "there",
+        "each",
+        "every",
+        "one",
+    ]
 )
 
 
 @dataclass(frozen=True, slots=True)
 class SqlFacts:
     """
-    `verbs`: the kinds of statements. `tables`: what they name. `writes`: verb and table of each change to what
-    lasts longer than the connection. `unlimited`: tables that are read from without WHERE, LIMIT or aggregate.
+    `verbs`: the kinds of statements. `tables`: what they name. `writes`: verb and table of each change to
+    what lasts longer than the connection. `unlimited`: tables that are read from without WHERE, LIMIT or
+    aggregate.
     """
 
     verbs: frozenset[str] = frozenset()
@@ -111,7 +145,8 @@ def read_sql(text: str, temporary: frozenset[str] = frozenset(), *, bounded: boo
     Return what the statements in `text` do.
 
     `temporary` names tables that the same code made as temporary ones. `bounded` says that the caller takes a
-    known number of rows from the result (`fetchone`). Text with a hole where a clause may stand counts as limited.
+    known number of rows from the result (`fetchone`). Text with a hole where a clause may stand counts as
+    limited.
     """
     text = _PARAMETER.sub(f" {_HOLE_NAME} ", text.replace(HOLE, _HOLE_NAME))
     plain = _COMMENT.sub(" ", text)
@@ -146,7 +181,7 @@ def read_sql(text: str, temporary: frozenset[str] = frozenset(), *, bounded: boo
 
 
 def search_sql(text: str) -> SqlFacts:
-    """Return the writes that stand in a text of any kind, by pattern: a shell command, code that does not parse."""
+    """Return the writes found by pattern in any text: a shell command, code that does not parse."""
     text = _COMMENT.sub(" ", text)
     writes = {
         (verb, harmless(match.group(1)))
@@ -161,22 +196,22 @@ def search_sql(text: str) -> SqlFacts:
     )
 
 
-def temporaries(trees: Iterable[exp.Expression]) -> frozenset[str]:
+def temporaries(trees: Iterable[exp.Expr]) -> frozenset[str]:
     """Return the names of the temporary tables that these statements make."""
     return frozenset(
         _name(tree.this.find(exp.Table) or tree.this)
         for tree in trees
-        if isinstance(tree, exp.Create) and _is_temporary(tree) and isinstance(tree.this, exp.Expression)
+        if isinstance(tree, exp.Create) and _is_temporary(tree) and isinstance(tree.this, exp.Expr)
     )
 
 
 def harmless(name: str) -> str:
-    """Return a table's name with nothing in it that could be code, markup or a value; at most 60 characters."""
+    """Return a table's name with nothing in it that could be code or markup; at most 60 characters."""
     name = re.sub(r"[^\w.$-]", "", name)[:60]
     return "(computed)" if _HOLE_NAME in name else name
 
 
-def _parse(text: str) -> list[exp.Expression] | None:
+def _parse(text: str) -> list[exp.Expr] | None:
     for dialect in _DIALECTS:
         try:
             trees = [tree for tree in sqlglot.parse(text, dialect=dialect) if tree is not None]
@@ -186,13 +221,13 @@ def _parse(text: str) -> list[exp.Expression] | None:
     return None
 
 
-def _verb(tree: exp.Expression) -> str:
+def _verb(tree: exp.Expr) -> str:
     return "SELECT" if isinstance(tree, exp.Query) else _WRITES.get(type(tree), tree.key.upper()[:20])
 
 
 def _name(node: object) -> str:
     if not isinstance(node, exp.Table):
-        return harmless(node.name) if isinstance(node, exp.Expression) else ""
+        return harmless(node.name) if isinstance(node, exp.Expr) else ""
     if isinstance(node.this, exp.Func):
         return ""
     return harmless(".".join(part for part in (node.db, node.name) if part))
@@ -203,7 +238,7 @@ def _is_temporary(tree: exp.Create) -> bool:
     return properties is not None and properties.find(exp.TemporaryProperty) is not None
 
 
-def _writes(tree: exp.Expression, passing: frozenset[str]) -> Iterator[tuple[str, str]]:
+def _writes(tree: exp.Expr, passing: frozenset[str]) -> Iterator[tuple[str, str]]:
     for node in tree.walk():
         verb = _WRITES.get(type(node))
         if verb is None:
@@ -224,11 +259,11 @@ def _writes(tree: exp.Expression, passing: frozenset[str]) -> Iterator[tuple[str
         yield verb, target
 
 
-def _target(node: exp.Expression) -> str:
+def _target(node: exp.Expr) -> str:
     for key in ("this", "tables", "expressions", "securable"):
         value = node.args.get(key)
         for item in value if isinstance(value, list) else [value]:
-            if isinstance(item, exp.Expression):
+            if isinstance(item, exp.Expr):
                 table = item if isinstance(item, exp.Table) else item.find(exp.Table)
                 name = _name(table) if table is not None else ""
                 if name:
@@ -236,7 +271,7 @@ def _target(node: exp.Expression) -> str:
     return "(unnamed)"
 
 
-def _unlimited(tree: exp.Expression) -> Iterator[str]:
+def _unlimited(tree: exp.Expr) -> Iterator[str]:
     """The tables that a statement's result takes rows from with nothing to limit them."""
     match tree:
         case exp.Subquery():
@@ -252,9 +287,9 @@ def _unlimited(tree: exp.Expression) -> Iterator[str]:
 
 
 def _sources(tree: exp.Select) -> Iterator[str]:
-    with_ = tree.args.get("with_") or tree.args.get("with")
+    with_ = tree.args.get("with_")
     named = {cte.alias: cte.this for cte in with_.expressions} if with_ else {}
-    origin = tree.args.get("from_") or tree.args.get("from")
+    origin = tree.args.get("from_")
     nodes = [origin.this] if origin else []
     joins = tree.args.get("joins") or []
     if any(join.args.get("on") is not None and _has_constant_test(join.args["on"]) for join in joins):
@@ -272,7 +307,7 @@ def _sources(tree: exp.Select) -> Iterator[str]:
             yield from _unlimited(node)
 
 
-def _limits(tree: exp.Expression) -> bool:
+def _limits(tree: exp.Expr) -> bool:
     limit = tree.args.get("limit")
     if limit is None:
         return False
@@ -293,7 +328,7 @@ def _filters(tree: exp.Select) -> bool:
     )
 
 
-def _has_constant_test(test: exp.Expression) -> bool:
+def _has_constant_test(test: exp.Expr) -> bool:
     """Whether a join compares a column with a constant or a parameter, which limits it as WHERE does."""
     return any(
         isinstance(node, (exp.Literal, exp.Placeholder, exp.Parameter)) and node.find_ancestor(exp.Predicate)
@@ -312,7 +347,7 @@ def _sums_up(tree: exp.Select) -> bool:
     )
 
 
-def _gathers(node: exp.Expression) -> bool:
+def _gathers(node: exp.Expr) -> bool:
     if isinstance(node, _GATHERING):
         return True
     return isinstance(node, exp.Anonymous) and str(node.this).lower() in _GATHERING_NAMES

@@ -323,6 +323,20 @@ class FindingRaised(Kind):
 
 
 @dataclass(frozen=True, slots=True)
+class DetectionJudged(Kind):
+    """
+    Every entry up to `through` was judged by the detections, so they go on after it.
+
+    `rules` names the rules that judged and the SHA-256 of each one's file: a rule that was taken away or
+    changed shows here.
+    """
+
+    TYPE = "detection.judged"
+    through: int
+    rules: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
 class GapRecorded(Kind):
     """Something that should be in the ledger is not, and this says what and why."""
 
@@ -366,6 +380,7 @@ KINDS: Mapping[str, type[Kind]] = {
         MessageRefused,
         KernelReport,
         FindingRaised,
+        DetectionJudged,
         GapRecorded,
         LedgerRead,
     )
