@@ -101,6 +101,7 @@ class AuditProvisioner(LocalProvisioner):  # type: ignore[misc]
                 env=kwargs["env"],
                 cwd=kwargs.get("cwd") or None,
                 stdin=subprocess.PIPE,
+                bufsize=0,  # an order that the supervisor no longer reads must not be left over for close()
                 pass_fds=(result_out,),
                 start_new_session=True,
             )
@@ -163,7 +164,6 @@ class AuditProvisioner(LocalProvisioner):  # type: ignore[misc]
         if self.process is not None and self.process.stdin is not None:
             with contextlib.suppress(BrokenPipeError, ValueError):
                 self.process.stdin.write(order)
-                self.process.stdin.flush()
 
     def _read_result(self) -> None:
         """Take in what the supervisor said at the end, once it has."""

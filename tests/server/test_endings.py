@@ -57,7 +57,8 @@ def test_revocation_in_the_middle_of_a_cell_ends_the_cell_the_kernel_and_every_p
     assert time.monotonic() - began < GRACE_S + 3
     ended = server.await_entry("session.ended", lambda e: e.body["kernel_id"] == client.kernel_id)
     assert (ended.body["cause"], ended.body["clean"], ended.grant) == ("revoked", True, grant)
-    assert ended.body["processes"] >= 4  # type: ignore[operator]
+    # The child in the kernel's own process group may have ended by the interrupt; the others had to be killed.
+    assert ended.body["processes"] >= 3  # type: ignore[operator]
     told = [m for m in client.heard if m["header"]["msg_type"] == "error" and m["parent_header"].get("msg_id") == cell]
     while not any(m["content"]["ename"] == "GrantRevoked" for m in told):
         message = client.receive()

@@ -1,0 +1,115 @@
+"""Every door of the server has a verdict: the Authorizer's table, the guard's table, and denial where there is none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import websocket
+
+from jupyter_audit.server.guard import VERDICTS, class_name, rules_of, verdict_on
+from support.servers import AuditedServer, audited_server, clean_environment, make_home
+
+DENIED = [
+    ("POST", "/api/terminals", {}, {403, 404}),
+    ("POST", "/api/events", {"schema_id": "x", "version": "1", "data": {}}, {403}),
+    ("POST", "/lab/api/extensions", {"cmd": "install", "extension_name": "x"}, {403}),
+    ("POST", "/lab/api/build", None, {403}),
+    ("POST", "/lab/api/plugins", {"cmd": "disable", "plugin_name": "x"}, {403}),
+    ("PUT", "/api/config/notebook", {}, {403}),
+    ("POST", "/api/nbconvert/html", {}, {403, 404}),
+    ("GET", "/metrics", None, {403}),
+    ("GET", "/lsp/status", None, {403, 404}),
+    ("POST", "/api/kernels", {"name": "python3"}, {403}),
+    ("PUT", "/api/contents/.hidden/x", {"type": "file", "format": "text", "content": ""}, {400, 403, 404}),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> object:
+    with audited_server(Path(tmp_path_factory.mktemp("lab")), face="lab") as running:
+        yield running
+
+
+@pytest.mark.parametrize(("method", "path", "body", "expected"), DENIED, ids=lambda value: str(value)[:40])
+def test_what_could_run_or_change_code_is_denied(
+    lab: AuditedServer, method: str, path: str, body: object, expected: set[int]
+) -> None:
+    status, answer = lab.request(method, path, body)
+    assert status in expected, answer
+
+
+@pytest.mark.parametrize("path", ["/lab", "/api/contents", "/api/kernelspecs", "/lab/api/settings", "/api/me", "/audit/panel"])
+def test_what_jupyterlab_lives_on_is_served(lab: AuditedServer, path: str) -> None:
+    assert lab.request("GET", path)[0] == 200
+
+
+@pytest.mark.parametrize("path", ["/api/contents", "/api/kernels", "/audit/api/v1/status", "/audit/panel", "/api/sessions"])
+def test_nobody_gets_in_without_the_token(lab: AuditedServer, path: str) -> None:
+    status, answer = lab.request("GET", path, token="")
+    assert status in (401, 403) or "token" in str(answer).lower()
+    assert "entries" not in str(answer)
+
+
+def test_the_websocket_needs_the_token(lab: AuditedServer) -> None:
+    with pytest.raises(websocket.WebSocketBadStatusException):
+        websocket.create_connection(lab.url.replace("http", "ws", 1) + "/api/kernels/0-0-0-0-0/channels")
+
+
+def test_a_session_on_a_kernel_that_is_not_allowed_does_not_start(lab: AuditedServer) -> None:
+    status, answer = lab.request(
+        "POST", "/api/sessions", {"path": "x.ipynb", "type": "notebook", "name": "x", "kernel": {"name": "python3"}}
+    )
+    assert status >= 400
+    assert "may not start" in json.dumps(answer)
+    assert lab.request("GET", "/api/kernels")[1] == []
+
+
+def test_every_handler_of_the_running_application_has_a_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails when an upgrade brings a handler that nobody has looked at: look, then add it to the table."""
+    from jupyter_server.serverapp import ServerApp
+
+    for name, value in clean_environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    ServerApp.clear_instance()
+    app = ServerApp.instance(jpserver_extensions={"jupyterlab": True, "notebook_shim": True}, allow_root=True)
+    app.initialize([f"--ServerApp.root_dir={tmp_path}", "--ServerApp.terminals_enabled=False", "--port=0"], find_extensions=False)
+    try:
+        handlers = {rule.target for rule in rules_of(app.web_app)}
+        assert len(handlers) > 40
+        missing = sorted(class_name(handler) for handler in handlers if verdict_on(handler) is None)
+        assert missing == []
+    finally:
+        app.http_server.stop()
+        app.io_loop.close()
+        ServerApp.clear_instance()
+
+
+def test_the_table_names_what_denies_by_an_empty_set() -> None:
+    denied = {name for name, methods in VERDICTS.items() if not methods}
+    assert "jupyter_server.services.events.handlers.EventHandler" in denied
+
+
+def test_xsrf_is_checked_for_whoever_comes_with_a_cookie(lab: AuditedServer) -> None:
+    import urllib.request
+    from http.cookiejar import CookieJar
+
+    jar = CookieJar()
+    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
+    opener.open(f"{lab.url}/audit/panel?token={lab.token}").read()
+    body = json.dumps({"profile": "production-debug", "reason": "forged by a page", "ticket": "X-1"}).encode()
+    asked = urllib.request.Request(f"{lab.url}/audit/api/v1/requests", data=body, method="POST",
+                                   headers={"Content-Type": "application/json"})
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        opener.open(asked)
+    assert refused.value.code == 403
+    token = next(cookie.value for cookie in jar if cookie.name == "_xsrf")
+    asked.add_header("X-XSRFToken", str(token))
+    assert opener.open(asked).status == 201
+
+
+def test_make_home_is_private(tmp_path: Path) -> None:
+    home = make_home(tmp_path)
+    assert home.path.stat().st_mode & 0o777 == 0o700
+    assert home.signing_key.stat().st_mode & 0o777 == 0o600
