@@ -13,7 +13,8 @@ property test holds both to the same bytes.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from json.encoder import encode_basestring
 from typing import Any, cast
 
 import rfc8785
@@ -30,6 +31,9 @@ _encode = json.JSONEncoder(
     ensure_ascii=False, check_circular=False, allow_nan=False, sort_keys=True, separators=(",", ":")
 ).encode
 
+quote: Callable[[str], str] = encode_basestring
+"""Return the canonical JSON string of a text (RFC 8785 section 3.2.2.2), in its quotation marks."""
+
 
 class CanonicalError(ValueError):
     """A value has no canonical form, or a text is not in it."""
@@ -43,6 +47,22 @@ class _Plain:
     def __init__(self) -> None:
         self.foreign_names = False
 
+    def members(self, value: Mapping[Any, object], depth: int) -> dict[str, Any]:
+        if depth >= MAX_DEPTH:
+            raise CanonicalError(f"more than {MAX_DEPTH} arrays and objects inside each other")
+        plain: dict[str, Any] = {}
+        for name, member in value.items():
+            if type(name) is not str:
+                if not isinstance(name, str):
+                    raise CanonicalError(f"name that is not text: {name!r}")
+                name = str(name)  # an enum's member counts as the text it is
+            if not name.isascii():
+                self.foreign_names = True
+            kind = type(member)
+            # Most members are texts, and this is on the path of every cell.
+            plain[name] = member if kind is str or kind is bool else self.copy(member, depth + 1)
+        return plain
+
     def copy(self, value: object, depth: int) -> Any:
         kind = type(value)
         if kind is str or kind is bool or value is None:
@@ -52,19 +72,14 @@ class _Plain:
             if not -MAX_INTEGER <= number <= MAX_INTEGER:
                 raise CanonicalError(f"integer beyond 2^53 - 1: {number}")
             return number
-        if depth >= MAX_DEPTH:
-            raise CanonicalError(f"more than {MAX_DEPTH} arrays and objects inside each other")
-        if isinstance(value, Mapping):
-            plain: dict[str, Any] = {}
-            for name, member in value.items():
-                if not isinstance(name, str):
-                    raise CanonicalError(f"name that is not text: {name!r}")
-                if not name.isascii():
-                    self.foreign_names = True
-                plain[str(name)] = self.copy(member, depth + 1)
-            return plain
+        if kind is dict:
+            return self.members(cast("dict[Any, object]", value), depth)
         if kind is list or kind is tuple:
+            if depth >= MAX_DEPTH:
+                raise CanonicalError(f"more than {MAX_DEPTH} arrays and objects inside each other")
             return [self.copy(item, depth + 1) for item in cast("list[object]", value)]
+        if isinstance(value, Mapping):
+            return self.members(value, depth)
         if isinstance(value, str):
             return str(value)
         if isinstance(value, int):
@@ -74,20 +89,21 @@ class _Plain:
         raise CanonicalError(f"{kind.__name__} is not a JSON value")
 
 
-def canonicalize(value: Mapping[str, Json]) -> tuple[str, dict[str, Any]]:
+def canonicalize(value: Mapping[str, Json], *, depth: int = 0) -> tuple[str, dict[str, Any]]:
     """
     Return the canonical text of `value`, and the plain copy that reading it back would give.
 
+    `depth` is how many objects it will stand inside of.
     Raises `CanonicalError` for anything that has no single spelling.
     """
     walk = _Plain()
-    plain = walk.copy(value, 0)
-    text = rfc8785.dumps(plain).decode() if walk.foreign_names else _encode(plain)
-    if not text.isascii():
-        try:
+    plain = walk.members(value, depth)
+    try:
+        text = rfc8785.dumps(plain).decode() if walk.foreign_names else _encode(plain)
+        if not text.isascii():
             text.encode()
-        except UnicodeEncodeError as error:
-            raise CanonicalError(f"text that is not Unicode: {error.reason}") from error
+    except UnicodeEncodeError as error:
+        raise CanonicalError(f"text that is not Unicode: {error.reason}") from error
     return text, plain
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from jupyter_audit.ledger.canonical import MAX_INTEGER, CanonicalError, canonicalize, parse_canonical
+from jupyter_audit.ledger.canonical import CanonicalError, canonicalize, parse_canonical, quote
 from jupyter_audit.model import Actor, Commitment, Draft, Entry
 
 ENTRY_VERSION = 1
@@ -30,7 +32,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
 
 _REQUIRED = frozenset({"actor", "body", "seq", "time", "type", "v"})
-_ALLOWED = _REQUIRED | {"clock_back", "contents", "grant", "session"}
+_ALLOWED = _REQUIRED | {"clock_back", "commit", "contents", "grant", "session"}
 
 
 class EnvelopeError(ValueError):
@@ -49,21 +51,38 @@ def parse_moment(text: object) -> datetime:
 
 def check_draft(draft: Draft) -> None:
     """Raise `EnvelopeError` unless the draft's type, names and identifiers are of the format's form."""
-    if not _TYPE.fullmatch(draft.type):
-        raise EnvelopeError(f"not an entry type: {draft.type!r}")
-    for what, name in (
-        ("actor", draft.actor.name),
-        ("actor's voucher", draft.actor.vouched_by),
-        ("session", draft.session),
-        ("grant", draft.grant),
-    ):
-        if name is not None and not _NAME.fullmatch(name):
-            raise EnvelopeError(f"the name of its {what} has 1 to 256 characters, none of control: {name!r}")
+    _check_names(draft.type, draft.actor.name, draft.actor.vouched_by, draft.session, draft.grant)
     for name, content in draft.contents.items():
         if not _CONTENT_NAME.fullmatch(name):
             raise EnvelopeError(f"not a content name: {name!r}")
         if not _MEDIA_TYPE.fullmatch(content.media_type):
             raise EnvelopeError(f"not a media type: {content.media_type!r}")
+
+
+@lru_cache(maxsize=256)  # the same few come again with every entry of a session
+def _check_names(kind: str, actor: str, vouched_by: str, session: str | None, grant: str | None) -> None:
+    if not _TYPE.fullmatch(kind):
+        raise EnvelopeError(f"not an entry type: {kind!r}")
+    for what, name in (
+        ("actor", actor),
+        ("actor's voucher", vouched_by),
+        ("session", session),
+        ("grant", grant),
+    ):
+        if name is not None and not _is_name(name):
+            raise EnvelopeError(f"the name of its {what} has 1 to 256 characters, none of control: {name!r}")
+
+
+def _is_name(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None and (name.isascii() or _is_unicode(name))
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def format_entry(
@@ -74,63 +93,84 @@ def format_entry(
     moment: datetime,
     time: str,
     clock_back: bool,
+    commit: int,
 ) -> Entry:
     """
     Return the entry that `draft` becomes; its `raw` is the canonical text. `time` is the text of `moment`.
 
+    `commit` is how many entries its commit has, if it is the first of them.
     The draft must have passed `check_draft`. Raises `EnvelopeError` if its body has no canonical form, or
     the entry is too long.
     """
-    actor = draft.actor
-    envelope: dict[str, Any] = {
-        "actor": {"name": actor.name, "vouched_by": actor.vouched_by},
-        "body": draft.body,
-        "seq": seq,
-        "time": time,
-        "type": draft.type,
-        "v": ENTRY_VERSION,
-    }
-    if clock_back:
-        envelope["clock_back"] = True
-    if commitments:
-        envelope["contents"] = {
-            name: {"digest": c.digest, "media_type": c.media_type, "size": c.size}
-            for name, c in commitments.items()
-        }
-    if draft.grant is not None:
-        envelope["grant"] = draft.grant
-    if draft.session is not None:
-        envelope["session"] = draft.session
+    if not isinstance(draft.body, Mapping):
+        raise EnvelopeError("its body is not an object")
     try:
-        raw, plain = canonicalize(envelope)
+        body_text, body = canonicalize(draft.body, depth=1)
     except CanonicalError as error:
         raise EnvelopeError(f"its body cannot be written down: {error}") from error
+    # The envelope, with its members in canonical order. What is not quoted here has a form that needs it
+    # not: `check_draft` saw the type, media types and contents' names.
+    actor = draft.actor
+    raw = "".join(
+        (
+            f'{{"actor":{{"name":{quote(actor.name)},"vouched_by":{quote(actor.vouched_by)}}},"body":{body_text}',
+            ',"clock_back":true' if clock_back else "",
+            f',"commit":{commit}' if commit > 1 else "",
+            _contents_text(commitments) if commitments else "",
+            "" if draft.grant is None else f',"grant":{quote(draft.grant)}',
+            f',"seq":{seq}',
+            "" if draft.session is None else f',"session":{quote(draft.session)}',
+            f',"time":"{time}","type":"{draft.type}","v":{ENTRY_VERSION}}}',
+        )
+    )
     if len(raw) * 4 > MAX_ENTRY_BYTES and len(raw.encode()) > MAX_ENTRY_BYTES:
         raise EnvelopeError(f"it is longer than {MAX_ENTRY_BYTES} bytes; long texts belong into its contents")
-    if type(plain["body"]) is not dict:
-        raise EnvelopeError("its body is not an object")
-    return Entry(seq, moment, draft.type, actor, draft.grant, draft.session, plain["body"], commitments, raw)
+    return Entry(seq, moment, draft.type, actor, draft.grant, draft.session, body, commitments, raw)
 
 
-def parse_entry(raw: str) -> Entry:
+def _contents_text(commitments: Mapping[str, Commitment]) -> str:
+    members = ",".join(
+        f'"{name}":{{"digest":"{commitment.digest}","media_type":{quote(commitment.media_type)}'
+        f',"size":{commitment.size}}}'
+        for name, commitment in sorted(commitments.items())
+    )
+    return f',"contents":{{{members}}}'
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """An entry, and what else its envelope says."""
+
+    entry: Entry
+    clock_back: bool
+    commit: int
+    """How many entries its commit has, if the entry says so."""
+
+
+def parse_envelope(raw: str) -> Envelope:
     """
-    Return the entry that `raw` is; raises `EnvelopeError` unless it is one in its only spelling.
+    Return what `raw` says; raises `EnvelopeError` unless it is an entry in its only spelling.
 
     What it says is checked for form, not for truth: hashes and signatures do that.
     """
-    if len(raw) > MAX_ENTRY_BYTES or len(raw.encode("utf-8", "replace")) > MAX_ENTRY_BYTES:
-        raise EnvelopeError(f"it is longer than {MAX_ENTRY_BYTES} bytes")
     try:
+        if len(raw) * 4 > MAX_ENTRY_BYTES and len(raw.encode()) > MAX_ENTRY_BYTES:
+            raise EnvelopeError(f"it is longer than {MAX_ENTRY_BYTES} bytes")
         value = parse_canonical(raw)
-    except CanonicalError as error:
+    except (CanonicalError, UnicodeEncodeError) as error:
         raise EnvelopeError(f"it is {error}") from error
     members = value.keys()
     if not members >= _REQUIRED or not members <= _ALLOWED:
         odd = ", ".join(sorted((_REQUIRED - members) | (members - _ALLOWED)))
         raise EnvelopeError(f"its envelope lacks, or should not have: {odd}")
-    if value["v"] != ENTRY_VERSION or value["v"] is True:
+    if type(value["v"]) is not int or value["v"] != ENTRY_VERSION:
         raise EnvelopeError(f"it is of version {value['v']!r}, not {ENTRY_VERSION}")
-    return _entry(value, raw)
+    commit = value.get("commit", 2)
+    if type(commit) is not int or commit < 2:
+        raise EnvelopeError(f"its commit is not a number from 2: {commit!r}")
+    if value.get("clock_back", True) is not True:
+        raise EnvelopeError("its clock_back is not true")
+    return Envelope(_entry(value, raw), "clock_back" in value, value.get("commit", 1))
 
 
 def _entry(value: dict[str, Any], raw: str) -> Entry:
@@ -141,8 +181,6 @@ def _entry(value: dict[str, Any], raw: str) -> Entry:
         raise EnvelopeError(f"its type is not one: {kind!r}")
     if type(body) is not dict:
         raise EnvelopeError("its body is not an object")
-    if "clock_back" in value and value["clock_back"] is not True:
-        raise EnvelopeError("its clock_back is not true")
     if type(actor) is not dict or actor.keys() != {"name", "vouched_by"}:
         raise EnvelopeError("its actor does not consist of name and vouched_by")
     for name in (actor["name"], actor["vouched_by"], value.get("grant", "-"), value.get("session", "-")):
@@ -175,14 +213,7 @@ def _commitments(contents: object) -> dict[str, Commitment]:
             raise EnvelopeError(f"the digest of its content {name} is not 64 hex digits")
         if not isinstance(media_type, str) or not _MEDIA_TYPE.fullmatch(media_type):
             raise EnvelopeError(f"the media type of its content {name} is not one")
-        if type(size) is not int or not 0 <= size <= MAX_INTEGER:
+        if type(size) is not int or size < 0:
             raise EnvelopeError(f"the size of its content {name} is not one")
         commitments[name] = Commitment(digest, size, media_type)
     return commitments
-
-
-def says_clock_back(entry: Entry) -> bool:
-    """Return whether the entry says that the clock stood earlier than at the entry before it."""
-    # The canonical text has this member, if at all, at its top level between `body` and `contents`; a
-    # body could spell the same text inside, so the text alone does not tell.
-    return '"clock_back":true' in entry.raw and parse_canonical(entry.raw).get("clock_back") is True

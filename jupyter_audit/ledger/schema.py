@@ -3,8 +3,8 @@ The tables of a ledger file, version 1: the SQL text, and the check that a file 
 
 The columns that are searched by are computed from the entry's own text, so there is no second truth to
 edit; `leaf` is a cache of the entry's leaf hash, by which a verifier can name the very entry that was
-changed among several of one commit. The triggers stop mistakes, not an insider: whoever can write the file can drop them, and what
-they do afterwards is found by hashes and signatures (P5).
+changed among several of one commit. The triggers stop mistakes, not an insider: whoever can write the
+file can drop them, and what they do afterwards is found by hashes and signatures (P5).
 """
 
 from __future__ import annotations

@@ -50,6 +50,8 @@ def explain(error: sqlite3.Error, doing: str) -> LedgerError:
             f"Could not {doing}: reading or writing the file failed ({name}).",
             advice="Check the disk, its free space and any limit on file sizes, then start again.",
         )
+    if isinstance(error, sqlite3.OperationalError) and "decode to UTF-8" in str(error):
+        return damaged("file", f"Could not {doing}: {error}.", advice=KEEP_AND_VERIFY)
     return LedgerError(f"Could not {doing}: {error}.")
 
 

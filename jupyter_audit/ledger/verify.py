@@ -1,8 +1,8 @@
 """
 Verification: everything about a ledger file checked again, from the public key alone (P5, P7).
 
-Trusts nothing that is stored: hashes are made anew from the entries, and caches are compared with them. Streams; what
-is kept in memory does not grow with the ledger. Must never import the writer or a secret key.
+Trusts nothing that is stored: hashes are made anew from the entries, and caches are compared with them.
+Streams; what is kept in memory does not grow with the ledger. Must never import the writer or a secret key.
 """
 
 from __future__ import annotations
@@ -12,93 +12,39 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from jupyter_audit.clock import format_time
-from jupyter_audit.errors import UsageError
+from jupyter_audit.errors import UsageError, VerificationError
 from jupyter_audit.ledger.checkpoint import Checkpoint, parse_checkpoint
 from jupyter_audit.ledger.content import ContentError, open_commitment
 from jupyter_audit.ledger.damage import damaged
-from jupyter_audit.ledger.envelope import CREATED, KEY_ROTATED, PURGED, EnvelopeError, parse_entry, says_clock_back
+from jupyter_audit.ledger.envelope import (
+    CREATED,
+    KEY_ROTATED,
+    PURGED,
+    Envelope,
+    EnvelopeError,
+    parse_envelope,
+)
 from jupyter_audit.ledger.merkle import CompactRange, leaf_hash
-from jupyter_audit.ledger.note import NoteError, VerifierKey, format_verifier_key, parse_note, parse_verifier_key
+from jupyter_audit.ledger.note import (
+    Note,
+    NoteError,
+    VerifierKey,
+    format_verifier_key,
+    parse_note,
+    parse_verifier_key,
+)
+from jupyter_audit.ledger.purge import Selection, parse_selections
+from jupyter_audit.ledger.report import LedgerReport
 from jupyter_audit.ledger.schema import FORMAT_VERSION, verify_schema
-from jupyter_audit.ledger.store import connect, explain
+from jupyter_audit.ledger.store import KEEP_AND_VERIFY, connect, explain
 from jupyter_audit.ledger.tree import STEP
 from jupyter_audit.model import Entry
 
 Progress = Callable[[int, int], None]
 
-PAGE = 512
-
-
-@dataclass(frozen=True, slots=True)
-class LedgerReport:
-    """What was verified. There is only a report of a ledger that is whole: anything else raises."""
-
-    origin: str
-    keys: tuple[str, ...]
-    entries: int
-    checkpoints: int
-    first: datetime
-    last: datetime
-    root: str
-    contents_held: int
-    contents_purged: int
-    clock_went_back: int
-    since: int | None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the report as JSON-ready values."""
-        return {
-            "origin": self.origin,
-            "keys": list(self.keys),
-            "entries": self.entries,
-            "checkpoints": self.checkpoints,
-            "first": format_time(self.first),
-            "last": format_time(self.last),
-            "root": self.root,
-            "contents_held": self.contents_held,
-            "contents_purged": self.contents_purged,
-            "clock_went_back": self.clock_went_back,
-            "since": self.since,
-        }
-
-    def text(self) -> str:
-        """Return the report for a person to read, and to file."""
-        lines = [
-            f"Ledger        {self.origin}",
-            f"Entries       {self.entries}, from {format_time(self.first)} to {format_time(self.last)}",
-            f"Root hash     {self.root}",
-            f"Checkpoints   {self.checkpoints}, every one signed by the key in force",
-            *(f"Key           {key}" for key in self.keys),
-            f"Contents      {self.contents_held} held, each as committed to; {self.contents_purged} purged, each by an entry",
-        ]
-        if self.clock_went_back:
-            lines.append(f"Clock         went back {self.clock_went_back} times; the entries say where")
-        if self.since is None:
-            lines.append("Not checked   whether entries were cut off at the end: no checkpoint was given with --since")
-        else:
-            lines.append(f"Since         it extends the checkpoint of {self.since} entries that was remembered")
-        lines.append("Verdict       WHOLE: no entry was changed, removed, inserted or reordered.")
-        return "\n".join(lines)
-
-
-@dataclass(slots=True)
-class _Walk:
-    """Where the walk through the entries stands."""
-
-    keys: list[VerifierKey]
-    trusted: Sequence[VerifierKey]
-    origin: str = ""
-    tree: CompactRange = field(default_factory=CompactRange)
-    previous: Entry | None = None
-    first: datetime | None = None
-    clock_went_back: int = 0
-    signed: int = 0
-    purged: set[tuple[int, str]] = field(default_factory=set)
-    held: int = 0
-    missing: list[tuple[int, str]] = field(default_factory=list)
+_PROGRESS_EVERY = 512
+_NO_ROW: tuple[object, ...] = (None, None, None, None, None)
 
 
 def verify_ledger(
@@ -107,121 +53,45 @@ def verify_ledger(
     """
     Check the whole ledger at `path`, and return what was found in it.
 
-    `verifier_keys` are the keys that the caller trusts; the ledger must begin under one of them. `since` is a
-    checkpoint that was kept elsewhere; the ledger must extend it. `progress` is told entries done and in all.
-    Raises `VerificationError`, which names the damage and the first entry that shows it; `LedgerError` if
-    there is nothing to read; `UsageError` for a key that is none.
+    `verifier_keys` are the keys that the caller trusts; the ledger must begin under one of them. `since` is
+    a checkpoint that was kept elsewhere; the ledger must extend it. `progress` is told entries done and in
+    all. Raises `VerificationError`, which names the damage and the first entry that shows it; `LedgerError`
+    if there is nothing to read; `UsageError` for a key that is none.
     """
-    # To believe a ledger, all of this must hold:
+    # To believe a ledger, all of this must hold (docs/ledger-format.md numbers the same steps):
     #
-    # 1. the file is a sound database, with exactly the schema of the format;
-    # 2. entry 0 names the origin, and a key that the caller trusts;
-    # 3. entries are numbered 0, 1, 2, …, each in its only spelling, and none is earlier than the one before it
-    #    without saying so;
-    # 4. every checkpoint is signed by the key in force at its size, and its root is that of the entries it covers;
-    # 5. the last checkpoint covers the last entry, and every commit has one;
-    # 6. the stored subtree hashes are those of the entries;
-    # 7. content is what its entry commits to, and where it is missing an entry says that it was purged;
-    # 8. the ledger extends the checkpoint that the caller remembered, if one was given.
+    # 1. the file has exactly the schema of the format;
+    # 2. entries are numbered 0, 1, 2, …, each in its only spelling; entry 0 names the origin, and a key that
+    #    the caller trusts; none is earlier than the one before it without saying so;
+    # 3. where a commit ends there is a checkpoint, and nowhere else; its root is that of the entries before
+    #    it, and the key in force signed it;
+    # 4. content is what its entry commits to, and where it is missing an entry says that it was purged;
+    # 5. what is stored to save time (leaf hashes, subtree hashes, indexes) is what it should be;
+    # 6. the ledger extends the checkpoint that the caller kept, if one was given.
     #
-    # That nothing was left unrecorded in the first place no check of the ledger can prove (docs/threat-model.md).
+    # That everything was recorded in the first place no check of a ledger can show (docs/threat-model.md).
     trusted = [_parse_key(text) for text in verifier_keys]
-    remembered = _parse_remembered(since, trusted) if since is not None else None
+    kept = None if since is None else _Kept(since)
     connection = connect(path, writable=False)
     try:
+        # Text that is not Unicode is to be found in its entry, not to fail the query.
+        connection.text_factory = _decode
         connection.execute("BEGIN")  # one snapshot: a server may be appending meanwhile
-        return _verify(connection, trusted, remembered, progress)
+        verify_schema(connection)  # (1)
+        return _Verification(connection, trusted, kept, progress).run()
     except sqlite3.Error as error:
         raise explain(error, "verify the ledger") from error
     finally:
         connection.close()
 
 
-def _verify(
-    connection: sqlite3.Connection, trusted: Sequence[VerifierKey], remembered: Checkpoint | None, progress: Progress | None
-) -> LedgerReport:
-    _verify_file(connection)  # (1)
-    checkpoints = _checkpoints(connection)
-    upcoming = next(checkpoints, None)
-    seen = 0
-    walk = _Walk(keys=[], trusted=trusted)
-    subtrees = _Subtrees(connection)
-    (total,) = connection.execute("SELECT count(*) FROM entry").fetchone()
-    fork_checked = remembered is None
-    for seq, raw, stored_leaf in _rows(connection):
-        entry = _verify_entry(walk, seq, raw)  # (2), (3)
-        leaf = leaf_hash(entry.raw.encode())
-        if leaf != stored_leaf:  # only a cache, but it tells which entry of a commit it was
-            raise damaged("entry_changed", f"Entry {seq} was changed: it does not hash to what was stored with it.", seq=seq)
-        complete = walk.tree.append(leaf, levels=STEP)
-        for level, position, digest in complete:
-            subtrees.verify(level, position, digest)  # (6)
-        _verify_contents(connection, walk, entry)  # (7)
-        if upcoming is not None and upcoming[0] == walk.tree.size:
-            _verify_checkpoint(walk, *upcoming)  # (4)
-            seen += 1
-            walk.signed = walk.tree.size
-            upcoming = next(checkpoints, None)
-            _take_new_key(walk, entry)
-        elif entry.type == KEY_ROTATED:
-            raise damaged("checkpoint_missing", f"The key change in entry {seq} does not end its commit.", seq=seq)
-        if remembered is not None and remembered.size == walk.tree.size:
-            if remembered.root != walk.tree.root():
-                raise damaged(
-                    "fork", f"The first {remembered.size} entries are not those of the remembered checkpoint.",
-                    advice="Keep both, for evidence: somebody replaced the ledger, or signed two.",
-                )
-            fork_checked = True
-        if progress is not None and (seq % PAGE == 0 or seq + 1 == total):
-            progress(seq + 1, total)
-    return _conclude(connection, walk, upcoming, seen, subtrees, remembered, fork_checked)
-
-
-def _conclude(
-    connection: sqlite3.Connection,
-    walk: _Walk,
-    upcoming: tuple[int, object] | None,
-    seen: int,
-    subtrees: _Subtrees,
-    remembered: Checkpoint | None,
-    fork_checked: bool,
-) -> LedgerReport:
-    if walk.previous is None or walk.first is None:
-        raise damaged("origin", "The ledger has no entries.", seq=0)
-    size = walk.tree.size
-    if upcoming is not None:  # (5)
-        raise damaged("truncated", f"A checkpoint covers {upcoming[0]} entries, but the ledger ends after {size}.", seq=size)
-    (last,) = connection.execute("SELECT max(size) FROM checkpoint").fetchone()
-    if last != size:
-        raise damaged("checkpoint_missing", f"The entries from {last or 0} on are not covered by any checkpoint.", seq=last or 0)
-    subtrees.verify_none_left(size)
-    _verify_no_foreign_content(connection)
-    for seq, name in walk.missing:
-        if (seq, name) not in walk.purged:
-            raise damaged("content_missing", f"Content {name} of entry {seq} is gone, and no purge explains it.", seq=seq)
-    if remembered is not None and (remembered.size > size or not fork_checked):  # (8)
-        raise damaged(
-            "rollback", f"The ledger has {size} entries, and a checkpoint of {remembered.size} was remembered.",
-            advice="Entries were cut off, or an old copy was put back. Keep both, for evidence.",
-        )
-    return LedgerReport(
-        origin=walk.origin,
-        keys=tuple(format_verifier_key(key) for key in walk.keys),
-        entries=size,
-        checkpoints=seen,
-        first=walk.first,
-        last=walk.previous.time,
-        root=walk.tree.root().hex(),
-        contents_held=walk.held,
-        contents_purged=len(walk.missing),
-        clock_went_back=walk.clock_went_back,
-        since=remembered.size if remembered is not None else None,
-    )
+def _decode(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
 
 
 def _parse_key(text: str) -> VerifierKey:
     try:
-        return parse_verifier_key(text.strip())
+        return parse_verifier_key(text)
     except NoteError as error:
         raise UsageError(
             f"That is not a verifier key: {error}.",
@@ -229,172 +99,413 @@ def _parse_key(text: str) -> VerifierKey:
         ) from error
 
 
-def _parse_remembered(since: str, trusted: Sequence[VerifierKey]) -> Checkpoint:
-    try:
-        note = parse_note(since)
-        # A key change since then is no reason to reject it: it counts for what it says, signed by a key we trust.
-        note.verify(trusted)
-        return parse_checkpoint(note.text)
-    except NoteError as error:
-        raise damaged("remembered", f"The remembered checkpoint cannot be used: {error}.") from error
+class _Kept:
+    """The checkpoint that the caller kept, until it was compared."""
 
-
-def _verify_file(connection: sqlite3.Connection) -> None:
-    verify_schema(connection)
-    (word,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
-    if word != "ok":
-        raise damaged("file", f"The file is damaged: {word}.", advice="Keep it as it is, for evidence, and restore a backup.")
-
-
-def _rows(connection: sqlite3.Connection) -> Iterator[tuple[int, object, object]]:
-    """Yield the entries in order, straight from the table."""
-    return iter(connection.execute("SELECT seq, raw, leaf FROM entry NOT INDEXED ORDER BY seq"))
-
-
-def _checkpoints(connection: sqlite3.Connection) -> Iterator[tuple[int, object]]:
-    return iter(connection.execute("SELECT size, note FROM checkpoint ORDER BY size"))
-
-
-def _verify_entry(walk: _Walk, seq: int, raw: object) -> Entry:
-    expected = walk.tree.size
-    if seq != expected:
-        raise damaged("sequence", f"Entry {expected} is missing: the next one is numbered {seq}.", seq=expected)
-    try:
-        if not isinstance(raw, str):
-            raise EnvelopeError("it is not text")
-        entry = parse_entry(raw)
-    except (EnvelopeError, UnicodeError, RecursionError) as error:
-        raise damaged("entry_form", f"Entry {seq} is damaged: {error}.", seq=seq) from error
-    if entry.seq != seq:
-        raise damaged("sequence", f"Entry {seq} says that it is entry {entry.seq}.", seq=seq)
-    if seq == 0:
-        _verify_origin(walk, entry)
-    elif entry.type == CREATED:
-        raise damaged("origin", f"Entry {seq} is a second {CREATED}.", seq=seq)
-    previous = walk.previous
-    went_back = previous is not None and entry.time < previous.time
-    if went_back != says_clock_back(entry):
-        said = "and does not say so" if went_back else "but says it is"
-        raise damaged("time", f"Entry {seq} is {'' if went_back else 'not '}earlier than the one before it {said}.", seq=seq)
-    walk.clock_went_back += went_back
-    walk.first = walk.first or entry.time
-    walk.previous = entry
-    if entry.type == PURGED:
-        _note_purge(walk, entry)
-    return entry
-
-
-def _verify_origin(walk: _Walk, entry: Entry) -> None:
-    body = entry.body
-    origin, key_text = body.get("origin"), body.get("verifier_key")
-    if entry.type != CREATED or body.get("format") != FORMAT_VERSION or not isinstance(origin, str) or not isinstance(key_text, str):
-        raise damaged("origin", f"Entry 0 is not a {CREATED} of format {FORMAT_VERSION}.", seq=0)
-    try:
-        key = parse_verifier_key(key_text)
-    except NoteError as error:
-        raise damaged("origin", f"Entry 0 names a key that is none: {error}.", seq=0) from error
-    if key.name != origin:
-        raise damaged("origin", "Entry 0 names a key of another origin.", seq=0)
-    if key not in walk.trusted:
-        raise damaged(
-            "key", f"The ledger {origin} was begun under another key than the one given.", seq=0,
-            advice="Either it is another ledger, or somebody made it anew. Compare the key with the one kept elsewhere.",
-        )
-    walk.origin = origin
-    walk.keys.append(key)
-
-
-def _take_new_key(walk: _Walk, entry: Entry) -> None:
-    if entry.type != KEY_ROTATED:
-        return
-    text = entry.body.get("verifier_key")
-    try:
-        key = parse_verifier_key(text if isinstance(text, str) else "")
-    except NoteError as error:
-        raise damaged("key", f"The key change in entry {entry.seq} names no key: {error}.", seq=entry.seq) from error
-    if key.name != walk.origin or entry.body.get("epoch") != len(walk.keys):
-        raise damaged("key", f"The key change in entry {entry.seq} is of another origin or epoch.", seq=entry.seq)
-    walk.keys.append(key)
-
-
-def _verify_checkpoint(walk: _Walk, size: int, note: object) -> None:
-    try:
-        if not isinstance(note, str):
-            raise NoteError("it is not text")
-        parsed = parse_note(note)
-        checkpoint = parse_checkpoint(parsed.text)
-    except NoteError as error:
-        raise damaged("checkpoint_form", f"The checkpoint of size {size} is malformed: {error}.", seq=size - 1) from error
-    if checkpoint.size != size or checkpoint.origin != walk.origin:
-        raise damaged("checkpoint_form", f"The checkpoint of size {size} says another size or origin.", seq=size - 1)
-    try:
-        parsed.verify(walk.keys[-1:])
-    except NoteError as error:
-        raise damaged(
-            "checkpoint_signature", f"The checkpoint of size {size} is not signed by the key in force: {error}.", seq=size - 1
-        ) from error
-    if checkpoint.root != walk.tree.root():
-        raise damaged(
-            "entry_changed",
-            f"The entries from {walk.signed} to {size - 1} are not those that were signed; everything before them is.",
-            seq=walk.signed,
-        )
-
-
-def _verify_contents(connection: sqlite3.Connection, walk: _Walk, entry: Entry) -> None:
-    for name, commitment in entry.contents.items():
-        row = connection.execute(
-            "SELECT salt, encoding, data FROM content WHERE seq = ? AND name = ?", (entry.seq, name)
-        ).fetchone()
-        if row is None:
-            walk.missing.append((entry.seq, name))
-            continue
+    def __init__(self, text: str) -> None:
         try:
-            open_commitment(commitment.digest, commitment.size, *row)
-        except ContentError as error:
-            raise damaged("content_changed", f"Content {name} of entry {entry.seq} was changed: {error}.", seq=entry.seq) from error
-        walk.held += 1
+            self.note: Note = parse_note(text)
+            self.checkpoint: Checkpoint = parse_checkpoint(self.note.text)
+        except NoteError as error:
+            raise damaged("remembered", f"The checkpoint to compare with cannot be used: {error}.") from error
+
+    def verify_signer(self, origin: str, keys: Sequence[VerifierKey]) -> None:
+        """Raise unless it is a checkpoint of this ledger, under one of its keys."""
+        if self.checkpoint.origin != origin:
+            other = self.checkpoint.origin
+            raise damaged("remembered", f"The checkpoint to compare with is of {other}, not of {origin}.")
+        try:
+            self.note.verify(keys)
+        except NoteError as error:
+            raise damaged("remembered", f"The checkpoint to compare with cannot be used: {error}.") from error
+
+    def compare(self, tree: CompactRange) -> None:
+        """Raise if the ledger had another root at this size."""
+        if self.checkpoint.size == tree.size and self.checkpoint.root != tree.root():
+            raise damaged(
+                "fork",
+                f"The first {tree.size} entries are not those of the checkpoint that was kept.",
+                advice="Keep both, for evidence: the ledger was replaced, or there are two of them.",
+            )
 
 
-def _note_purge(walk: _Walk, entry: Entry) -> None:
-    listed = entry.body.get("contents")
-    for item in listed if isinstance(listed, (list, tuple)) else ():
-        if isinstance(item, dict) and isinstance(item.get("seq"), int) and isinstance(item.get("name"), str):
-            key = (item["seq"], item["name"])
-            if key[0] >= entry.seq:
-                raise damaged("content_unpurged", f"Entry {entry.seq} purges what came after it.", seq=entry.seq)
-            walk.purged.add(key)
-            if key not in walk.missing:
-                raise damaged("content_unpurged", f"Entry {entry.seq} says that content {key[1]} of entry {key[0]} was purged, "
-                              "but it is there.", seq=key[0])
+@dataclass(slots=True)
+class _Commit:
+    """The commit that the walk is in: its entries are only believed when its checkpoint is."""
+
+    start: int = 0
+    end: int = 1
+    suspect: int | None = None
+    """The first entry that does not hash to the leaf stored beside it."""
+    pending: VerificationError | None = None
+    """What is wrong with an entry if its commit turns out to be what was signed."""
 
 
-def _verify_no_foreign_content(connection: sqlite3.Connection) -> None:
-    row = connection.execute(
-        "SELECT c.seq, c.name FROM content c LEFT JOIN entry e ON e.seq = c.seq "
-        "WHERE e.seq IS NULL OR json_type(e.raw, '$.contents.' || c.name) IS NULL LIMIT 1"
-    ).fetchone()
-    if row is not None:
-        raise damaged("content_foreign", f"Content {row[1]!r} is stored for entry {row[0]}, which commits to none of that name.", seq=row[0])
+@dataclass(slots=True)
+class _Verification:
+    """One walk through a ledger, from its first entry to its last."""
 
+    connection: sqlite3.Connection
+    trusted: Sequence[VerifierKey]
+    kept: _Kept | None
+    progress: Progress | None
+    origin: str = ""
+    keys: list[VerifierKey] = field(default_factory=list)
+    tree: CompactRange = field(default_factory=CompactRange)
+    commit: _Commit = field(default_factory=_Commit)
+    previous: Entry | None = None
+    first: datetime | None = None
+    clock_went_back: int = 0
+    checkpoints: int = 0
+    checkpoint_end: int = 0
+    subtrees: int = 0
+    contents_held: int = 0
+    contents_purged: int = 0
+    purges: dict[int, list[Selection]] = field(default_factory=dict)
 
-class _Subtrees:
-    """Compares the stored subtree hashes with those of the walk."""
+    def run(self) -> LedgerReport:
+        """Walk, conclude, report."""
+        self._load_purges()
+        (total,) = self.connection.execute("SELECT count(*) FROM entry").fetchone()
+        checkpoints = self._rows("SELECT size, note FROM checkpoint ORDER BY size")
+        contents = self._rows("SELECT seq, name, salt, encoding, data FROM content ORDER BY seq, name")
+        checkpoint = next(checkpoints, _NO_ROW)
+        content = next(contents, _NO_ROW)
+        try:
+            for seq, raw, leaf in self._rows("SELECT seq, raw, leaf FROM entry NOT INDEXED ORDER BY seq"):
+                entry = self._take_entry(seq, raw, leaf)  # (2)
+                held: dict[object, tuple[object, ...]] = {}
+                while content[0] is not None and _number(content[0]) <= entry.seq:
+                    self._expect_content_of(entry, content)
+                    held[content[1]] = content[2:]
+                    content = next(contents, _NO_ROW)
+                self._take_contents(entry, held)  # (4)
+                while checkpoint[0] is not None and _number(checkpoint[0]) <= self.tree.size:
+                    self._take_checkpoint(entry, *checkpoint[:2])  # (3)
+                    checkpoint = next(checkpoints, _NO_ROW)
+                if self.commit.end == self.tree.size and self.checkpoint_end != self.tree.size:
+                    raise self._no_checkpoint()
+                if self.kept is not None:
+                    self.kept.compare(self.tree)  # (6)
+                if self.progress is not None and (entry.seq % _PROGRESS_EVERY == 0 or entry.seq + 1 == total):
+                    self.progress(entry.seq + 1, total)
+            return self._conclude(checkpoint, content)
+        except VerificationError as error:
+            suspect = self.commit.suspect
+            if suspect is None or error.seq == suspect:
+                raise
+            # What was found follows from an entry before it that is not what was signed: that one is named.
+            raise self._changed() from error
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-        self._verified = 0
+    def _rows(self, sql: str) -> Iterator[tuple[object, ...]]:
+        return iter(self.connection.execute(sql))
 
-    def verify(self, level: int, position: int, digest: bytes) -> None:
-        row = self._connection.execute(
+    # --- entries (2) ------------------------------------------------------------------------------
+
+    def _take_entry(self, seq: object, raw: object, stored_leaf: object) -> Entry:
+        expected = self.tree.size
+        number = _number(seq)
+        if number != expected:
+            raise damaged(
+                "sequence",
+                f"Entry {expected} is missing: the next one is numbered {number}."
+                if number > expected
+                else f"There is an entry numbered {number} before entry {expected}.",
+                seq=expected,
+            )
+        if expected == self.commit.end:
+            self.commit = _Commit(expected, expected + 1)
+        envelope = self._parse(number, raw)
+        entry = envelope.entry
+        if entry.seq != number:
+            raise damaged("sequence", f"Entry {number} says that it is entry {entry.seq}.", seq=number)
+        if number == self.commit.start:
+            self.commit.end = self.commit.start + envelope.commit
+        elif envelope.commit != 1:
+            raise damaged(
+                "checkpoint_missing",
+                f"Entry {number} begins a commit, but the one of entry {self.commit.start} has not ended.",
+                seq=number,
+            )
+        leaf = leaf_hash(entry.raw.encode())
+        if leaf != stored_leaf and self.commit.suspect is None:
+            self.commit.suspect = number
+            self._suspend(
+                damaged(
+                    "leaf", f"The leaf hash stored beside entry {number} is not that entry's.", seq=number
+                )
+            )
+        self._check_time(envelope)
+        self._check_kind(entry)
+        for level, position, digest in self.tree.append(leaf, levels=STEP):
+            self._check_subtree(level, position, digest)
+        self.previous = entry
+        self.first = self.first or entry.time
+        return entry
+
+    def _parse(self, seq: int, raw: object) -> Envelope:
+        try:
+            if not isinstance(raw, str):
+                raise EnvelopeError("it is not text")
+            return parse_envelope(raw)
+        except EnvelopeError as error:
+            raise damaged("entry_form", f"Entry {seq} is damaged: {error}.", seq=seq) from error
+
+    def _suspend(self, error: VerificationError) -> None:
+        """Keep `error` until the commit is known to be what was signed: if not, that is what is wrong."""
+        if self.commit.pending is None:
+            self.commit.pending = error
+
+    def _check_time(self, envelope: Envelope) -> None:
+        entry, previous = envelope.entry, self.previous
+        went_back = previous is not None and entry.time < previous.time
+        if went_back != envelope.clock_back:
+            said = (
+                "is earlier than the one before it and does not say so"
+                if went_back
+                else "says that it is earlier than the one before it, and is not"
+            )
+            self._suspend(damaged("time", f"Entry {entry.seq} {said}.", seq=entry.seq))
+        self.clock_went_back += went_back
+
+    def _check_kind(self, entry: Entry) -> None:
+        """Check the kinds of entries that say something about the ledger itself."""
+        seq = entry.seq
+        if seq == 0:
+            self._take_origin(entry)
+        elif entry.type == CREATED:
+            self._suspend(damaged("origin", f"Entry {seq} is a second {CREATED}.", seq=seq))
+        elif entry.type == KEY_ROTATED and seq + 1 != self.commit.end:
+            self._suspend(damaged("key", f"The key change in entry {seq} does not end its commit.", seq=seq))
+        elif entry.type == PURGED and self.purges.get(seq) != _selections(entry):
+            self._suspend(damaged("file", f"The index by type does not know entry {seq}.", seq=seq))
+
+    def _take_origin(self, entry: Entry) -> None:
+        body = entry.body
+        origin, text = body.get("origin"), body.get("verifier_key")
+        if entry.type != CREATED or not isinstance(origin, str) or not isinstance(text, str):
+            raise damaged("origin", f"Entry 0 is not a {CREATED} that names origin and key.", seq=0)
+        if body.get("format") != FORMAT_VERSION or body.get("epoch") != 0:
+            raise damaged("origin", f"Entry 0 is not of format {FORMAT_VERSION} and epoch 0.", seq=0)
+        try:
+            key = parse_verifier_key(text)
+        except NoteError as error:
+            raise damaged("origin", f"Entry 0 names a key that is none: {error}.", seq=0) from error
+        if key.name != origin or text != format_verifier_key(key):
+            raise damaged("origin", "Entry 0 names a key of another origin.", seq=0)
+        if key not in self.trusted:
+            raise damaged(
+                "key",
+                f"{origin} was begun under a key that is not among those given: {text}",
+                seq=0,
+                advice="Either this is another ledger, or somebody made it anew. Ask for the key where it "
+                "was kept when the ledger was created, not where the ledger came from.",
+            )
+        self.origin = origin
+        self.keys.append(key)
+
+    # --- checkpoints (3) --------------------------------------------------------------------------
+
+    def _take_checkpoint(self, entry: Entry, stored_size: object, note: object) -> None:
+        size = _number(stored_size)
+        if size != self.tree.size or size != self.commit.end:
+            raise damaged(
+                "checkpoint_foreign",
+                f"There is a checkpoint of size {size}, where no commit ends.",
+                seq=max(size - 1, 0),
+            )
+        try:
+            if not isinstance(note, str):
+                raise NoteError("it is not text")
+            parsed = parse_note(note)
+            checkpoint = parse_checkpoint(parsed.text)
+            if checkpoint.size != size or checkpoint.origin != self.origin:
+                raise NoteError("it says another size or origin")
+        except NoteError as error:
+            raise damaged(
+                "checkpoint_form", f"The checkpoint of size {size} is malformed: {error}.", seq=size - 1
+            ) from error
+        try:
+            parsed.verify(self.keys[-1:])
+        except NoteError as error:
+            message = f"The checkpoint of size {size} is not signed by the key in force: {error}."
+            raise damaged("checkpoint_signature", message, seq=size - 1) from error
+        if checkpoint.root != self.tree.root():
+            raise self._changed()
+        self.commit.suspect = None
+        if self.commit.pending is not None:
+            raise self.commit.pending
+        self.checkpoints += 1
+        self.checkpoint_end = size
+        if entry.type == KEY_ROTATED:
+            self._take_new_key(entry)
+
+    def _changed(self) -> VerificationError:
+        commit = self.commit
+        if commit.suspect is not None:
+            seq, what = commit.suspect, f"Entry {commit.suspect} is not what was signed"
+        elif commit.end - commit.start == 1:
+            seq, what = commit.start, f"Entry {commit.start} is not what was signed"
+        else:
+            seq = commit.start
+            what = f"Entries {commit.start} to {commit.end - 1}, of one commit, are not what was signed"
+        return damaged("entry_changed", f"{what}; everything before it is.", seq=seq, advice=KEEP_AND_VERIFY)
+
+    def _no_checkpoint(self) -> VerificationError:
+        if self.commit.suspect is not None:
+            return self._changed()
+        start, end = self.commit.start, self.commit.end
+        return damaged(
+            "checkpoint_missing", f"The commit of entries {start} to {end - 1} has no checkpoint.", seq=start
+        )
+
+    def _take_new_key(self, entry: Entry) -> None:
+        text = entry.body.get("verifier_key")
+        try:
+            key = parse_verifier_key(text if isinstance(text, str) else "")
+        except NoteError as error:
+            raise damaged("key", f"The key change in entry {entry.seq}: {error}.", seq=entry.seq) from error
+        if key.name != self.origin or entry.body.get("epoch") != len(self.keys):
+            message = f"The key change in entry {entry.seq} is of another origin or epoch."
+            raise damaged("key", message, seq=entry.seq)
+        self.keys.append(key)
+
+    # --- contents (4) -----------------------------------------------------------------------------
+
+    def _load_purges(self) -> None:
+        """Read what was purged before the entries it was purged from come by."""
+        sql = "SELECT seq, raw FROM entry INDEXED BY entry_by_type WHERE type = ? ORDER BY seq"
+        for seq, raw in self.connection.execute(sql, (PURGED,)):
+            entry = self._parse(_number(seq), raw).entry
+            try:
+                self.purges[_number(seq)] = parse_selections(entry)
+            except EnvelopeError as error:
+                raise damaged("entry_form", f"Entry {seq} is damaged: {error}.", seq=_number(seq)) from error
+
+    def _expect_content_of(self, entry: Entry, row: tuple[object, ...]) -> None:
+        seq, name = row[:2]
+        if seq != entry.seq or name not in entry.contents:
+            self._suspend(
+                damaged(
+                    "content_foreign",
+                    f"Content {name!r} is stored for entry {seq}, which does not commit to it.",
+                    seq=_number(seq),
+                )
+            )
+
+    def _take_contents(self, entry: Entry, held: dict[object, tuple[object, ...]]) -> None:
+        for name, commitment in entry.contents.items():
+            purge = self._purge_of(entry, name)
+            row = held.get(name)
+            if row is None:
+                self.contents_purged += 1
+                if purge is None:
+                    self._suspend(
+                        damaged(
+                            "content_missing",
+                            f"Content {name} of entry {entry.seq} is gone, and no purge explains it.",
+                            seq=entry.seq,
+                        )
+                    )
+                continue
+            self.contents_held += 1
+            if purge is not None:
+                self._suspend(
+                    damaged(
+                        "content_unpurged",
+                        f"Content {name} of entry {entry.seq} is there, though entry {purge} purged it.",
+                        seq=entry.seq,
+                    )
+                )
+            try:
+                open_commitment(commitment.digest, commitment.size, *row)
+            except ContentError as error:
+                message = f"Content {name} of entry {entry.seq} was changed: {error}."
+                self._suspend(damaged("content_changed", message, seq=entry.seq))
+
+    def _purge_of(self, entry: Entry, name: str) -> int | None:
+        for purge, selections in self.purges.items():
+            if any(selection.covers(entry, name) for selection in selections):
+                return purge
+        return None
+
+    # --- caches (5) and the end -------------------------------------------------------------------
+
+    def _check_subtree(self, level: int, position: int, digest: bytes) -> None:
+        row = self.connection.execute(
             "SELECT hash FROM subtree WHERE level = ? AND position = ?", (level, position)
         ).fetchone()
+        self.subtrees += 1
         if row is None or row[0] != digest:
-            first = position << level
-            raise damaged("subtree", f"The stored hash over entries {first} to {first + (1 << level) - 1} is not theirs.", seq=first)
-        self._verified += 1
+            first, last = position << level, ((position + 1) << level) - 1
+            message = f"The hash stored over entries {first} to {last} is not theirs."
+            self._suspend(damaged("subtree", message, seq=first))
 
-    def verify_none_left(self, size: int) -> None:
-        (stored,) = self._connection.execute("SELECT count(*) FROM subtree").fetchone()
-        if stored != self._verified:
-            raise damaged("subtree", f"{stored - self._verified} stored hashes belong to no entries of the {size} there are.")
+    def _conclude(self, checkpoint: tuple[object, ...], content: tuple[object, ...]) -> LedgerReport:
+        size = self.tree.size
+        if self.previous is None or self.first is None:
+            raise damaged("origin", "The ledger has no entries.", seq=0)
+        if checkpoint[0] is not None:
+            message = f"A checkpoint covers {checkpoint[0]} entries, but the ledger ends after {size}."
+            raise damaged("truncated", message, seq=size)
+        if self.checkpoint_end != size:
+            message = f"The commit of entries {self.commit.start} to {self.commit.end - 1} is not whole."
+            raise damaged("truncated" if self.commit.end > size else "checkpoint_missing", message, seq=size)
+        if content[0] is not None:
+            message = f"Content {content[1]!r} is stored for entry {content[0]}, which there is not."
+            raise damaged("content_foreign", message, seq=_number(content[0]))
+        (stored,) = self.connection.execute("SELECT count(*) FROM subtree").fetchone()
+        if stored != self.subtrees:
+            raise damaged(
+                "subtree", f"{stored - self.subtrees} of the stored subtree hashes are of no entries."
+            )
+        (word,) = self.connection.execute("PRAGMA integrity_check(1)").fetchone()
+        if word != "ok":
+            raise damaged("file", f"The file is damaged: {word}.", advice=KEEP_AND_VERIFY)
+        self._conclude_kept(size)
+        return LedgerReport(
+            origin=self.origin,
+            keys=tuple(format_verifier_key(key) for key in self.keys),
+            entries=size,
+            checkpoints=self.checkpoints,
+            first=self.first,
+            last=self.previous.time,
+            root=self.tree.root().hex(),
+            contents_held=self.contents_held,
+            contents_purged=self.contents_purged,
+            clock_went_back=self.clock_went_back,
+            since=None if self.kept is None else self.kept.checkpoint.size,
+            not_checked=tuple(self._not_checked()),
+        )
+
+    def _conclude_kept(self, size: int) -> None:
+        if self.kept is None:
+            return
+        self.kept.verify_signer(self.origin, [*self.trusted, *self.keys])
+        if self.kept.checkpoint.size > size:
+            raise damaged(
+                "rollback",
+                f"The ledger has {size} entries; a checkpoint of {self.kept.checkpoint.size} was kept.",
+                advice="Entries were cut off, or an old copy was put back. Keep both, for evidence.",
+                seq=size,
+            )
+
+    def _not_checked(self) -> Iterator[str]:
+        if self.kept is None:
+            yield "whether the newest entries were cut off: no checkpoint kept elsewhere was given (--since)"
+        if self.contents_purged:
+            yield f"what the {self.contents_purged} purged contents were; their commitments stand"
+
+
+def _selections(entry: Entry) -> list[Selection] | None:
+    try:
+        return parse_selections(entry)
+    except EnvelopeError:
+        return None
+
+
+def _number(value: object) -> int:
+    """Return what an INTEGER column of a STRICT table holds."""
+    if not isinstance(value, int):
+        raise damaged("file", f"A number in the file is none: {value!r}.")
+    return value

@@ -45,6 +45,7 @@ _log = logging.getLogger(__name__)
 
 _APPENDING = "append to the ledger"
 _REMEMBER_EVERY_S = 1.0
+_CHECK_FILES_EVERY_S = 0.1
 _CATCH_UP_PAGE = 256
 
 _INSERT_ENTRY = "INSERT INTO entry (seq, raw, leaf) VALUES (?, ?, ?)"
@@ -189,6 +190,7 @@ def _insert(
                 moment=moment,
                 time=stamp,
                 clock_back=clock_back,
+                commit=0 if entries else len(packed),
             )
         except EnvelopeError as error:
             raise LedgerError(f"An entry of type {item.draft.type!r} cannot be recorded: {error}.") from error
@@ -268,7 +270,7 @@ def _load_head(reader: LedgerReader, key: VerifierKey) -> _Head:
     tree = stored.compact_range(size)
     checkpoint = _read_checkpoint(note, key, reader.origin, size)
     if tree.root() != checkpoint.root:
-        raise damaged("checkpoint_root", f"The newest checkpoint does not fit the {size} entries.")
+        raise damaged("entry_changed", f"The newest checkpoint does not fit the {size} entries.")
     # The last complete subtree is taken from the cache above; look whether its entries are still those.
     complete = size >> STEP
     if complete and _tree_of(read_leaves(connection, (complete - 1) << STEP, complete << STEP)).root() != (
@@ -352,6 +354,7 @@ class Ledger(LedgerReader):
         self._deciding = False
         self._remembered_at = time.monotonic()
         self._files = self._identify_files()
+        self._files_checked_at = time.monotonic()
 
     def append(self, drafts: Sequence[Draft]) -> list[Entry]:
         """
@@ -464,6 +467,10 @@ class Ledger(LedgerReader):
 
     def _check_files(self) -> None:
         """Raise `LedgerError` if the files at the ledger's path are no longer those that are open."""
+        now = time.monotonic()
+        if now - self._files_checked_at < _CHECK_FILES_EVERY_S:
+            return
+        self._files_checked_at = now
         try:
             same = self._identify_files() == self._files
         except OSError:
@@ -496,5 +503,5 @@ class Ledger(LedgerReader):
             for leaf in read_leaves(self._connection, tree.size, min(tree.size + _CATCH_UP_PAGE, size)):
                 tree.append(leaf)
         if tree.root() != checkpoint.root:
-            raise damaged("checkpoint_root", f"The newest checkpoint does not fit the {size} entries.")
+            raise damaged("entry_changed", f"The newest checkpoint does not fit the {size} entries.")
         self._head = _Head(tree, note, format_time(self.entry(size - 1).time))

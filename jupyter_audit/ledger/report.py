@@ -1,0 +1,69 @@
+"""The report of a verification: what a person files, and a program reads. Only a whole ledger has one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from jupyter_audit.clock import format_time
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerReport:
+    """
+    What was verified. There is only a report of a ledger that is whole: anything else raises.
+
+    `root` is the newest checkpoint's root hash in hex. `since` is the size of the checkpoint that the ledger
+    was compared with, or None. `not_checked` says what this verification does not show, a sentence each.
+    """
+
+    origin: str
+    keys: tuple[str, ...]
+    entries: int
+    checkpoints: int
+    first: datetime
+    last: datetime
+    root: str
+    contents_held: int
+    contents_purged: int
+    clock_went_back: int
+    since: int | None
+    not_checked: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as JSON-ready values."""
+        return {
+            "origin": self.origin,
+            "keys": list(self.keys),
+            "entries": self.entries,
+            "checkpoints": self.checkpoints,
+            "first": format_time(self.first),
+            "last": format_time(self.last),
+            "root": self.root,
+            "contents_held": self.contents_held,
+            "contents_purged": self.contents_purged,
+            "clock_went_back": self.clock_went_back,
+            "since": self.since,
+            "not_checked": list(self.not_checked),
+        }
+
+    def text(self) -> str:
+        """Return the report for a person to read, and to file."""
+        held = f"{self.contents_held} held, each as its entry commits to it"
+        lines = [
+            ("Ledger", self.origin),
+            *(("Key" if epoch == 0 else f"Key {epoch}", key) for epoch, key in enumerate(self.keys)),
+            ("Span", f"{format_time(self.first)} to {format_time(self.last)}"),
+            ("Entries", f"{self.entries}, numbered without a gap, each as it was signed"),
+            ("Checkpoints", f"{self.checkpoints}, one for each commit, each signed by the key in force"),
+            ("Root hash", self.root),
+            ("Contents", f"{held}; {self.contents_purged} purged, each by an entry that says so"),
+        ]
+        if self.clock_went_back:
+            lines.append(("Clock", f"went back {self.clock_went_back} times; the entries say where"))
+        if self.since is not None:
+            lines.append(("Compared", f"extends the checkpoint of {self.since} entries kept elsewhere"))
+        lines += [("Not checked", sentence) for sentence in self.not_checked]
+        lines.append(("Verdict", "WHOLE. No entry was changed, removed, inserted or reordered."))
+        return "\n".join(f"{name:<14}{value}" for name, value in lines)
