@@ -1,10 +1,14 @@
 """
-The launcher: starts a Jupyter server that can be trusted to record, or says in one paragraph why it does not.
+The launcher: starts a Jupyter server that can be trusted to record, or says in one paragraph why it does not
+(P1, P2).
 
-    python -I -m jupyter_audit.server.launcher lab|server [--config FILE] [--home DIR] [--solo] [jupyter's own options]
+    python -I -m jupyter_audit.server.launcher lab|server [--config FILE] [--home DIR] [--solo] [jupyter's own
+    options]
 
-Configuration is the admin's; what the gate hangs on is pinned above it and above the command line; extensions are
-those on a list; and once everything has started, every class and setting that counts is looked at again.
+Configuration is the admin's; what the gate hangs on is pinned above it and above the command line; extensions
+are those on a list; and before anything is listened to, and again once everything has started, every class
+and setting that counts is looked at. It must never read a user's Jupyter configuration, and never serve with
+a part of its own.
 """
 
 from __future__ import annotations
@@ -12,57 +16,40 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import signal
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from jupyter_server.serverapp import ServerApp, aliases, flags
-from traitlets import Dict
+from traitlets import Dict, Instance
 from traitlets.config import Config
 
+import jupyter_audit
 from jupyter_audit.access.policy import Policy
 from jupyter_audit.configfile import load_admin_config
-from jupyter_audit.errors import AuditError, ConfigError, LedgerMissingError
+from jupyter_audit.errors import AuditError, ConfigError, GateError, LedgerMissingError, UsageError
 from jupyter_audit.gate.isolation import check_folders, probe
-from jupyter_audit.home import Home, default_home
+from jupyter_audit.home import HOME_VARIABLE, Home, default_home
 from jupyter_audit.server import guard
+from jupyter_audit.server.assertions import assess
 from jupyter_audit.server.lablink import write_lab_settings
+from jupyter_audit.server.pins import CLASSES, PINNED, SOLO_IDENTITY, pinned_trait
 from jupyter_audit.server.services import find_services
 from jupyter_audit.settings import JupyterAudit
 
-CLASSES = {
-    "kernel_manager_class": "jupyter_audit.server.kernels.AuditMappingKernelManager",
-    "kernel_websocket_connection_class": "jupyter_audit.server.websocket.AuditWebsocketConnection",
-    "authorizer_class": "jupyter_audit.server.authorizer.AuditAuthorizer",
-}
-SOLO_IDENTITY = "jupyter_audit.server.identity.SoloIdentityProvider"
+__all__ = ["CLASSES", "AuditServerApp", "main", "server_file"]
 
-PINNED: dict[str, dict[str, Any]] = {
-    "ServerApp": {
-        **CLASSES,
-        "terminals_enabled": False,
-        "allow_external_kernels": False,
-        "reraise_server_extension_failures": True,
-        "disable_check_xsrf": False,
-        "allow_origin": "",
-        "allow_origin_pat": "",
-    },
-    "LabApp": {
-        "extension_manager": "readonly",
-        "check_for_updates_class": "jupyterlab.handlers.announcements.NeverCheckForUpdate",
-        "news_url": None,
-        "lock_all_plugins": True,
-    },
-    "ContentsManager": {"allow_hidden": False},
-    "ExecutePreprocessor": {"enabled": False},
-    "KernelSpecManager": {"ensure_native_kernel": False},
-}
-"""What no configuration file and no option changes."""
-
-NOT_STARTED = 7
+FACES = ("lab", "server")
+NOT_STARTED = GateError.exit_code
+TOKEN_VARIABLE = "JUPYTER_TOKEN"  # noqa: S105 (a name)
+KEPT_VARIABLES = frozenset({"JUPYTER_TOKEN_FILE", HOME_VARIABLE})
+"""Of Jupyter's own environment variables, those that a server of ours still heeds."""
 
 
-class AuditServerApp(ServerApp):  # type: ignore[misc]
+class AuditServerApp(ServerApp):
     """Jupyter Server with the pins in place."""
 
     launched = True
@@ -71,46 +58,86 @@ class AuditServerApp(ServerApp):  # type: ignore[misc]
     flags = Dict(
         {**flags, "solo": ({"JupyterAudit": {"solo": True}}, "One person holds every role (see the README).")}
     )
-    exit_status = 0
-    home: Home
+    subcommands = Dict({})
 
-    def load_config_file(self, suppress_errors: bool = True) -> None:
-        """Load the admin's configuration, and nobody else's."""
-        self.update_config(load_admin_config(Path(self.config_file) if self.config_file else None))
+    admin_config = Instance(Config, ())
+    pinned = Instance(Config, ())
+    home: Home
+    failure: AuditError | None = None
+
+    # --- configuration: the admin's, under the pins ---------------------------------------------------
+
+    @property
+    def config_file_paths(self) -> list[str]:
+        """No folder is searched for configuration: neither for the server's, nor for an extension's."""
+        return []
+
+    def load_config_file(self, suppress_errors: bool = True) -> None:  # type: ignore[override]
+        """Use the admin's configuration, which was read before anything else, and nobody else's."""
+        self.update_config(self.admin_config)
 
     def migrate_config(self) -> None:
         """Leave other folders alone: Jupyter would copy an old user's configuration into the new one."""
 
+    def _find_subcommand(self, name: str) -> str:
+        """Start no other program in the place of the server: Jupyter looks for one on the path."""
+        return ""
+
+    def update_config(self, config: Config) -> None:
+        """Merge `config`, then what is pinned over it: extensions bring configuration along, too."""
+        super().update_config(config)
+        if self.pinned:
+            super().update_config(self.pinned)
+
     def find_server_extensions(self) -> None:
         """Pin what is pinned, now that the whole configuration is known, and list the extensions that may load."""
         settings = JupyterAudit(parent=self)
-        self.home = Home(Path(settings.home).expanduser().absolute() if settings.home else default_home())
+        self.home = Home(home_in(self.config))
         self._check(settings)
-        extensions = [name for name in settings.allowed_extensions if importlib.util.find_spec(name)]
-        self.jpserver_extensions = {name: True for name in {*extensions, "jupyter_audit"}}
+        installed = [name for name in settings.allowed_extensions if importlib.util.find_spec(name)]
+        self.jpserver_extensions = dict.fromkeys({*installed, "jupyter_audit"}, True)
         pinned = Config(PINNED)
-        pinned.ServerApp.jpserver_extensions = dict(self.jpserver_extensions)
-        pinned.KernelSpecManager.allowed_kernelspecs = set(settings.allowed_kernels)
-        if "default_kernel_name" not in self.config.MappingKernelManager and settings.allowed_kernels:
-            pinned.MappingKernelManager.default_kernel_name = settings.allowed_kernels[0]
+        pinned.JupyterAudit.home = str(self.home.path)
+        if "contents_manager_class" in self.config.ServerApp:
+            # An admin may keep notebooks elsewhere; the assertions see to it that it is not in files.
+            del pinned.AuditServerApp.contents_manager_class
+        pinned.AuditServerApp.jpserver_extensions = dict(self.jpserver_extensions)
+        pinned.AuditMappingKernelManager.default_kernel_name = settings.allowed_kernels[0]
         if settings.solo:
-            pinned.ServerApp.identity_provider_class = SOLO_IDENTITY
-        pinned.LabApp.app_settings_dir = str(write_lab_settings(self.home.jupyter_config / "lab-settings", self.base_url))
-        self.update_config(pinned)
+            pinned.AuditServerApp.identity_provider_class = SOLO_IDENTITY
+        lab_settings = write_lab_settings(self.home.jupyter_config / "lab-settings", self.base_url)
+        pinned.LabApp.app_settings_dir = str(lab_settings)
+        pinned.LabApp.user_settings_dir = str(self.home.jupyter_config / "lab" / "user-settings")
+        pinned.LabApp.workspaces_dir = str(self.home.jupyter_config / "lab" / "workspaces")
+        self.pinned = pinned
+        self.update_config(Config())
 
     def _check(self, settings: JupyterAudit) -> None:
         """Raise with a reason if the settings cannot be served with."""
         Policy.from_settings(settings)
-        if settings.grace_seconds <= 0 or settings.sweep_seconds <= 0:
+        for name in ("grace_seconds", "sweep_seconds", "record_timeout_seconds", "preview_bytes"):
+            if getattr(settings, name) <= 0:
+                raise ConfigError(
+                    f"c.JupyterAudit.{name} is {getattr(settings, name)}; it must be more than nothing.",
+                    advice="Take it out of the configuration to get the default.",
+                )
+        if settings.sweep_seconds > 15:
             raise ConfigError(
-                "c.JupyterAudit.grace_seconds and c.JupyterAudit.sweep_seconds must be more than nothing, got "
-                f"{settings.grace_seconds} and {settings.sweep_seconds}."
+                f"c.JupyterAudit.sweep_seconds is {settings.sweep_seconds}: grants would outlive their end by so much.",
+                advice="Set 15 seconds or fewer.",
             )
-        if self.config.GatewayClient.get("url") or os.environ.get("JUPYTER_GATEWAY_URL"):
+        if not settings.allowed_kernels:
+            raise ConfigError(
+                "c.JupyterAudit.allowed_kernels is empty, so no kernel could start.",
+                advice="Name at least one kernelspec; the default is ['audit'].",
+            )
+        guard.parse_opened(settings.allowed_handlers)
+        if self.config.GatewayClient.get("url"):
             raise ConfigError(
                 "c.GatewayClient.url is set: kernels behind a gateway pass no gate of this server.",
                 advice="Unset it here, and audit the gateway's own server instead.",
             )
+        refuse_unsafe(self.config)
         self.home.check()
         if not self.home.ledger.is_file():
             raise LedgerMissingError(
@@ -118,29 +145,55 @@ class AuditServerApp(ServerApp):  # type: ignore[misc]
                 advice=f"Run `jupyter audit init --home {self.home.path}` once.",
             )
         probe(settings.isolation)
-        check_folders(self.home.path, Path(self.root_dir))
+        for folder in (self.root_dir, *settings.kernel_writable):
+            check_writable(Path(folder).expanduser(), self.home.path, self.config_file)
+
+    # --- start, and the assertions ----------------------------------------------------------------------
 
     def load_server_extensions(self) -> None:
-        """Load the extensions, then put the guard in front of every handler there is."""
+        """Load the extensions, with the guard in front of every handler that they add."""
+        guard.install(self.web_app, JupyterAudit(parent=self).allowed_handlers)
         super().load_server_extensions()
-        guard.install(self.web_app)
+
+    def init_httpserver(self) -> None:
+        """Look at everything that counts before anything is listened to."""
+        self._assert()
+        super().init_httpserver()
+
+    def _assert(self) -> None:
+        unassured = assess(self).unassured
+        if unassured:
+            raise GateError(
+                f"This server is not what an audited one must be. Not so is: {'; '.join(unassured)}.",
+                advice="Each names the setting to look at.",
+            )
 
     async def _post_start(self) -> None:
-        await super()._post_start()
+        await super()._post_start()  # type: ignore[no-untyped-call]
         services = find_services(self.web_app.settings)
-        if services is None or not services.serving:
-            self._give_up("Jupyter Audit did not start; the lines above say why.")
-        elif services.assessment.unassured:
-            self._give_up("This server is not what it must be: not so is that " + "; that ".join(services.assessment.unassured) + ".")
-        else:
-            info = {"url": self.local_url.partition("?")[0], "token": self.identity_provider.token, "pid": os.getpid(),
-                    "server": services.server_id}
-            write_private(server_file(self.home), json.dumps(info))
-
-    def _give_up(self, reason: str) -> None:
-        self.exit_status = NOT_STARTED
-        self.log.critical("%s It stops now.", reason)
-        self.stop()
+        try:
+            if services is None or not services.serving:
+                raise GateError(
+                    "Jupyter Audit was loaded, but did not start.", advice="The lines above say what failed."
+                )
+            self._assert()
+        except GateError as error:
+            self.failure = error
+            self.stop()
+            return
+        write_private(
+            server_file(self.home),
+            json.dumps(
+                {
+                    "url": urlsplit(self.local_url)
+                    ._replace(path=self.base_url.rstrip("/"), query="")
+                    .geturl(),
+                    "token": self.identity_provider.token,
+                    "pid": os.getpid(),
+                    "server": services.server_id,
+                }
+            ),
+        )
 
 
 def server_file(home: Home) -> Path:
@@ -150,29 +203,146 @@ def server_file(home: Home) -> Path:
 
 def write_private(path: Path, text: str) -> None:
     """Write a file that only this account can read, in one piece."""
-    unfinished = path.with_suffix(".new")
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}")
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
     unfinished.replace(path)
 
 
-def refuse_pinned_options(arguments: list[str]) -> None:
-    """Raise `ConfigError` if an option would change what is pinned."""
-    for argument in arguments:
-        name = argument.lstrip("-").partition("=")[0]
+def remove_own(path: Path) -> None:
+    """Remove the file that says where this server is, unless another server's has taken its place."""
+    try:
+        if json.loads(path.read_text()).get("pid") == os.getpid():
+            path.unlink()
+    except (OSError, ValueError):
+        return
+
+
+# --- what is refused before anything is started -----------------------------------------------------------
+
+
+def refuse_pinned_options(options: Sequence[str]) -> None:
+    """Raise `ConfigError` if an option would change what is pinned, or start something that is no server."""
+    for option in options:
+        name = option.lstrip("-").partition("=")[0]
         section, _, trait = name.partition(".")
-        if trait and trait in PINNED.get(section, {}):
+        if not option.startswith("--"):
+            continue
+        if name == "generate-config" or trait in ("generate_config", "config_file", "config_file_name"):
+            raise UsageError(
+                f"--{name} is not for an audited server.", advice="Name the admin's file with --config FILE."
+            )
+        if trait and pinned_trait(section, trait):
             raise ConfigError(
                 f"--{name} cannot be set on an audited server: recording hangs on it.",
-                advice="Leave it out. A plain server is started with `jupyter lab`.",
+                advice="Leave it out. A plain server is started with `jupyter lab` where Jupyter Audit is not installed.",
             )
 
 
+UNSAFE: Mapping[str, str] = {
+    "disable_check_xsrf": "any web page that the user opens could use the server in their name",
+    "allow_unauthenticated_access": "handlers that forget to ask would be open to anybody",
+    "allow_origin": "pages of other origins could use the server in the user's name",
+    "allow_origin_pat": "pages of other origins could use the server in the user's name",
+    "allow_external_kernels": "kernels from elsewhere were not started by the gate",
+    "extra_services": "their handlers come before the gate's",
+}
+"""Settings of `ServerApp` that would be pinned to their safe value silently, if an admin's wish for more went unsaid."""
+
+
+def refuse_unsafe(config: Config) -> None:
+    """Raise `ConfigError` if the configuration wants what an audited server cannot be."""
+    for section in ("ServerApp", "AuditServerApp"):
+        for trait, reason in UNSAFE.items():
+            if config.get(section, {}).get(trait):
+                raise ConfigError(
+                    f"c.{section}.{trait} is set, but then {reason}.",
+                    advice="Take it out of the configuration.",
+                )
+
+
+def check_writable(folder: Path, home: Path, config_file: str) -> None:
+    """
+    Raise `ConfigError` if a folder that kernels may write to holds what the server is made of.
+
+    `folder` is the notebook folder or one of `c.JupyterAudit.kernel_writable`; `config_file` may be empty.
+    """
+    check_folders(home, folder)
+    real = folder.resolve()
+    code = {
+        "the server's Python environment": Path(sys.prefix),
+        "Jupyter Audit itself": Path(jupyter_audit.__file__),
+    }
+    if config_file:
+        code["the admin's configuration"] = Path(config_file)
+    for what, where in code.items():
+        if real in (where.resolve(), *where.resolve().parents):
+            raise ConfigError(
+                f"Kernels may write to {folder}, and {what} lies in it ({where}): a cell could change the server.",
+                advice="Choose another notebook folder with --root-dir (c.ServerApp.root_dir), or other folders in "
+                "c.JupyterAudit.kernel_writable.",
+            )
+
+
+# --- the process ----------------------------------------------------------------------------------------
+
+
+def option_value(options: Sequence[str], *names: str) -> str | None:
+    """Return the value of an option that has to be known before Jupyter reads its own; the last one counts."""
+    found = None
+    for position, option in enumerate(options):
+        name, equals, value = option.partition("=")
+        if name in names:
+            found = value if equals else next(iter(options[position + 1 :]), None)
+    return found
+
+
+def home_in(config: Config) -> Path:
+    """Return the audit home that a configuration names, or the default one."""
+    named = config.JupyterAudit.get("home")
+    return Path(named).expanduser().absolute() if named else default_home()
+
+
+def enter_clean_process(given: Sequence[str]) -> None:
+    """
+    Start over in an isolated interpreter, if this is not one, and without the server's token in the
+    environment.
+
+    A kernel of the same account can read /proc/<server>/environ as the process was started with, whatever is
+    taken out of it later; so a token is handed on through a pipe.
+    """
+    token = os.environ.pop(TOKEN_VARIABLE, None)
+    if sys.flags.isolated and token is None:
+        return
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    if token:
+        reading, writing = os.pipe()
+        os.write(writing, token.encode())
+        os.close(writing)
+        os.set_inheritable(reading, True)
+        environment["JUPYTER_TOKEN_FILE"] = f"/dev/fd/{reading}"
+    sys.stdout.flush()
+    command = [sys.executable, "-I", "-m", "jupyter_audit.server.launcher", *given]
+    os.execve(sys.executable, command, environment)  # noqa: S606 (this is the point)
+
+
 def prepare_environment(home: Path) -> None:
-    """Point Jupyter's own folders into the audit home, out of the reach of kernels and of a user's configuration."""
-    for name in ("JUPYTER_PATH", "JUPYTER_CONFIG_PATH", "JUPYTER_NO_CONFIG", "JUPYTER_DEFAULT_PROVISIONER_NAME"):
-        os.environ.pop(name, None)
+    """
+    Point Jupyter's own folders into the audit home, out of the reach of kernels and of a user's
+    configuration.
+
+    Raises `ConfigError` if the environment wants a gateway. Every other variable of Jupyter's is dropped:
+    they name folders for configuration, extensions and kernelspecs.
+    """
+    if os.environ.get("JUPYTER_GATEWAY_URL"):
+        raise ConfigError(
+            "$JUPYTER_GATEWAY_URL is set (c.GatewayClient.url): kernels behind a gateway pass no gate of this server.",
+            advice="Unset it here, and audit the gateway's own server instead.",
+        )
+    for name in list(os.environ):
+        if name.startswith(("JUPYTER_", "JUPYTERLAB_", "IPYTHON")) and name not in KEPT_VARIABLES:
+            del os.environ[name]
     os.environ["JUPYTER_CONFIG_DIR"] = str(home / "jupyter")
     os.environ["JUPYTER_DATA_DIR"] = str(home / "jupyter" / "data")
     os.environ["JUPYTER_RUNTIME_DIR"] = str(home / "run" / "jupyter")
@@ -180,43 +350,58 @@ def prepare_environment(home: Path) -> None:
     os.environ["JUPYTER_PLATFORM_DIRS"] = "1"
 
 
-def named_home(arguments: list[str]) -> Path:
-    """Return the home that the options name; needed before Jupyter reads its own environment."""
-    for position, argument in enumerate(arguments):
-        for option in ("--home", "--JupyterAudit.home"):
-            if argument.startswith(f"{option}="):
-                return Path(argument.partition("=")[2]).expanduser().absolute()
-            if argument == option and position + 1 < len(arguments):
-                return Path(arguments[position + 1]).expanduser().absolute()
-    return default_home()
+def serve(face: str, options: list[str]) -> int:
+    """Start `face` and return the exit code once the server has ended. Raises `AuditError` if it cannot start."""
+    refuse_pinned_options(options)
+    if face == "lab" and importlib.util.find_spec("jupyterlab") is None:
+        raise ConfigError("JupyterLab is not installed here.", advice="pip install 'jupyter-audit[lab]'")
+    config_file = option_value(options, "--config")
+    config = load_admin_config(Path(config_file) if config_file else None)
+    named_home = option_value(options, "--home", "--JupyterAudit.home")
+    home = Home(Path(named_home).expanduser().absolute() if named_home else home_in(config))
+    # Checked before Jupyter makes its own folders in it: starting never creates a home.
+    home.check()
+    prepare_environment(home.path)
+    # The recorder's thread must get its turn as soon as the disk has answered: cells wait for it.
+    sys.setswitchinterval(0.0005)
+    app = AuditServerApp.instance(admin_config=config, allow_root=True)
+    if face == "lab" and "jupyterlab" not in JupyterAudit(config=config).allowed_extensions:
+        raise ConfigError(
+            "c.JupyterAudit.allowed_extensions does not name jupyterlab.",
+            advice="Add it, or start `jupyter audit server`.",
+        )
+    try:
+        app.initialize(list(options), starter_extension="lab" if face == "lab" else None)
+        app.start()
+    finally:
+        remove_own(server_file(home))
+    if app.failure is not None:
+        raise app.failure
+    return 0
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Start `lab` or `server` and return the exit code."""
     given = sys.argv[1:] if arguments is None else arguments
+    if arguments is None:
+        enter_clean_process(given)
     face, options = (given[0], given[1:]) if given else ("lab", [])
-    if face not in ("lab", "server"):
-        print(f"usage: launcher lab|server [options], not {face!r}", file=sys.stderr)  # noqa: T201 (no log yet)
-        return 2
-    home: Home | None = None
     try:
-        refuse_pinned_options(options)
-        prepare_environment(named_home(options))
-        # The recorder's thread must get its turn as soon as the disk has answered: cells wait for it.
-        sys.setswitchinterval(0.0005)
-        app = AuditServerApp.instance(allow_root=True)
-        starter = "lab" if face == "lab" else None
-        app.initialize(options, starter_extension=starter)
-        home = app.home
-        app.start()
+        if face not in FACES:
+            raise UsageError(f"The launcher starts {' or '.join(FACES)}, not {face!r}.")
+        return serve(face, options)
     except AuditError as error:
-        print(f"No server was started. {error.explain()}", file=sys.stderr)  # noqa: T201 (the reason, in one paragraph)
-        return error.exit_code
-    finally:
-        if home is not None:
-            server_file(home).unlink(missing_ok=True)
-    return app.exit_status
+        reason, status = " ".join(error.explain().split()), error.exit_code
+    except Exception as error:
+        # Whatever it is that an extension or a library raises while starting: there is no server, and this is
+        # why.
+        reason, status = f"{type(error).__name__}: {' '.join(str(error).split())}", NOT_STARTED
+    print(f"No server was started. {reason}", file=sys.stderr)  # noqa: T201 (the reason, in one paragraph)
+    return status
 
 
 if __name__ == "__main__":
+    # A second signal while stopping must not leave kernels behind: Jupyter's own handlers take over from
+    # here.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     sys.exit(main())

@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -233,7 +234,7 @@ def test_a_full_disk_stops_work_and_loses_nothing(tmp_path: Path) -> None:
 
 
 def test_a_plain_server_with_the_product_installed_is_gated_or_does_not_serve(tmp_path: Path) -> None:
-    command = [str(Path(shutil.which("jupyter-server") or "jupyter-server")), "--no-browser", "--allow-root", "--port=0"]
+    command = [str(Path(sys.executable).with_name("jupyter-server")), "--no-browser", "--allow-root", "--port=0"]
     environment = clean_environment(tmp_path) | {"JUPYTER_AUDIT_HOME": str(tmp_path / "audit")}
     ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode != 0
