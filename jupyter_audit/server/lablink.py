@@ -1,36 +1,52 @@
 """
-JupyterLab's link to the audit panel, without an extension of JupyterLab: settings that the server lays over Lab's own.
+The way from JupyterLab to the audit panel, without an extension of JupyterLab: settings laid over Lab's own.
 
-The entry stands in the Help menu and uses a command that Lab has (`help:open`). The settings need the server's
-base URL, so they are written for each start, into the audit home.
+Three places, all with a command that Lab has (`help:open`): a menu of its own, the Help menu, and a button in
+each notebook's toolbar, where somebody stands whose cell was just refused. They open a browser tab: inside
+itself Lab shows such pages only in a sandboxed frame of no origin, from which the panel could ask nothing.
+
+The settings hold the server's base URL, so they are written for each start, into the audit home.
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from jupyter_server.utils import url_path_join
 
+TITLE = "Audit Panel"
 
-def write_lab_settings(folder: Path, base_url: str) -> Path:
-    """Write Lab's settings overrides into `folder` and return it, to be Lab's `app_settings_dir`."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    panel = {
+
+def lab_settings_overrides(base_url: str) -> dict[str, Any]:
+    """Return settings of JupyterLab's plugins, by plugin, for a server at `base_url`."""
+    args = {"url": url_path_join(base_url, "audit/panel"), "text": TITLE, "newBrowserTab": True}
+    item = {"command": "help:open", "args": args, "rank": 0}
+    button = {
+        "name": "audit-panel",
         "command": "help:open",
-        "rank": 0,
-        "args": {
-            "url": url_path_join(base_url, "audit/panel"),
-            "text": "Audit panel",
-            "newBrowserTab": False,
-        },
+        "args": args,
+        "label": "Audit",
+        "caption": "Your access, requests, latest cells and findings",
+        "rank": 900,
     }
-    overrides = {
+    return {
         "@jupyterlab/mainmenu-extension:plugin": {
-            "menus": [{"id": "jp-mainmenu-help", "items": [panel]}]
+            "menus": [
+                {"id": "jp-mainmenu-audit", "label": "Audit", "rank": 900, "items": [item]},
+                {"id": "jp-mainmenu-help", "items": [item]},
+            ]
         },
-        # Lab would ask whether it may fetch news and updates; an audited server tells nobody that it is there.
+        "@jupyterlab/notebook-extension:panel": {"toolbar": [button]},
+        # Lab would ask whether it may fetch news and updates; an audited server tells nobody that it exists.
         "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
     }
-    (folder / "overrides.json").write_text(json.dumps(overrides, indent=2), encoding="utf-8")
+
+
+def write_lab_settings(folder: Path, base_url: str) -> Path:
+    """Write Lab's settings overrides into `folder` and return it, to be `LabApp.app_settings_dir`."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    text = json.dumps(lab_settings_overrides(base_url), indent=2)
+    (folder / "overrides.json").write_text(text, encoding="utf-8")
     return folder

@@ -1,42 +1,123 @@
-"""The panel's page: `<base>/audit/panel`. Its script and styles are files of their own, so that nothing inline may run."""
+"""
+The panel: `<base>/audit/panel`, one page that shows access, cells, refusals and findings.
+
+All of it is rendered here, with everything escaped; the page's script only fetches the page anew, swaps what
+changed, and sends forms to the REST API. It shows hostile text (code, reasons, tickets), so its policy lets
+nothing run but its own two files. Must never act: acts go through the API.
+"""
 
 from __future__ import annotations
 
-from jupyter_server.auth.decorator import authorized
-from jupyter_server.extension.handler import ExtensionHandlerJinjaMixin, ExtensionHandlerMixin
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.utils import url_path_join
 from tornado import web
 
-from jupyter_audit.server.services import find_services
+from jupyter_audit.server import overview, views
+from jupyter_audit.server.apibase import authorized_to
+from jupyter_audit.server.people import principal_of
+from jupyter_audit.server.web import find_web
 
-POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "font-src 'self'",
+        "connect-src 'self'",
+        "form-action 'none'",
+        "base-uri 'none'",
+        "frame-ancestors 'self'",
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
+    )
+)
+
+THEMES = "lab/api/themes/@jupyterlab/theme-{}-extension/index.css"
+"""JupyterLab's own two; where it is not there, panel.css has colours of its own."""
 
 
-class PanelHandler(ExtensionHandlerJinjaMixin, ExtensionHandlerMixin, JupyterHandler):  # type: ignore[misc]
-    """The first page: one's own grant, requests, latest cells, findings."""
+def duration(milliseconds: int | None) -> str:
+    """Return how long something took, as people say it."""
+    if milliseconds is None:
+        return ""
+    if milliseconds < 1000:
+        return f"{milliseconds} ms"
+    if milliseconds < 60_000:
+        return f"{milliseconds / 1000:.1f} s"
+    return str(timedelta(seconds=milliseconds // 1000))
+
+
+def time_of_day(text: str) -> str:
+    """Return the time of an RFC 3339 text, to the second; its day stands beside it where it matters."""
+    return f"{text[11:19]} UTC"
+
+
+def _environment() -> Environment:
+    # Not Jupyter's: its options can be changed by configuration, and escaping must not hang on that.
+    made = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(duration=duration, time_of_day=time_of_day, counted=views.counted)
+    return made
+
+
+class PanelHandler(JupyterHandler):
+    """The page, and each refresh of it."""
 
     auth_resource = "audit"
+    _templates = _environment()
 
     @property
     def content_security_policy(self) -> str:
-        """Forbid everything but the page's own files: it shows hostile text."""
-        return POLICY
+        """Forbid everything but the page's own files; what the browser stops goes to the server's log."""
+        report = url_path_join(self.base_url, "api/security/csp-report")
+        return f"{CONTENT_SECURITY_POLICY}; report-uri {report}"
 
-    @web.authenticated
-    @authorized(action="read", resource="audit")
+    def set_default_headers(self) -> None:
+        """Keep the page out of every cache, and its address out of other sites' logs."""
+        super().set_default_headers()
+        self.set_header("Cache-Control", "no-store")
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Referrer-Policy", "same-origin")
+
+    @authorized_to("read")
     async def get(self) -> None:
         """Show the page."""
-        services = find_services(self.settings)
-        if services is None:
+        shared = find_web(self.settings)
+        if shared is None:
             raise web.HTTPError(503, "Jupyter Audit did not load on this server.")
-        page = self.render_template(
-            "panel.html",
-            api=url_path_join(self.base_url, "audit/api/v1/"),
-            static=url_path_join(self.base_url, "static/jupyter_audit/"),
-            solo=services.policy.solo,
-            profiles=services.policy.profiles.values(),
+        principal = principal_of(self)
+        sight, live = shared.sight_of(principal), shared.live_sessions()
+        ledger = await shared.read(lambda reader: overview.look(reader, sight, live, shared.owner_of))
+        standing = overview.standing(shared.services, principal, shared.now())
+        if overview.shows_others(standing, ledger):
+            shared.note_read(principal, "panel")
+        self.finish(
+            self._templates.get_template("panel.html").render(
+                **standing,
+                ledger=ledger,
+                api=url_path_join(self.base_url, "audit/api/v1/"),
+                static=url_path_join(self.base_url, "static/jupyter_audit/"),
+                login=self.settings["login_url"],
+                themes=self._themes(),
+                xsrf=self.xsrf_token.decode(),
+            )
         )
-        # Jupyter's login link is the only thing that may set this page's XSRF cookie before the first POST.
-        self.xsrf_token  # noqa: B018
-        self.finish(page)
+
+    def _themes(self) -> dict[str, str]:
+        """Return the addresses of JupyterLab's light and dark theme, if it is there."""
+        extensions: Any = self.serverapp.extension_manager.extensions if self.serverapp else {}
+        lab = extensions.get("jupyterlab")
+        if lab is None or not lab.enabled:
+            return {}
+        return {scheme: url_path_join(self.base_url, THEMES.format(scheme)) for scheme in ("light", "dark")}

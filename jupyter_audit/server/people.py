@@ -19,7 +19,7 @@ def principal_for(username: str, identity_provider: object, policy: Policy) -> P
 
 
 def principal_of(handler: Any) -> Principal:
-    """Return the principal of an authenticated request. Raises `RuntimeError` without the extension's services."""
+    """Return the principal of an authenticated request; raises `RuntimeError` without the extension."""
     services = find_services(handler.settings)
     if services is None:
         raise RuntimeError("Jupyter Audit did not load on this server.")

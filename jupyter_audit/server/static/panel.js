@@ -1,226 +1,267 @@
-// The panel: reads the REST API every few seconds and shows it. Everything that comes from the ledger is hostile
-// text, so it is only ever put into the page as text, never as HTML.
+// The panel's script: fetches the page anew every few seconds, swaps the sections that changed, runs the clocks,
+// and sends forms to the REST API. The server renders and escapes everything; nothing here makes HTML from text
+// (the page's policy forbids it: require-trusted-types-for 'script').
 'use strict';
 
 (() => {
-  const api = document.body.dataset.api;
-  const solo = document.body.dataset.solo === 'true';
-  const every = 4000;
+  const EVERY_MS = 4000;
+  const SLOWEST_MS = 30000;
+  const SAY_AT_SECONDS = [[300, 'Five minutes of access are left.'], [60, 'One minute of access is left.']];
+
+  const page = document.body.dataset;
   const byId = id => document.getElementById(id);
-  let me = null;
-  let end = null;
+  const shown = new Map();   // section id → the HTML that the server last sent for it
+  const details = new Map(); // entry number → what the API said about that cell
+  const announced = new Set();
+  let lead = 0;              // how far the server's clock is ahead of this one, in milliseconds
+  let wait = EVERY_MS;
+  let timer = 0;
+  let asking = null;
+  let actions = 0;
 
-  const make = (tag, props = {}, ...children) => {
-    const node = document.createElement(tag);
-    Object.assign(node, props);
-    node.append(...children);
-    return node;
+  const show = (id, text) => {
+    byId(id).textContent = text;
+    byId(id).hidden = !text;
   };
 
-  const cookie = name => {
-    const found = document.cookie.match('\\b' + name + '=([^;]*)\\b');
-    return found ? found[1] : '';
-  };
+  // --- the REST API ---------------------------------------------------------------------------
 
   const call = async (path, body) => {
     const options = { headers: { Accept: 'application/json' }, credentials: 'same-origin' };
     if (body !== undefined) {
       options.method = 'POST';
       options.headers['Content-Type'] = 'application/json';
-      options.headers['X-XSRFToken'] = cookie('_xsrf');
+      options.headers['X-XSRFToken'] = page.xsrf;
       options.body = JSON.stringify(body);
     }
-    const answer = await fetch(api + path, options);
-    const value = await answer.json().catch(() => ({}));
-    if (!answer.ok) {
-      throw new Error([value.detail || value.message || answer.statusText, value.advice].filter(Boolean).join('\n'));
-    }
-    return value;
-  };
-
-  const notice = text => {
-    byId('notice').textContent = text || '';
-    byId('notice').hidden = !text;
-  };
-
-  const act = (path, body) => async event => {
-    const button = event.currentTarget;
-    button.disabled = true;
+    let answer;
     try {
-      await call(path, body);
-      notice('');
-      await refresh();
+      answer = await fetch(page.api + path, options);
+    } catch {
+      throw new Error('The server does not answer. Is it still running?');
+    }
+    const said = await answer.json().catch(() => ({}));
+    if (!answer.ok) {
+      throw new Error([said.detail || answer.statusText || `The server answered ${answer.status}.`, said.advice]
+        .filter(Boolean).join(' '));
+    }
+    return said;
+  };
+
+  const fieldsOf = form => {
+    const fields = {};
+    for (const field of form.elements) {
+      if (field.name) fields[field.name] = field.type === 'number' ? field.valueAsNumber : field.value;
+    }
+    return fields;
+  };
+
+  document.addEventListener('submit', async event => {
+    const form = event.target;
+    event.preventDefault();
+    if (!form.dataset.act || form.dataset.busy) return;
+    form.dataset.busy = 'true';
+    actions += 1;
+    show('wrong', '');
+    show('said', '');
+    try {
+      await call(form.dataset.act, fieldsOf(form));
+      show('said', form.dataset.done);
+      form.reset();
+      form.closest('details')?.removeAttribute('open');
+      document.activeElement?.blur();
     } catch (error) {
-      notice(error.message);
+      show('wrong', error.message);
     } finally {
-      button.disabled = false;
+      delete form.dataset.busy;
+      actions -= 1;
+    }
+    refresh();
+  });
+
+  document.addEventListener('change', event => {
+    const chosen = event.target.id === 'ask-profile' && event.target.selectedOptions[0];
+    if (!chosen) return;
+    byId('ask-minutes').max = chosen.dataset.most;
+    byId('ask-minutes').value = chosen.dataset.minutes;
+    byId('ask-reason').minLength = Number(chosen.dataset.shortest);
+  });
+
+  // --- one cell, opened -----------------------------------------------------------------------
+
+  const element = (tag, className, text) => {
+    const made = document.createElement(tag);
+    if (className) made.className = className;
+    if (text !== undefined) made.textContent = text;
+    return made;
+  };
+
+  const fill = (place, cell) => {
+    const code = element('pre', 'code', cell.full_code === null ? 'The code was purged; its entry remains.' : cell.full_code);
+    code.tabIndex = 0;
+    const parts = [code];
+    if (cell.code_cut) parts.push(element('p', 'dim', 'Cut here; the ledger holds the whole.'));
+    for (const output of cell.previews) {
+      parts.push(element('p', 'dim', `${output.output} · ${output.mime}${output.cut ? ' · the first part' : ''}`));
+      const text = element('pre', '', output.preview);
+      text.tabIndex = 0;
+      parts.push(text);
+    }
+    place.replaceChildren(...parts);
+  };
+
+  const open = async cell => {
+    const seq = cell.dataset.cell;
+    const place = cell.querySelector('[data-detail]');
+    const row = cell.closest('tr');
+    const status = row ? row.cells[4].textContent : '';
+    const known = details.get(seq);
+    if (known) fill(place, known.said);
+    if (known && known.status === status) return;
+    try {
+      const said = await call(`cells/${seq}`);
+      details.set(seq, { said, status });
+      const now = byId(cell.id);
+      if (now && now.open) fill(now.querySelector('[data-detail]'), said);
+    } catch (error) {
+      show('wrong', error.message);
     }
   };
 
-  const time = text => {
-    const moment = new Date(text);
-    return make('time', { dateTime: text, title: text, textContent: moment.toLocaleTimeString() });
+  document.addEventListener('toggle', event => {
+    if (event.target.open && event.target.dataset.cell) open(event.target);
+  }, true);
+
+  // --- clocks ---------------------------------------------------------------------------------
+
+  const localise = place => {
+    for (const time of place.querySelectorAll('time')) {
+      const moment = new Date(time.dateTime);
+      const today = moment.toDateString() === new Date().toDateString();
+      time.textContent = today ? moment.toLocaleTimeString() : moment.toLocaleString();
+      time.title = `${moment.toString()} (${time.dateTime})`;
+    }
   };
 
-  const table = (into, heads, rows, empty) => {
-    const place = byId(into);
-    if (!rows.length) {
-      place.replaceChildren(make('p', { className: 'empty', textContent: empty }));
-      return;
-    }
-    const head = make('tr', {}, ...heads.map(text => make('th', { scope: 'col', textContent: text })));
-    const body = rows.map(cells => make('tr', {}, ...cells.map(cell => {
-      const td = make('td');
-      if (cell && cell.free !== undefined) {
-        td.className = 'free';
-        td.append(cell.free);
-      } else {
-        td.append(cell === null || cell === undefined ? '' : cell);
+  const tick = () => {
+    let mine = null;
+    for (const clock of document.querySelectorAll('[data-until]')) {
+      const left = Math.ceil((Date.parse(clock.dataset.until) - Date.now() - lead) / 1000);
+      if (left <= 0 && clock.textContent && clock.textContent !== 'ended') refresh();
+      const two = number => String(number).padStart(2, '0');
+      const hours = Math.floor(left / 3600);
+      clock.textContent = left <= 0 ? 'ended'
+        : `${hours ? `${hours}:` : ''}${two(Math.floor(left / 60) % 60)}:${two(left % 60)}`;
+      clock.dataset.tone = left > 300 ? 'good' : left > 60 ? 'warn' : 'bad';
+      if (clock.closest('#mine') && left > 0 && (mine === null || left > mine.left)) {
+        mine = { left, text: clock.textContent, until: clock.dataset.until };
       }
-      return td;
-    })));
-    place.replaceChildren(make('table', {}, make('thead', {}, head), make('tbody', {}, ...body)));
-  };
-
-  const clock = () => {
-    const place = byId('clock');
-    if (!place || end === null) return;
-    const left = Math.max(0, Math.round((end - Date.now()) / 1000));
-    const pad = number => String(number).padStart(2, '0');
-    const hours = Math.floor(left / 3600);
-    place.textContent = (hours ? hours + ':' : '') + pad(Math.floor(left / 60) % 60) + ':' + pad(left % 60);
-    place.className = 'clock ' + (left > 300 ? 'good' : left > 60 ? 'warn' : 'bad');
-    if (left === 0) {
-      end = null;
-      refresh();
     }
-  };
-
-  const showGrant = status => {
-    const grant = status.grant;
-    byId('ask').hidden = grant !== null;
-    if (grant === null) {
-      end = null;
-      byId('grant').replaceChildren();
-      return;
-    }
-    end = Date.now() + 1000 * grant.seconds_left;
-    if (byId('grant').dataset.id !== grant.id || !byId('clock')) {
-      const revoke = make('button', { type: 'button', textContent: 'End it now' });
-      revoke.addEventListener('click', act('grants/' + grant.id + '/revoke', { reason: 'ended by its holder' }));
-      byId('grant').dataset.id = grant.id;
-      byId('grant').replaceChildren(
-        make('span', { id: 'clock', className: 'clock', role: 'timer' }),
-        make('span', { textContent: grant.profile + ' · ' + grant.ticket + ' · ' + grant.reason + ' ' }),
-        make('span', { className: 'tag', textContent: grant.self_approved ? 'self-approved' : 'approved by ' + grant.approver }),
-        ' ', revoke);
-    }
-    clock();
-  };
-
-  const showRequests = requests => {
-    const mayAnswer = me.roles.includes('approver');
-    table('requests', ['Who', 'Why', 'Ticket', 'Minutes', ''], requests.map(request => {
-      const own = request.principal === me.name;
-      const buttons = make('span');
-      if (mayAnswer) {
-        const approve = make('button', { type: 'button', className: 'main',
-          textContent: own && solo ? 'Approve my own request' : 'Approve',
-          title: own ? 'The ledger will say that requester and approver are one person.' : '' });
-        approve.addEventListener('click', act('requests/' + request.id + '/approve', {}));
-        const deny = make('button', { type: 'button', textContent: 'Deny' });
-        deny.addEventListener('click', event => {
-          const reason = window.prompt('Why is it denied?');
-          if (reason) act('requests/' + request.id + '/deny', { reason })(event);
-        });
-        buttons.append(approve, ' ', deny);
-      } else if (own) {
-        const withdraw = make('button', { type: 'button', textContent: 'Withdraw' });
-        withdraw.addEventListener('click', act('requests/' + request.id + '/withdraw', {}));
-        buttons.append(withdraw);
+    document.title = mine ? `${mine.text} · Audit panel` : 'Audit panel';
+    for (const [seconds, sentence] of SAY_AT_SECONDS) {
+      const key = mine && `${mine.until} ${seconds}`;
+      if (mine && mine.left <= seconds && mine.left > seconds - 30 && !announced.has(key)) {
+        announced.add(key);
+        show('said', sentence);
       }
-      return [request.principal, { free: request.reason }, request.ticket, String(request.minutes), buttons];
-    }), 'Nobody is waiting. A request that nobody answers lapses after an hour.');
+    }
   };
 
-  const showGrants = grants => {
-    table('grants', ['Who', 'Why', 'Ticket', 'Until', ''], grants.filter(g => g.state === 'active').map(grant => {
-      const revoke = make('button', { type: 'button', textContent: 'Revoke' });
-      revoke.addEventListener('click', event => {
-        const reason = window.prompt('Why is it revoked? Everything that runs under it ends at once.');
-        if (reason) act('grants/' + grant.id + '/revoke', { reason })(event);
-      });
-      return [grant.principal, { free: grant.reason }, grant.ticket, time(grant.not_after), revoke];
-    }), 'No grant is live: no cell runs on this server now.');
+  // --- keeping up -----------------------------------------------------------------------------
+
+  // Somebody who is typing or answering in a section keeps it as it is until they are done.
+  const inUse = section => {
+    const active = document.activeElement;
+    if (!section.contains(active)) return section.querySelector('details.ending[open]') !== null;
+    return active.matches('input, textarea, select') || section.querySelector('details.ending[open]') !== null;
   };
 
-  const outputs = cell => cell.outputs
-    .map(o => o.output + ' ' + (o.rows !== null && o.rows !== undefined ? o.rows + ' rows' : o.bytes + ' B'))
-    .slice(0, 4).join(', ');
-
-  const tones = { ok: 'good', error: 'bad', refused: 'warn', ended: 'bad', aborted: 'warn', running: '' };
-
-  const showCells = cells => {
-    table('cells', ['Entry', 'When', 'Who', 'Code', 'Status', 'Took', 'Put out'], cells.map(cell => [
-      String(cell.seq), time(cell.time), cell.principal,
-      { free: make('code', { textContent: cell.code }) },
-      make('span', { className: tones[cell.status] || '', textContent: cell.refused ? 'refused: ' + cell.refused : cell.status + (cell.error ? ': ' + cell.error : '') }),
-      cell.duration_ms === null ? '' : cell.duration_ms + ' ms', outputs(cell)
-    ]), 'No cell has been run yet. Each one will stand here before it runs.');
+  const swap = (old, fresh) => {
+    const opened = [...old.querySelectorAll('details[open]')].map(found => found.id);
+    const focused = old.contains(document.activeElement) ? document.activeElement.id : '';
+    const now = document.importNode(fresh, true);
+    localise(now);
+    old.replaceWith(now);
+    for (const id of opened) {
+      const found = id && byId(id);
+      if (found) {
+        found.open = true;
+        if (found.dataset.cell) open(found);
+      }
+    }
+    if (focused && byId(focused)) byId(focused).focus({ preventScroll: true });
   };
 
-  const levels = { critical: 'bad', high: 'bad', medium: 'warn', low: '', informational: '' };
-
-  const showFindings = findings => {
-    table('findings', ['When', 'Level', 'What', 'Who', 'Why'], findings.map(finding => [
-      time(finding.time),
-      make('span', { className: 'tag ' + (levels[finding.level] || ''), textContent: finding.level }),
-      finding.title, finding.principal, { free: finding.explanation }
-    ]), 'Nothing unusual was found.');
+  const take = fresh => {
+    page.xsrf = fresh.body.dataset.xsrf;
+    lead = Date.parse(fresh.body.dataset.now) - Date.now();
+    const wanted = [...fresh.querySelectorAll('[data-live]')];
+    const here = [...document.querySelectorAll('[data-live]')];
+    if (wanted.map(found => found.id).join() !== here.map(found => found.id).join()) {
+      // Roles changed, or somebody else has arrived: other sections than before.
+      if (here.some(inUse)) return;
+      shown.clear();
+      byId('mine').parentElement.replaceWith(document.importNode(fresh.querySelector('main'), true));
+      localise(document.body);
+    }
+    for (const section of wanted) {
+      const old = byId(section.id);
+      if (shown.get(section.id) !== section.outerHTML && !inUse(old)) {
+        swap(old, section);
+        shown.set(section.id, section.outerHTML);
+      }
+    }
+    byId('fresh').textContent = `Up to date at ${new Date().toLocaleTimeString()}.`;
+    tick();
   };
+
+  const ask = () => new Promise((resolve, reject) => {
+    // An XMLHttpRequest, because it parses the answer itself: no text is made into HTML here.
+    const request = new XMLHttpRequest();
+    request.open('GET', location.pathname);
+    request.responseType = 'document';
+    request.timeout = 20000;
+    request.onload = () => {
+      const fresh = request.response;
+      if (request.status === 200 && fresh && fresh.body && 'panel' in fresh.body.dataset) resolve(fresh);
+      else if (request.status === 200 || request.status === 401 || request.status === 403) {
+        reject(new Error('You are not logged in any more, or may not see this. Load the page again to log in.'));
+      } else reject(new Error(`The server answered ${request.status}. Its log says why.`));
+    };
+    request.onerror = request.ontimeout = () => reject(new Error('The server does not answer.'));
+    request.send();
+  });
 
   const refresh = async () => {
-    try {
-      const status = await call('status');
-      me = status.me;
-      byId('standing').textContent = me.name + ' (' + me.roles.join(', ') + ')'
-        + (status.mode === 'solo' ? ' · solo mode: one person holds every role' : '');
-      showGrant(status);
-      const [requests, grants, cells, findings] = await Promise.all(
-        ['requests', 'grants', 'cells?limit=40', 'findings?limit=30'].map(path => call(path)));
-      showRequests(requests.requests);
-      showGrants(grants.grants);
-      showCells(cells.cells);
-      showFindings(findings.findings);
-      byId('foot').textContent = status.entries + ' entries in the ledger · kernels are isolated by: ' + status.isolation
-        + (status.unassured.length ? ' · not assured: ' + status.unassured.join('; ') : '')
-        + (status.recording ? '' : ' · RECORDING FAILS: nothing runs');
-    } catch (error) {
-      notice('The panel could not be brought up to date. ' + error.message);
+    if (asking) {
+      asking.again = true;
+      return;
     }
+    const mine = asking = { again: false };
+    window.clearTimeout(timer);
+    try {
+      const fresh = await ask();
+      if (actions === 0) take(fresh);
+      if (wait !== EVERY_MS) show('wrong', '');
+      wait = EVERY_MS;
+    } catch (error) {
+      wait = Math.min(SLOWEST_MS, 2 * wait);
+      show('wrong', `This page could not be brought up to date. ${error.message}`);
+    }
+    asking = null;
+    if (mine.again) refresh();
+    else if (!document.hidden) timer = window.setTimeout(refresh, wait);
   };
 
-  byId('ask').addEventListener('submit', async event => {
-    event.preventDefault();
-    const form = new FormData(event.currentTarget);
-    try {
-      await call('requests', { profile: form.get('profile'), reason: form.get('reason'), ticket: form.get('ticket'), minutes: Number(form.get('minutes')) });
-      notice('');
-      event.target.reset();
-      await refresh();
-    } catch (error) {
-      notice(error.message);
-    }
+  document.addEventListener('visibilitychange', () => {
+    window.clearTimeout(timer);
+    if (!document.hidden) refresh();
   });
 
-  byId('ask').elements.profile.addEventListener('change', event => {
-    const chosen = event.target.selectedOptions[0].dataset;
-    byId('ask').elements.minutes.value = chosen.minutes;
-    byId('ask').elements.minutes.max = chosen.most;
-  });
-
-  refresh();
-  window.setInterval(clock, 1000);
-  window.setInterval(() => { if (!document.hidden) refresh(); }, every);
-  document.addEventListener('visibilitychange', () => { if (!document.hidden) refresh(); });
+  lead = Date.parse(page.now) - Date.now();
+  for (const section of document.querySelectorAll('[data-live]')) shown.set(section.id, section.outerHTML);
+  localise(document.body);
+  tick();
+  window.setInterval(tick, 1000);
+  timer = window.setTimeout(refresh, EVERY_MS);
 })();

@@ -1,0 +1,96 @@
+"""
+What every handler of the web faces shares: who may ask, strict input, answers, problem details.
+
+Decides nothing: the Authorizer, the rules of access and `Sight` do.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+from jupyter_server.auth.decorator import authorized
+from jupyter_server.base.handlers import APIHandler
+from tornado import web
+
+from jupyter_audit.errors import AuditError
+from jupyter_audit.model import Principal
+from jupyter_audit.server import problems
+from jupyter_audit.server.inputs import Field, Query, parse_body
+from jupyter_audit.server.people import principal_of
+from jupyter_audit.server.services import Services
+from jupyter_audit.server.web import Web, find_web
+
+Method = Callable[..., Awaitable[None]]
+
+
+def authorized_to(action: str) -> Callable[[Method], Method]:
+    """
+    Return a decorator: the method is for authenticated users whom the Authorizer lets do `action` to `audit`.
+
+    Made anew for each method, with action and resource named: Jupyter's own decorator, given neither, keeps
+    those of whoever called it first (jupyter_server 2.21, auth/decorator.py).
+    """
+
+    def decorate(method: Method) -> Method:
+        asked = cast(Method, authorized(action=action, resource="audit")(method))
+        return cast(Method, web.authenticated(cast(Any, asked)))
+
+    return decorate
+
+
+class AuditApiHandler(APIHandler):
+    """Base of the API's handlers. Each method of a subclass says `@authorized_to(…)` itself."""
+
+    auth_resource = "audit"
+
+    @property
+    def shared(self) -> Web:
+        """What the web faces share; 503 where the extension did not load."""
+        found = find_web(self.settings)
+        if found is None:
+            raise web.HTTPError(503, "Jupyter Audit did not load on this server.")
+        return found
+
+    @property
+    def services(self) -> Services:
+        """The extension's services."""
+        return self.shared.services
+
+    @property
+    def principal(self) -> Principal:
+        """Who asks."""
+        return principal_of(self)
+
+    def body(self, **fields: Field) -> dict[str, Any]:
+        """Return the fields of the JSON body. Raises `UsageError` in words."""
+        return parse_body(self.request.body, fields)
+
+    def query(self, *known: str) -> Query:
+        """Return the query, in which only these names may stand."""
+        return Query(self.request.query_arguments, known=known)
+
+    def answer(self, value: object, status: int = 200) -> None:
+        """Answer with JSON."""
+        self.set_status(status)
+        self.finish(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+
+    def set_default_headers(self) -> None:
+        """Keep answers out of every cache: they are about people, and age within seconds."""
+        super().set_default_headers()
+        self.set_header("Cache-Control", "no-store")
+        self.set_header("X-Content-Type-Options", "nosniff")
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Answer with problem details (RFC 9457)."""
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        known_user = getattr(self, "_jupyter_current_user", None) is not None
+        problem = problems.problem_of(error, status_code, known_user=known_user)
+        self.set_status(problem["status"])
+        self.finish(json.dumps(problem, ensure_ascii=False), set_content_type=problems.MEDIA_TYPE)
+
+    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
+        """Keep what people are told anyway out of the server's error log."""
+        if not isinstance(value, AuditError) or value.http_status >= 500:
+            super().log_exception(typ, value, tb)

@@ -1,0 +1,153 @@
+"""
+What the panel shows to one principal, put together for its template. Decides nothing and writes nothing.
+
+Two parts: what the event loop knows at once (grants, requests, this server), and what a look through the
+ledger gives (cells, refusals, findings).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from jupyter_audit_kernel.version import __version__
+
+from jupyter_audit.access.grants import RequestState
+from jupyter_audit.clock import format_time
+from jupyter_audit.ledger import LedgerReader
+from jupyter_audit.model import Principal, Role
+from jupyter_audit.server import views
+from jupyter_audit.server.services import Services
+from jupyter_audit.server.sight import Sight, sees_all
+
+SHOWN_FOR = timedelta(hours=1)
+"""How long after it would have lapsed a requester still sees that a request came to nothing."""
+
+MOST_CELLS = 40
+MOST_REFUSALS = 15
+MOST_FINDINGS = 20
+
+CAUSES = {
+    "no_grant": "no live grant",
+    "grant_ended": "its grant has ended",
+    "not_owner": "another person's kernel",
+    "unknown_type": "not a type that is passed on",
+    "wrong_channel": "came on a channel that it may not use",
+    "malformed": "does not parse",
+    "message_id_reused": "repeats a message id",
+    "too_large": "too large",
+    "session_ended": "its session has ended",
+    "kernel_not_covered": "the grant does not cover this kernel",
+    "not_recorded": "could not be recorded",
+    "canary": "the kernel's canary was not read back",
+    "isolation": "the kernel could not be isolated",
+    "gate": "the gate does not let it start",
+}
+"""The short words of entries, as people read them. A cause that is not here is shown as it stands."""
+
+ROLE_MEANINGS = {
+    Role.ENGINEER: "may ask for access",
+    Role.APPROVER: "answers requests",
+    Role.AUDITOR: "reads what everybody did",
+    Role.ADMIN: "runs this server",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerView:
+    """What a look through the ledger gave. `anothers` says whether any of it is about another person."""
+
+    cells: list[views.View]
+    refusals: list[views.View]
+    findings: list[views.View]
+    checkpoint: str
+    origin: str
+    size: int
+    anothers: bool
+
+
+def look(
+    reader: LedgerReader, sight: Sight, live: Collection[str], owner_of: Callable[[str | None], str | None]
+) -> LedgerView:
+    """Return the panel's part of the ledger, as far as it may be seen."""
+    cells = views.cell_page(reader, sight, live, MOST_CELLS)
+    refusals = views.refusal_page(reader, sight, MOST_REFUSALS)
+    findings = views.finding_page(reader, sight, owner_of, MOST_FINDINGS)
+    return LedgerView(
+        cells=cells.rows,
+        refusals=[{**row, "cause": CAUSES.get(row["cause"], row["cause"])} for row in refusals.rows],
+        findings=findings.rows,
+        checkpoint=reader.checkpoint_note(),
+        origin=reader.origin,
+        size=reader.size(),
+        anothers=cells.anothers or refusals.anothers or findings.anothers,
+    )
+
+
+def standing(services: Services, principal: Principal, now: datetime) -> dict[str, Any]:
+    """Return what is in force for the principal and on this server. The book must be up to date."""
+    everything = sees_all(principal)
+    book, solo = services.book, services.policy.solo
+    grants = [views.grant_view(grant, now) for grant in book.grants() if grant.is_live(now)]
+    sessions = [views.session_view(session) for session in services.sessions.all()]
+    waiting = [views.request_view(request, now) for request in book.requests(now)]
+    name = principal.name
+    return {
+        "me": {
+            "name": name,
+            "vouched_by": principal.vouched_by,
+            "roles": {role.value: ROLE_MEANINGS[role] for role in sorted(principal.roles)},
+        },
+        "solo": solo,
+        "now": format_time(now),
+        "sees_all": everything,
+        "may_answer": Role.APPROVER in principal.roles,
+        "may_revoke": bool({Role.APPROVER, Role.ADMIN} & principal.roles),
+        "my_grants": [grant for grant in grants if grant["principal"] == name],
+        "my_requests": [request for request in waiting if request["principal"] == name],
+        "my_refusal": _unanswered_or_denied(services, name, now),
+        "other_requests": [r for r in waiting if everything and r["principal"] != name],
+        "other_grants": [g for g in grants if everything and g["principal"] != name],
+        "sessions_of": _by_grant([s for s in sessions if everything or s["owner"] == name]),
+        "profiles": [
+            views.profile_view(profile)
+            for profile in services.policy.profiles.values()
+            if (Role.ADMIN if profile.recovery else Role.ENGINEER) in principal.roles
+        ],
+        "self_approving": {
+            profile.name for profile in services.policy.profiles.values() if solo or profile.self_approval
+        },
+        "nobody_approves": not solo and not services.policy.roles.get(Role.APPROVER),
+        "server": {
+            "id": services.server_id,
+            "version": __version__,
+            "isolation": services.isolation.rung.value,
+            "isolation_why": services.isolation.why,
+            "assured": list(services.assessment.assured),
+            "unassured": list(services.assessment.unassured),
+            "recording": services.recorder.failing_for() == 0.0,
+        },
+    }
+
+
+def shows_others(standing: dict[str, Any], ledger: LedgerView) -> bool:
+    """Say whether the panel shows another person's doings, so that looking at it is put down (P9)."""
+    return bool(standing["other_requests"] or standing["other_grants"] or ledger.anothers)
+
+
+def _unanswered_or_denied(services: Services, name: str, now: datetime) -> views.View | None:
+    """Return the principal's newest request if it came to nothing not long ago."""
+    newest = next((r for r in services.book.all_requests() if r.principal == name), None)
+    if newest is None or newest.state(now) not in (RequestState.DENIED, RequestState.LAPSED):
+        return None
+    return views.request_view(newest, now) if now - newest.lapses < SHOWN_FOR else None
+
+
+def _by_grant(sessions: list[views.View]) -> dict[str, list[views.View]]:
+    found: dict[str, list[views.View]] = {}
+    for session in sessions:
+        if session["grant"]:
+            found.setdefault(session["grant"], []).append(session)
+    return found
