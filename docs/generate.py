@@ -1,0 +1,97 @@
+"""
+Writes the reference pages that are made from the code: settings, kinds of entries, messages.
+
+    python docs/generate.py [--check]
+
+With --check it changes nothing and exits with 1 if a page is out of date; the tests call it so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import inspect
+import sys
+import textwrap
+from pathlib import Path
+
+from jupyter_audit.gate.messages import MESSAGES
+from jupyter_audit.record.kinds import KINDS
+from jupyter_audit.settings import JupyterAudit
+
+DOCS = Path(__file__).parent
+NOTE = "<!-- Made by docs/generate.py from the code; edit there. -->\n\n"
+
+
+def configuration() -> str:
+    """Return the page of settings."""
+    lines = [
+        NOTE + "# Configuration\n",
+        "Set these in the admin's `jupyter_server_config.py`: in `/etc/jupyter` or `/usr/local/etc/jupyter`, or named with "
+        "`--config`. The file must belong to root or to the server's account, and nobody else may be able to write it. "
+        "A user's own Jupyter configuration is not read.\n",
+        "```python\nc.JupyterAudit.roles = {\"engineer\": [\"*\"], \"approver\": [\"bea\"], \"auditor\": [\"ada\"]}\n"
+        "c.JupyterAudit.profiles = {\"production-debug\": {\"longest_minutes\": 120, \"ticket_pattern\": r\"SHOP-\\d+\"}}\n```\n",
+    ]
+    for name, trait in sorted(JupyterAudit.class_own_traits(config=True).items()):
+        lines.append(f"## `c.JupyterAudit.{name}`\n")
+        lines.append(f"{type(trait).__name__}, default `{trait.default()!r}`.\n")
+        lines.append("\n".join(textwrap.wrap(trait.help, 110)) + "\n")
+    return "\n".join(lines)
+
+
+def entries() -> str:
+    """Return the page of kinds of entries."""
+    lines = [
+        NOTE + "# Entries\n",
+        "Every entry has `seq`, `time`, `type`, `actor` and, where they apply, `grant` and `session` (docs/ledger-format.md). "
+        "What its `body` says depends on its type. Code and output stand in contents, which can be purged. The ledger itself "
+        "adds `ledger.created`.\n",
+    ]
+    for name, kind in KINDS.items():
+        lines.append(f"## `{name}`\n")
+        lines.append(inspect.cleandoc(kind.__doc__ or "") + "\n")
+        fields = dataclasses.fields(kind)  # type: ignore[arg-type]
+        lines.append("Body: " + ", ".join(f"`{field.name}`" for field in fields) + ".\n")
+    return "\n".join(lines)
+
+
+def messages() -> str:
+    """Return the page of the message table."""
+    lines = [
+        NOTE + "# Messages\n",
+        "What a client may send to a kernel, and what it takes. Every message is recorded, admitted or refused; a type that is "
+        "not in this table, or comes on another channel, is refused. `waits`: it goes on only after its entry is on disk.\n",
+        "| type | channels | needs a grant | waits | because it |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for rule in MESSAGES.values():
+        yes = {True: "yes", False: "no"}
+        channels = ", ".join(sorted(rule.channels))
+        lines.append(f"| `{rule.msg_type}` | {channels} | {yes[rule.needs_grant]} | {yes[rule.waits]} | {rule.why} |")
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {"configuration.md": configuration, "entries.md": entries, "messages.md": messages}
+
+
+def main() -> int:
+    """Write the pages, or check them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true")
+    check = parser.parse_args().check
+    stale = []
+    for name, make in PAGES.items():
+        path, text = DOCS / name, make()
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            stale.append(name)
+            if not check:
+                path.write_text(text, encoding="utf-8")
+    if check and stale:
+        print(f"out of date: {', '.join(stale)}; run `python docs/generate.py`", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
