@@ -1,5 +1,5 @@
 """
-Fixtures for tests of the audit kernel without a server: the test plays the server and signs the permits.
+Fixtures for tests of the audit kernel without a server.
 
 - `terms`: a session's id and signing key.
 - `audited`: a running audit kernel and a client that signs a permit for each of its messages.
@@ -7,103 +7,11 @@ Fixtures for tests of the audit kernel without a server: the test plays the serv
 
 from __future__ import annotations
 
-import base64
-import os
-import sys
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
-from jupyter_client.blocking.client import BlockingKernelClient
-from jupyter_client.manager import KernelManager
-from jupyter_client.session import Session
-from nacl.signing import SigningKey
-
-from jupyter_audit_kernel.formats import (
-    PERMIT_KEY,
-    SESSION_VARIABLE,
-    VERIFY_KEY_VARIABLE,
-    Permit,
-    content_digest,
-    sign_permit,
-)
-
-COMMAND = [sys.executable, "-I", "-m", "jupyter_audit_kernel", "-f", "{connection_file}"]
-
-
-@dataclass
-class Terms:
-    """What a server gives a kernel, with the secret half that only the server has."""
-
-    session: str = "s-0123456789ab"
-    key: SigningKey = field(default_factory=SigningKey.generate)
-    entry: int = 0
-
-    def environment(self) -> dict[str, str]:
-        public = base64.b64encode(bytes(self.key.verify_key)).decode()
-        return {SESSION_VARIABLE: self.session, VERIFY_KEY_VARIABLE: public}
-
-    def permit(self, message: dict[str, Any], **changes: Any) -> dict[str, Any]:
-        """Return a permit for a message; `changes` replace what it says."""
-        self.entry += 1
-        said = {
-            "entry": self.entry,
-            "session": self.session,
-            "msg_id": message["header"]["msg_id"],
-            "msg_type": message["header"]["msg_type"],
-            "content_digest": content_digest(message["content"]),
-            "not_after": int(time.time()) + 600,
-        }
-        return sign_permit(Permit(**{**said, **changes}), self.key)
-
-
-class PermittedSession(Session):  # type: ignore[misc]
-    """A client's session that puts a permit on everything it sends, as the audited server does."""
-
-    terms: Terms | None = None
-
-    def send(self, stream: Any, msg_or_type: Any, content: Any = None, **kwargs: Any) -> Any:
-        message = msg_or_type if isinstance(msg_or_type, dict) else self.msg(msg_or_type, content=content, **{
-            key: kwargs.pop(key) for key in ("parent", "header", "metadata") if key in kwargs})
-        if self.terms is not None:
-            message["metadata"] = {**message["metadata"], PERMIT_KEY: self.terms.permit(message)}
-        return super().send(stream, message, **kwargs)
-
-
-@dataclass
-class AuditedKernel:
-    """A kernel with a client whose messages are permitted, and the terms to make others."""
-
-    client: BlockingKernelClient
-    terms: Terms
-    manager: KernelManager
-
-
-def start(folder: Path, terms: Terms, command: list[str] = COMMAND, **environment: str) -> KernelManager:
-    """Start a kernel process by hand, in `folder`."""
-    folder.mkdir(exist_ok=True)
-    (folder / "ipython").mkdir(exist_ok=True)
-    manager = KernelManager(kernel_name="python3", connection_file=str(folder / "connection.json"))
-    manager.kernel_spec.argv = command
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("JUPYTER", "IPYTHON", "PYTHON"))}
-    env = clean | terms.environment() | {"IPYTHONDIR": str(folder / "ipython")} | environment
-    manager.start_kernel(env=env, cwd=str(folder))
-    return manager
-
-
-def connect(manager: KernelManager, terms: Terms | None) -> BlockingKernelClient:
-    """Return a client of a kernel; with `terms` it signs permits."""
-    client = BlockingKernelClient(connection_file=manager.connection_file)
-    client.load_connection_file()
-    session = PermittedSession(key=client.session.key, signature_scheme=client.session.signature_scheme)
-    session.terms = terms
-    client.session = session
-    client.start_channels()
-    client.wait_for_ready(timeout=60)
-    return client
+from support.kernels import AuditedKernel, Terms, connect, start
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import jupyter_kernel_test
-from kernel.conftest import COMMAND, PermittedSession, Terms
+from support.kernels import COMMAND, PermittedSession, Terms
 
 TERMS = Terms()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kernel.conftest import Terms, connect, start
+from support.kernels import Terms, connect, start
 
 
 def test_nothing_that_a_user_can_write_is_run_at_start(tmp_path: Path) -> None:
