@@ -37,7 +37,7 @@ LONGEST_TICKET = 200
 LONGEST_CAUSE = 500
 """Characters of an error's sentence that `access.refused` keeps."""
 
-REVERSING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+REVERSING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Characters that make what is read differ from what is there: no reason for one in a reason."""
 
 
@@ -46,14 +46,16 @@ class AccessService:
     The acts of the way of a grant. `transact` is the ledger's own, or the recorder's.
 
     The same rules hold for the command line and for REST: both come here. Safe to call from any thread;
-    one act is done at a time.
+    one act is done at a time. `book` is the service's own, never one that others use.
     """
 
-    def __init__(self, transact: Transact, policy: Policy, clock: Clock) -> None:
+    def __init__(
+        self, transact: Transact, policy: Policy, clock: Clock, book: GrantBook | None = None
+    ) -> None:
         self._transact = transact
         self._policy = policy
         self._clock = clock
-        self._book = GrantBook()
+        self._book = book or GrantBook()
         # The book is one for all acts, and a server's acts come from several threads (REST, the sweeper).
         self._lock = threading.Lock()
 

@@ -1,0 +1,92 @@
+"""Settings that cannot be used are refused by name; what is not set is the least."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from jupyter_audit.access.policy import Policy
+from jupyter_audit.errors import ConfigError, NotPermittedError
+from jupyter_audit.model import Role
+from jupyter_audit.settings import JupyterAudit
+
+
+def policy(**settings: Any) -> Policy:
+    return Policy.from_settings(JupyterAudit(**settings))
+
+
+def test_without_settings_nobody_is_an_approver() -> None:
+    made = policy()
+    assert made.roles_of("ada") == {Role.ENGINEER}
+    assert not made.solo
+
+
+def test_solo_mode_gives_every_role() -> None:
+    assert policy(solo=True).roles_of("ada") == set(Role)
+
+
+def test_defaults_are_thirty_minutes_eight_hours_and_one_hour_of_waiting() -> None:
+    profile = policy().profile("production-debug")
+    assert (profile.default_minutes, profile.longest_minutes, profile.request_waits_minutes) == (30, 480, 60)
+
+
+@pytest.mark.parametrize("profiles", [{}, {"recovery": {"recovery": True}}, {"x": {"recovery": True}}])
+def test_a_recovery_profile_lasts_fifteen_minutes_unless_somebody_says_otherwise(profiles: Any) -> None:
+    recovery = next(p for p in policy(profiles=profiles).profiles.values() if p.recovery)
+    assert (recovery.default_minutes, recovery.longest_minutes) == (15, 15)
+
+
+def test_a_shorter_longest_pulls_the_default_down() -> None:
+    assert policy(profiles={"p": {"longest_minutes": 10}}).profile("p").default_minutes == 10
+
+
+@pytest.mark.parametrize(
+    ("profile", "key"),
+    [
+        ({"longest_minutes": 481}, "longest_minutes"),
+        ({"longest_minutes": 0}, "longest_minutes"),
+        ({"longest_minutes": True}, "longest_minutes"),
+        ({"longest_minutes": 30.0}, "longest_minutes"),
+        ({"longest_minutes": "30"}, "longest_minutes"),
+        ({"default_minutes": 60, "longest_minutes": 30}, "default_minutes"),
+        ({"request_waits_minutes": 61}, "request_waits_minutes"),
+        ({"shortest_reason": -1}, "shortest_reason"),
+        ({"ticket_pattern": "("}, "ticket_pattern"),
+        ({"ticket_pattern": b"x"}, "ticket_pattern"),
+        ({"ticket_pattern": None}, "ticket_pattern"),
+        ({"self_approval": 1}, "self_approval"),
+        ({"recovery": "yes"}, "recovery"),
+        ({"kernels": "audit"}, "kernels"),
+        ({"kernels": 3}, "kernels"),
+        ({"kernels": [3]}, "kernels"),
+        ({"longest_minuets": 30}, "longest_minuets"),
+        ({"name": "other"}, "name"),
+    ],
+)
+def test_a_wrong_setting_is_refused_by_its_name(profile: dict[str, Any], key: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        policy(profiles={"debug": profile})
+    assert f"c.JupyterAudit.profiles['debug']['{key}']" in str(refused.value)
+
+
+@pytest.mark.parametrize("profiles", [{"": {}}, {"a\nb": {}}, {"a": 3}, {"a": None}])
+def test_a_profile_must_have_a_name_and_be_a_dictionary(profiles: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"c\.JupyterAudit\.profiles\["):
+        policy(profiles=profiles)
+
+
+def test_an_unknown_profile_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(NotPermittedError) as refused:
+        policy().profile("root")
+    assert "production-debug" in refused.value.advice
+
+
+def test_the_digest_tells_two_policies_apart_and_equal_ones_not() -> None:
+    assert policy().digest() == policy().digest()
+    different = [
+        policy(solo=True),
+        policy(roles={"approver": ["x"]}),
+        policy(profiles={"production-debug": {"longest_minutes": 479}}),
+    ]
+    assert len({made.digest() for made in [policy(), *different]}) == 4
