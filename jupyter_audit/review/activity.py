@@ -38,6 +38,15 @@ def choose_step(first: datetime, last: datetime, most: int = MOST_BARS) -> timed
     return _STEPS[-1]
 
 
+def format_step(step: timedelta) -> str:
+    """Return a step of `choose_step` in words."""
+    minutes = round(step / timedelta(minutes=1))
+    for size, noun in ((24 * 60, "day"), (60, "hour"), (1, "minute")):
+        if minutes % size == 0:
+            return f"{minutes // size} {noun}{'' if minutes == size else 's'}"
+    return str(step)
+
+
 def count_activity(entries: Iterable[Entry], step: timedelta) -> list[Bar]:
     """
     Return one bar for each `step` between the first and the last thing counted, empty ones too.

@@ -17,14 +17,19 @@ MOST = 20_000
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Unicode categories that show nothing, or change how others are shown."""
 
+_CONTROLS = (
+    "NUL SOH STX ETX EOT ENQ ACK BEL BS HT LF VT FF CR SO SI "
+    "DLE DC1 DC2 DC3 DC4 NAK SYN ETB CAN EM SUB ESC FS GS RS US"
+).split()
+
 
 def inert(text: object, most: int = MOST) -> str:
     """
     Return `text` with every character that acts or hides replaced by one that shows it.
 
-    Newline and tab stay. Control characters become their pictures (U+2400 and on), lone surrogates and
-    characters that reorder or hide text become ⟨U+202E⟩. Beyond `most` characters a note says how many more
-    there were.
+    Newline and tab stay. Control characters become their names, such as ⟨ESC⟩; lone surrogates and characters
+    that reorder or hide text their numbers, such as ⟨U+202E⟩. Beyond `most` characters a note says how many
+    more there were.
     """
     whole = text if isinstance(text, str) else str(text)
     shown = whole[:most].replace("\r\n", "\n")
@@ -55,8 +60,4 @@ def _visible(character: str) -> str:
     if character in "\n\t" or unicodedata.category(character) not in _HIDDEN:
         return character
     code = ord(character)
-    if code < 0x20:
-        return chr(0x2400 + code)
-    if code == 0x7F:
-        return "\u2421"
-    return f"⟨U+{code:04X}⟩"
+    return f"⟨{_CONTROLS[code]}⟩" if code < len(_CONTROLS) else f"⟨U+{code:04X}⟩"

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 
+from jupyter_audit.clock import parse_time
 from jupyter_audit.errors import AuditError, VerificationError
 from jupyter_audit.ledger import LedgerReport
 from jupyter_audit.review.findings import LEVELS, Finding, Refusal
@@ -31,7 +32,8 @@ _STYLE = """<style>
   font-size: 13px; line-height: 1.45; max-width: 1080px}
 .ja table {border-collapse: collapse; font-size: 12px; margin: 4px 0}
 .ja th, .ja td {text-align: left !important; vertical-align: top; padding: 3px 9px; overflow-wrap: anywhere}
-.ja th {white-space: nowrap}
+.ja th, .ja td code, .ja td.n b {white-space: nowrap}
+.ja td.w {min-width: 14em}
 .ja td.n {text-align: right !important; font-variant-numeric: tabular-nums; white-space: nowrap}
 .ja td.t {white-space: nowrap; font-variant-numeric: tabular-nums}
 .ja pre {font-family: var(--code); font-size: 12px; white-space: pre-wrap; overflow-wrap: anywhere;
@@ -121,9 +123,9 @@ def show_sessions(sessions: Sequence[SessionFacts], zone: tzinfo = UTC) -> Shown
         grant = session.grant or GrantFacts("")
         refused = session.cells_refused + session.messages_refused
         cells = [
-            _cell(f"<code>{escape_line(session.id)}</code>"),
-            _cell(escape_line(session.principal)),
-            _cell(escape_line(grant.reason) or '<span class="m">no grant: nothing was run</span>'),
+            _cell(_name(session.id)),
+            _cell(escape_line(session.principal, 60)),
+            _cell(escape_line(grant.reason) or '<span class="m">no grant: nothing was run</span>', "w"),
             _cell(escape_line(grant.ticket)),
             _cell(_approver(grant)),
             _cell(_time(session.started or session.first, zone), "t"),
@@ -151,10 +153,10 @@ def show_findings(findings: Sequence[Finding], zone: tzinfo = UTC) -> Shown:
         named = ", ".join(str(seq) for seq in finding.entries[:20])
         more = " …" if len(finding.entries) > 20 else ""
         cells = [
-            _cell(_badge(finding.level)),
+            _cell(_badge(finding.level), "t"),
             _cell(f"<b>{escape_line(finding.title)}</b><br>{escape(finding.explanation, 2000)}"),
             _cell(escape_line(finding.principal)),
-            _cell(f"<code>{escape_line(finding.session or '')}</code>"),
+            _cell(_name(finding.session)),
             _cell(escape(named) + more),
             _cell(_time(finding.time, zone), "t"),
             _cell(str(finding.seq), "n"),
@@ -176,7 +178,7 @@ def show_refusals(refusals: Sequence[Refusal], zone: tzinfo = UTC) -> Shown:
             _cell(escape_line(refusal.principal)),
             _cell(escape_line(refusal.what)),
             _cell(escape_line(refusal.cause)),
-            _cell(f"<code>{escape_line(refusal.session or '')}</code>"),
+            _cell(_name(refusal.session)),
             _cell(str(refusal.seq), "n"),
         ]
         rows.append(f"<tr>{''.join(cells)}</tr>")
@@ -211,7 +213,7 @@ def _head_of(session: SessionFacts, zone: tzinfo) -> str:
     voucher = f'<span class="m">(vouched for by {escape_line(session.vouched_by)})</span>'
     rows = [("Who", f"{escape_line(session.principal)} {voucher}")]
     if grant is not None:
-        until = f"{escape_line(grant.not_before)} to {escape_line(grant.not_after)}"
+        until = f"{_stated(grant.not_before, zone)} to {_stated(grant.not_after, zone)}"
         ended = f", {escape_line(grant.ended_by)}" if grant.ended_by else ""
         rows += [
             ("Why", escape(grant.reason, 2000)),
@@ -252,7 +254,7 @@ def _cell_step(step: CellStep, zone: tzinfo) -> str:
     head = f"{_when(step, zone)} · {escape_line(step.principal)} · {verdict}{silent}"
     parts = [f'<div class="step {tone}"><div>{head}</div>']
     if step.code is None:
-        parts.append(f'<p class="m">Code of {step.lines} lines: {_absent(step)}.</p>')
+        parts.append(f'<p class="m">Code of {_many(step.lines, 'line')}: {_absent(step)}.</p>')
     else:
         parts.append(f"<pre><code>{escape(step.code, MOST_CODE)}</code></pre>")
     if step.outcome is not None:
@@ -292,9 +294,9 @@ def _word(outcome: Outcome) -> str:
 
 
 def _output(output: OutputFacts) -> str:
-    size = f"{output.size:,} bytes"
-    size += f", {output.lines:,} lines" if output.lines else ""
-    size += f", <b>{output.rows:,} rows</b>" if output.rows is not None else ""
+    size = _many(output.size, "byte")
+    size += f", {_many(output.lines, 'line')}" if output.lines else ""
+    size += f", <b>{_many(output.rows, 'row')}</b>" if output.rows is not None else ""
     size += ", kept in part" if output.cut else ""
     title = f' title="{escape_line(output.digest)}"' if output.digest else ""
     kind = f"{escape_line(output.output)} · {escape_line(output.mime)}"
@@ -359,7 +361,7 @@ def _badge(level: str, text: str = "") -> str:
 
 def _approver(grant: GrantFacts) -> str:
     own = ' <span class="warn-t">(own request)</span>' if grant.self_approved else ""
-    return escape_line(grant.approver) + own
+    return escape_line(grant.approver, 60) + own
 
 
 def _cause(session: SessionFacts) -> str:
@@ -374,6 +376,22 @@ def _lasted(session: SessionFacts) -> str:
     seconds = max(0, round((end - begin).total_seconds()))
     hours, minutes = seconds // 3600, seconds // 60 % 60
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds % 60:02} s"
+
+
+def _stated(text: str, zone: tzinfo) -> str:
+    """A time that stands in an entry's body, in HTML; as it stands where it is none."""
+    try:
+        return _time(parse_time(text), zone)
+    except ValueError:
+        return escape_line(text)
+
+
+def _name(text: str | None) -> str:
+    return f"<code>{escape_line(text)}</code>" if text else ""
+
+
+def _many(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _absent(what: CellStep | OutputFacts) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from jupyter_audit.clock import parse_time
 from jupyter_audit.ledger.reader import LedgerReader
 from jupyter_audit.model import Entry, Json
 from jupyter_audit.record import kinds
@@ -61,8 +62,8 @@ class CellStep:
     """
     One cell that was admitted or refused.
 
-    `code` is None where the content was purged or cannot be read; `purged` says which. `refused` is the cause of a refusal, or empty. `outcome` is None for a refused cell, and for one whose end
-    no entry tells of.
+    `code` is None where the content was purged or cannot be read; `purged` says which. `refused` is the cause
+    of a refusal, or empty. `outcome` is None for a refused cell, and for one whose end no entry tells of.
     """
 
     seq: int
@@ -276,7 +277,7 @@ def _tell(entry: Entry) -> tuple[str, bool]:
     match body:
         case kinds.AccessApproved():
             own = ", approving their own request" if body.self_approved is True else ""
-            return f"granted {body.profile} to {body.principal} until {body.not_after}{own}", False
+            return f"granted {body.profile} to {body.principal} until {_moment(body.not_after)}{own}", False
         case kinds.AccessRevoked():
             return f"revoked the grant: {body.reason}", True
         case kinds.AccessExpired():
@@ -286,7 +287,7 @@ def _tell(entry: Entry) -> tuple[str, bool]:
             what = f"kernel {body.kernel_name} started{where}, isolation: {body.isolation}"
             return what, body.isolation == "none"
         case kinds.SessionBound():
-            return f"bound to the grant {entry.grant}, which ends at {body.not_after}", False
+            return f"bound to the grant {entry.grant}, which ends at {_moment(body.not_after)}", False
         case kinds.SessionEnded():
             left = f"; {body.processes} processes were still alive and were killed" if body.processes else ""
             unclean = "" if body.clean is True else "; not everything could be shown to be gone"
@@ -327,6 +328,14 @@ def _json(entry: Entry, name: str, content_of: ContentOf) -> tuple[Mapping[str, 
 
 def _number(value: Json) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _moment(text: str) -> str:
+    """Return a time that stands in a body as people write it; as it stands where it is none."""
+    try:
+        return f"{parse_time(text):%Y-%m-%d %H:%M:%S} UTC"
+    except (ValueError, TypeError):
+        return str(text)
 
 
 def _pairs(value: object) -> str:
