@@ -254,7 +254,8 @@ def _cell_step(step: CellStep, zone: tzinfo) -> str:
     head = f"{_when(step, zone)} · {escape_line(step.principal)} · {verdict}{silent}"
     parts = [f'<div class="step {tone}"><div>{head}</div>']
     if step.code is None:
-        parts.append(f'<p class="m">Code of {_many(step.lines, 'line')}: {_absent(step)}.</p>')
+        lines = _many(step.lines, "line")
+        parts.append(f'<p class="m">Code of {lines}: {_absent(step)}.</p>')
     else:
         parts.append(f"<pre><code>{escape(step.code, MOST_CODE)}</code></pre>")
     if step.outcome is not None:
