@@ -128,7 +128,8 @@ def test_user_expressions_and_silent_cells_need_a_permit_too(audited: AuditedKer
 def test_a_permitted_kernel_works_as_any_other(audited: AuditedKernel) -> None:
     answer = audited.client.execute_interactive("print(40 + 2)", timeout=20, output_hook=lambda message: None)
     assert answer["content"]["status"] == "ok"
-    assert audited.client.is_complete("for i in x:", reply=True, timeout=20)["content"]["status"] == "incomplete"
+    audited.client.is_complete("for i in x:")
+    assert audited.client.get_shell_msg(timeout=20)["content"]["status"] == "incomplete"
 
 
 def test_the_kernel_does_not_start_without_terms(tmp_path: Path) -> None:
