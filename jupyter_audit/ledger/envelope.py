@@ -23,6 +23,8 @@ MAX_ENTRY_BYTES = 1024 * 1024
 CREATED = "ledger.created"
 KEY_ROTATED = "ledger.key_rotated"
 PURGED = "content.purged"
+OWN_TYPES = frozenset({CREATED, KEY_ROTATED, PURGED})
+"""What the ledger says of itself, which decides how it is verified."""
 
 _TYPE = re.compile(r"[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)+")
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,256}")

@@ -92,19 +92,8 @@ def create_schema(connection: sqlite3.Connection) -> None:
 
 def verify_schema(connection: sqlite3.Connection) -> None:
     """Raise `VerificationError` unless the file has the schema of version 1, and nothing else."""
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if application != APPLICATION_ID:
-        raise damaged("schema", f"The file is not a ledger: its application_id is {application:#x}.")
-    if version != FORMAT_VERSION:
-        raise damaged("schema", f"The ledger has format {version}; this program knows {FORMAT_VERSION}.")
-    found = {
-        (str(kind), str(name)): sql
-        for kind, name, sql in connection.execute(
-            "SELECT type, name, sql FROM sqlite_schema WHERE name NOT IN "
-            "('sqlite_autoindex_content_1', 'sqlite_autoindex_subtree_1')"
-        )
-    }
+    verify_tables(connection)
+    found = _objects(connection)
     for key, sql in OBJECTS.items():
         if key not in found:
             raise damaged("schema", f"The ledger lacks its {key[0]} {key[1]}.")
@@ -112,3 +101,32 @@ def verify_schema(connection: sqlite3.Connection) -> None:
             raise damaged("schema", f"The {key[0]} {key[1]} of the ledger was changed.")
     for kind, name in found.keys() - OBJECTS.keys():
         raise damaged("schema", f"The ledger has a {kind} that does not belong to it: {name}.")
+
+
+def verify_tables(connection: sqlite3.Connection) -> None:
+    """Raise `VerificationError` unless the file is a ledger of version 1 whose tables can be read."""
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if application != APPLICATION_ID:
+        raise damaged("schema", f"The file is not a ledger: its application_id is {application:#x}.")
+    if version != FORMAT_VERSION:
+        raise damaged("schema", f"The ledger has format {version}; this program knows {FORMAT_VERSION}.")
+    found = _objects(connection)
+    for (kind, name), sql in OBJECTS.items():
+        if kind == "table" and found.get((kind, name)) != sql:
+            raise damaged("schema", f"The {kind} {name} of the ledger is missing or was changed.")
+
+
+def has_object(connection: sqlite3.Connection, kind: str, name: str) -> bool:
+    """Return whether the file has this object as the format defines it."""
+    return _objects(connection).get((kind, name)) == OBJECTS[kind, name]
+
+
+def _objects(connection: sqlite3.Connection) -> dict[tuple[str, str], object]:
+    return {
+        (str(kind), str(name)): sql
+        for kind, name, sql in connection.execute(
+            "SELECT type, name, sql FROM sqlite_schema WHERE name NOT IN "
+            "('sqlite_autoindex_content_1', 'sqlite_autoindex_subtree_1')"
+        )
+    }

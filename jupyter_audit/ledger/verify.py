@@ -36,7 +36,7 @@ from jupyter_audit.ledger.note import (
 )
 from jupyter_audit.ledger.purge import Selection, parse_selections
 from jupyter_audit.ledger.report import LedgerReport
-from jupyter_audit.ledger.schema import FORMAT_VERSION, verify_schema
+from jupyter_audit.ledger.schema import FORMAT_VERSION, has_object, verify_schema, verify_tables
 from jupyter_audit.ledger.store import KEEP_AND_VERIFY, connect, explain
 from jupyter_audit.ledger.tree import STEP
 from jupyter_audit.model import Entry
@@ -60,7 +60,8 @@ def verify_ledger(
     """
     # To believe a ledger, all of this must hold (docs/ledger-format.md numbers the same steps):
     #
-    # 1. the file has exactly the schema of the format;
+    # 1. the file has exactly the schema of the format (what only speeds up or guards is looked at last, so
+    #    that a changed entry is named even where the insider left the triggers off);
     # 2. entries are numbered 0, 1, 2, …, each in its only spelling; entry 0 names the origin, and a key that
     #    the caller trusts; none is earlier than the one before it without saying so;
     # 3. where a commit ends there is a checkpoint, and nowhere else; its root is that of the entries before
@@ -77,7 +78,7 @@ def verify_ledger(
         # Text that is not Unicode is to be found in its entry, not to fail the query.
         connection.text_factory = _decode
         connection.execute("BEGIN")  # one snapshot: a server may be appending meanwhile
-        verify_schema(connection)  # (1)
+        verify_tables(connection)  # (1)
         return _Verification(connection, trusted, kept, progress).run()
     except sqlite3.Error as error:
         raise explain(error, "verify the ledger") from error
@@ -374,9 +375,20 @@ class _Verification:
 
     def _load_purges(self) -> None:
         """Read what was purged before the entries it was purged from come by."""
-        sql = "SELECT seq, raw FROM entry INDEXED BY entry_by_type WHERE type = ? ORDER BY seq"
-        for seq, raw in self.connection.execute(sql, (PURGED,)):
-            entry = self._parse(_number(seq), raw).entry
+        if has_object(self.connection, "index", "entry_by_type"):
+            sql = "SELECT seq, raw FROM entry INDEXED BY entry_by_type WHERE type = ? ORDER BY seq"
+            rows = self.connection.execute(sql, (PURGED,))
+        else:
+            # Damaged already, but what the damage hides is to be named: look at the texts themselves.
+            sql = "SELECT seq, raw FROM entry NOT INDEXED WHERE instr(raw, ?) ORDER BY seq"
+            rows = self.connection.execute(sql, (f'"type":"{PURGED}"',))
+        for seq, raw in rows:
+            try:
+                entry = parse_envelope(str(raw)).entry
+            except EnvelopeError:
+                continue  # the walk will come to it and say so
+            if entry.type != PURGED:
+                continue
             try:
                 self.purges[_number(seq)] = parse_selections(entry)
             except EnvelopeError as error:
@@ -459,6 +471,7 @@ class _Verification:
             raise damaged(
                 "subtree", f"{stored - self.subtrees} of the stored subtree hashes are of no entries."
             )
+        verify_schema(self.connection)  # (1)
         (word,) = self.connection.execute("PRAGMA integrity_check(1)").fetchone()
         if word != "ok":
             raise damaged("file", f"The file is damaged: {word}.", advice=KEEP_AND_VERIFY)

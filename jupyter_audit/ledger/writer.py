@@ -27,13 +27,20 @@ from jupyter_audit.ledger.damage import damaged
 from jupyter_audit.ledger.envelope import (
     CREATED,
     KEY_ROTATED,
+    OWN_TYPES,
     EnvelopeError,
     check_draft,
     format_entry,
 )
 from jupyter_audit.ledger.keys import Signer, create_key_files, load_signer
 from jupyter_audit.ledger.merkle import CompactRange, leaf_hash
-from jupyter_audit.ledger.note import NoteError, VerifierKey, format_verifier_key, parse_note
+from jupyter_audit.ledger.note import (
+    NoteError,
+    VerifierKey,
+    format_verifier_key,
+    parse_note,
+    parse_verifier_key,
+)
 from jupyter_audit.ledger.reader import LedgerReader
 from jupyter_audit.ledger.remembered import load_remembered, remember
 from jupyter_audit.ledger.schema import FORMAT_VERSION, create_schema, verify_schema
@@ -64,9 +71,12 @@ class _Packed:
     rows: Sequence[tuple[str, bytes, str, bytes]]  # name, salt, encoding, data
 
 
-def _pack(draft: Draft) -> _Packed:
+def _pack(draft: Draft, *, own: bool = False) -> _Packed:
+    """Return `draft` ready to be stored. Only the ledger's `own` entries may say something of the ledger."""
     try:
         check_draft(draft)
+        if draft.type in OWN_TYPES and not own:
+            raise EnvelopeError("only the ledger itself writes entries of that type")
     except EnvelopeError as error:
         raise LedgerError(f"An entry of type {draft.type!r} cannot be recorded: {error}.") from error
     if not draft.contents:
@@ -152,7 +162,7 @@ def _create_file(path: Path, first: Draft, signer: Signer, clock: Clock) -> str:
     try:
         connection.execute("BEGIN IMMEDIATE")
         create_schema(connection)
-        _, head = _insert(connection, _Head(CompactRange(), "", ""), [_pack(first)], clock, signer)
+        _, head = _insert(connection, _Head(CompactRange(), "", ""), [_pack(first, own=True)], clock, signer)
         connection.execute("COMMIT")
     finally:
         connection.close()
@@ -225,8 +235,8 @@ def open_ledger(home: Home, *, clock: Clock) -> Ledger:
         verify_schema(connection)
         reader = LedgerReader(connection, home.ledger)
         signer = load_signer(home.signing_key)
-        _check_key(reader, signer, home)
-        head = _load_head(reader, signer.verifier)
+        _check_key(reader, signer, home.signing_key)
+        head = _load_head(reader)
         _check_remembered(reader, head, home)
         connection.execute("COMMIT")
         ledger = Ledger(connection, home, clock, signer, head)
@@ -240,17 +250,27 @@ def open_ledger(home: Home, *, clock: Clock) -> Ledger:
     return ledger
 
 
-def _check_key(reader: LedgerReader, signer: Signer, home: Home) -> None:
-    rotations = list(reader.entries(types=[KEY_ROTATED], newest_first=True, limit=1))
-    newest = rotations[0] if rotations else reader.entry(0)
-    if newest.body.get("verifier_key") != format_verifier_key(signer.verifier):
+def _key_at(reader: LedgerReader, size: int) -> VerifierKey:
+    """Return the key in force at `size`: a key change is signed by the key that it ends."""
+    changes = list(reader.entries(types=[KEY_ROTATED], stop=size - 1, newest_first=True, limit=1))
+    entry = changes[0] if changes else reader.entry(0)
+    text = entry.body.get("verifier_key")
+    try:
+        return parse_verifier_key(text if isinstance(text, str) else "")
+    except NoteError as error:
+        raise damaged("key", f"Entry {entry.seq} names no key: {error}.", seq=entry.seq) from error
+
+
+def _check_key(reader: LedgerReader, signer: Signer, path: Path) -> None:
+    """Raise `KeyFileError` unless the ledger's next checkpoint is this signer's to sign."""
+    if _key_at(reader, reader.size() + 1) != signer.verifier:
         raise KeyFileError(
-            f"The signing key {home.signing_key} is not the one that {reader.origin} is signed with.",
+            f"The signing key {path} is not the one that {reader.origin} is signed with now.",
             advice="Put back the key that belongs to it. Nothing can be appended with another one.",
         )
 
 
-def _load_head(reader: LedgerReader, key: VerifierKey) -> _Head:
+def _load_head(reader: LedgerReader) -> _Head:
     """Return the head, after the newest entries were hashed again and found under the newest signature."""
     connection = reader.connection
     row = connection.execute(_NEWEST_CHECKPOINT).fetchone()
@@ -268,7 +288,7 @@ def _load_head(reader: LedgerReader, key: VerifierKey) -> _Head:
         )
     stored = StoredTree(connection)
     tree = stored.compact_range(size)
-    checkpoint = _read_checkpoint(note, key, reader.origin, size)
+    checkpoint = _read_checkpoint(note, _key_at(reader, size), reader.origin, size)
     if tree.root() != checkpoint.root:
         raise damaged("entry_changed", f"The newest checkpoint does not fit the {size} entries.")
     # The last complete subtree is taken from the cache above; look whether its entries are still those.
@@ -497,11 +517,12 @@ class Ledger(LedgerReader):
                 advice=KEEP_AND_VERIFY,
             )
         size, note = row
-        checkpoint = _read_checkpoint(note, self._signer.verifier, self.origin, size)
+        checkpoint = _read_checkpoint(note, _key_at(self, size), self.origin, size)
         tree = head.tree.copy()
         while tree.size < size:
             for leaf in read_leaves(self._connection, tree.size, min(tree.size + _CATCH_UP_PAGE, size)):
                 tree.append(leaf)
         if tree.root() != checkpoint.root:
             raise damaged("entry_changed", f"The newest checkpoint does not fit the {size} entries.")
+        _check_key(self, self._signer, self._home.signing_key)  # another process may have changed it
         self._head = _Head(tree, note, format_time(self.entry(size - 1).time))
