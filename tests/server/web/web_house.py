@@ -1,0 +1,108 @@
+"""People who share one audited server, and the description that every answer to them is held against."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import requests
+import yaml
+from jsonschema import Draft202012Validator
+from support.servers import AuditedServer, audited_server, make_home
+
+from jupyter_audit.server.api import OPENAPI
+
+ROLES = {"erin": "engineer", "otto": "engineer", "ana": "approver", "aude": "auditor", "adam": "admin", "nina": ""}
+TOKENS = {name: f"the-token-of-{name}" for name in ROLES}
+
+
+@cache
+def description() -> dict[str, Any]:
+    """The OpenAPI document, parsed."""
+    found: dict[str, Any] = yaml.safe_load(OPENAPI.read_text(encoding="utf-8"))
+    return found
+
+
+def operation_of(method: str, path: str) -> dict[str, Any] | None:
+    """Return the described operation that a path below the API belongs to."""
+    for template, item in description()["paths"].items():
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), "/" + path):
+            found: dict[str, Any] | None = item.get(method.lower())
+            return found
+    return None
+
+
+def check_described(method: str, path: str, answer: requests.Response) -> None:
+    """Fail unless an answer is what the document says of its operation."""
+    operation = operation_of(method, path)
+    described = (operation or {}).get("responses", {})
+    problem = {"$ref": "#/components/responses/Problem"}
+    said = described.get(str(answer.status_code)) or described.get("default") or problem
+    if "$ref" in said:
+        said = description()["components"]["responses"][said["$ref"].rpartition("/")[2]]
+    media_type = answer.headers["Content-Type"].partition(";")[0]
+    assert media_type in said["content"], f"{method} {path}: {answer.status_code} {media_type}"
+    value = answer.json() if media_type.endswith("json") else answer.text
+    schema = {**said["content"][media_type]["schema"], "components": description()["components"]}
+    Draft202012Validator(schema).validate(value)
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody who asks the REST API, with a token (or without: nobody knows who they are)."""
+
+    server: AuditedServer
+    name: str | None
+
+    def ask(self, method: str, path: str, body: object = None, *, raw: bytes | None = None) -> requests.Response:
+        """Return the answer of the API, which must be as described."""
+        headers = {"Authorization": f"token {TOKENS[self.name]}"} if self.name else {}
+        data = raw if raw is not None else None if body is None else json.dumps(body).encode()
+        url = f"{self.server.url}/audit/api/v1/{path}"
+        answer = requests.request(method, url, data=data, headers=headers, timeout=60)
+        check_described(method, path.partition("?")[0], answer)
+        return answer
+
+    def get(self, path: str) -> Any:
+        """Return what a good GET answers."""
+        answer = self.ask("GET", path)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def post(self, path: str, **body: Any) -> Any:
+        """Return what a good POST answers."""
+        answer = self.ask("POST", path, body)
+        assert answer.status_code in (200, 201), answer.text
+        return answer.json()
+
+    def request_access(self, reason: str = "orders are charged twice", ticket: str = "SHOP-1") -> str:
+        """Ask for access; return the request's id."""
+        made: str = self.post("requests", profile="production-debug", reason=reason, ticket=ticket)["id"]
+        return made
+
+
+@contextmanager
+def shared_server(folder: Path) -> Iterator[AuditedServer]:
+    """A server with JupyterLab under a base URL of its own, that tells people apart by their tokens."""
+    make_home(folder)
+    roles: dict[str, list[str]] = {}
+    for name, role in ROLES.items():
+        if role:
+            roles.setdefault(role, []).append(name)
+    digests = {name: hashlib.sha256(token.encode()).hexdigest() for name, token in TOKENS.items()}
+    config = folder / "config.py"
+    config.write_text(
+        "c.ServerApp.identity_provider_class = 'jupyter_audit.server.identity.UserTokensIdentityProvider'\n"
+        f"c.UserTokensIdentityProvider.digests = {digests!r}\n"
+        f"c.JupyterAudit.roles = {roles!r}\n"
+    )
+    options = (f"--config={config}", "--ServerApp.base_url=/u/x/")
+    with audited_server(folder, *options, face="lab", solo=False) as running:
+        yield running
