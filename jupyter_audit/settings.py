@@ -102,6 +102,14 @@ class JupyterAudit(Configurable):
         "inside the server and can run cells past the gate.",
     ).tag(config=True)
 
+    allowed_handlers = Dict(
+        key_trait=Unicode(),
+        value_trait=List(Unicode()),
+        help="Request handlers of other extensions that may be reached, as the full name of the handler's class and "
+        "its HTTP methods, such as {'their_extension.handlers.StatusHandler': ['GET']}. Whoever is logged in may use "
+        "them. Any handler that is not known to be harmless is denied; some stay denied whatever stands here.",
+    ).tag(config=True)
+
     working_hours = Unicode(
         "07:00-20:00",
         help="Hours of ordinary work on weekdays, as HH:MM-HH:MM, for the detection of work at unusual hours.",

@@ -1,11 +1,12 @@
 """
-The notebook folder, and nothing outside of it: contents, checkpoints and downloads that follow no link out (P3).
+The notebook folder, and nothing outside of it: contents, checkpoints and downloads that follow no link out
+(P3).
 
-A kernel may write into the notebook folder, so it can put a symbolic link there: to the signing key, to the server's
-own memory in /proc. Jupyter's contents manager looks at names only and follows links with the server's rights. Here
-every path is resolved before it is used, and a file that was opened for reading is looked at once more, because the
-link may have been put there in between. What is not closed is a write that races with a cell that swaps a folder for
-a link; docs/threat-model.md says so.
+A kernel may write into the notebook folder, so it can put a symbolic link there: to the signing key, to the
+server's own memory in /proc. Jupyter's contents manager looks at names only and follows links with the
+server's rights. Here every path is resolved before it is used, and a file that was opened for reading is
+looked at once more, because the link may have been put there in between. What is not closed is a write that
+races with a cell that swaps a folder for a link; docs/threat-model.md says so.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from jupyter_server.base.handlers import AuthenticatedFileHandler
 from jupyter_server.services.contents.filecheckpoints import AsyncFileCheckpoints
+from jupyter_server.services.contents.fileio import FileManagerMixin
 from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
 from tornado import web
 from traitlets import default
@@ -27,7 +30,7 @@ from traitlets import default
 CHUNK = 64 * 1024
 
 
-class LeavesFolderError(web.HTTPError, PermissionError):  # type: ignore[misc]
+class LeavesFolderError(web.HTTPError, PermissionError):
     """
     A path leads out of the notebook folder.
 
@@ -37,7 +40,9 @@ class LeavesFolderError(web.HTTPError, PermissionError):  # type: ignore[misc]
     errno = errno.EACCES
 
     def __init__(self, name: str) -> None:
-        super().__init__(403, f"{name} leads out of the notebook folder, and is not followed on an audited server.")
+        super().__init__(
+            403, f"{name} leads out of the notebook folder, and is not followed on an audited server."
+        )
 
 
 def check_inside(path: str, root: str, name: str) -> None:
@@ -51,44 +56,44 @@ def opened_path(descriptor: int) -> str:
     """Return the path of the file that a descriptor stands for, as the operating system has it."""
     if sys.platform == "darwin":
         return os.fsdecode(fcntl.fcntl(descriptor, fcntl.F_GETPATH, bytes(1024)).rstrip(b"\0"))
-    return os.readlink(f"/proc/self/fd/{descriptor}")
+    return str(Path(f"/proc/self/fd/{descriptor}").readlink())
 
 
-class _Inside:
-    """Mixed into whatever turns an API path into one of the file system."""
+class _Inside(FileManagerMixin):
+    """Whatever turns an API path into one of the file system."""
 
-    root_dir: str
+    root_dir: Any
 
     def _get_os_path(self, path: str) -> str:
-        os_path: str = super()._get_os_path(path)  # type: ignore[misc]
+        os_path: str = super()._get_os_path(path)  # type: ignore[no-untyped-call]
         check_inside(os_path, self.root_dir, path)
         return os_path
 
     @contextmanager
     def open(self, os_path: str, *args: Any, **kwargs: Any) -> Iterator[Any]:
         """Open a file, and look where it really lies before anything is read from it."""
-        with super().open(os_path, *args, **kwargs) as file:  # type: ignore[misc]
-            check_inside(opened_path(file.fileno()), self.root_dir, os.path.basename(os_path))
+        with super().open(os_path, *args, **kwargs) as file:
+            check_inside(opened_path(file.fileno()), self.root_dir, Path(os_path).name)
             yield file
 
 
-class AuditCheckpoints(_Inside, AsyncFileCheckpoints):  # type: ignore[misc]
+class AuditCheckpoints(_Inside, AsyncFileCheckpoints):
     """Checkpoints beside the files, where that is inside the notebook folder."""
 
     def checkpoint_path(self, checkpoint_id: str, path: str) -> str:
         """Return the path of a checkpoint. Raises `LeavesFolderError` if a link would take it elsewhere."""
-        os_path: str = super().checkpoint_path(checkpoint_id, path)
+        os_path: str = super().checkpoint_path(checkpoint_id, path)  # type: ignore[no-untyped-call]
         check_inside(os_path, self.root_dir, path)
         return os_path
 
 
-class AuditFileHandler(AuthenticatedFileHandler):  # type: ignore[misc]
+class AuditFileHandler(AuthenticatedFileHandler):
     """Downloads from the notebook folder."""
 
     def validate_absolute_path(self, root: str, absolute_path: str) -> str:
         """Return the path to serve. Raises `LeavesFolderError` if it leads out of the folder."""
         path: str = super().validate_absolute_path(root, absolute_path)
-        check_inside(path, root, os.path.basename(path))
+        check_inside(path, root, Path(path).name)
         return path
 
     def get_content(  # type: ignore[override]
@@ -96,7 +101,7 @@ class AuditFileHandler(AuthenticatedFileHandler):  # type: ignore[misc]
     ) -> Iterator[bytes]:
         """Yield the bytes of a file from `start` to before `end`, after a look at where it really lies."""
         with open(abspath, "rb") as file:  # noqa: PTH123 (a descriptor is wanted, not a path)
-            check_inside(opened_path(file.fileno()), self.root, os.path.basename(abspath))
+            check_inside(opened_path(file.fileno()), self.root, Path(abspath).name)
             position = file.seek(start or 0)
             while chunk := file.read(CHUNK if end is None else min(CHUNK, end - position)):
                 position += len(chunk)

@@ -29,13 +29,14 @@ from jupyter_audit.home import Home, default_home
 from jupyter_audit.ledger import LedgerReader, open_ledger
 from jupyter_audit.record import kinds
 from jupyter_audit.record.recorder import Recorder
+from jupyter_audit.server import guard
 from jupyter_audit.server.assertions import assess
 from jupyter_audit.server.endings import Endings
 from jupyter_audit.server.handlers import handlers_for
 from jupyter_audit.server.identity import check_identity
 from jupyter_audit.server.kernels import ENDINGS_KEY, LIVES_KEY
-from jupyter_audit.server.launcher import CLASSES
 from jupyter_audit.server.lives import Lives
+from jupyter_audit.server.pins import CLASSES
 from jupyter_audit.server.services import SETTINGS_KEY, Assessment, Services
 from jupyter_audit.server.watch import Watcher
 from jupyter_audit.settings import JupyterAudit
@@ -70,6 +71,7 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):  # type: ignore[misc
     def initialize_settings(self) -> None:
         """Open the ledger and put the services into the web application. Raises where that fails."""
         try:
+            guard.install(self.serverapp.web_app, JupyterAudit(parent=self.serverapp).allowed_handlers)
             self._open()
         except AuditError as error:
             self.log.critical("Jupyter Audit does not serve kernels: %s", error.explain())

@@ -2,88 +2,186 @@
 The guard: a verdict in front of every handler of the running application, denial where there is none.
 
 Jupyter's Authorizer is asked by some 40 of JupyterLab's 60 handlers; the rest, Lab's extension installer
-among them, ask nobody. So each handler class is named here with the methods that may pass. A class that an
-upgrade or another extension brings along is not, and is denied until somebody has looked at it.
+among them, ask nobody. So each handler class is named here with what it takes to reach it and the methods
+that may pass. A class that an upgrade or another extension brings along is not, and is denied until somebody
+has looked at it.
+
+The guard stands where the application looks up who serves a request, which every request passes once,
+whatever was added to the routes, and when. It must never let a class through that has no line in the table.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
 from typing import Any
 
+from jupyter_server.base.handlers import APIHandler
 from tornado import web
-from tornado.routing import Rule, RuleRouter
+from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
+from tornado.routing import RuleRouter
+
+from jupyter_audit.errors import ConfigError
 
 READ = frozenset({"GET", "HEAD", "OPTIONS"})
-ALL = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
+METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
+NONE: frozenset[str] = frozenset()
 
-_SERVER = "jupyter_server."
-_SERVICES = "jupyter_server.services."
-_LAB = "jupyterlab.handlers."
-_LAB_SERVER = "jupyterlab_server."
 
-VERDICTS: dict[str, frozenset[str]] = {
-    # Ask the Authorizer themselves, for every method that does anything.
-    _SERVER + "base.handlers.AuthenticatedFileHandler": READ,
-    _SERVER + "files.handlers.FilesHandler": READ,
-    _SERVER + "kernelspecs.handlers.KernelSpecResourceHandler": READ,
-    _SERVER + "nbconvert.handlers.NbconvertFileHandler": READ,
-    _SERVER + "view.handlers.ViewHandler": READ,
-    _SERVICES + "api.handlers.APISpecHandler": READ,
-    _SERVICES + "api.handlers.APIStatusHandler": READ,
-    _SERVICES + "api.handlers.PathResolverHandler": READ,
-    _SERVICES + "config.handlers.ConfigHandler": READ,
-    _SERVICES + "contents.handlers.CheckpointsHandler": ALL,
-    _SERVICES + "contents.handlers.ContentsHandler": ALL,
-    _SERVICES + "contents.handlers.ModifyCheckpointsHandler": ALL,
-    _SERVICES + "contents.handlers.TrustNotebooksHandler": ALL,
-    _SERVICES + "events.handlers.SubscribeWebsocket": READ,
-    _SERVICES + "kernels.handlers.KernelActionHandler": ALL,
-    _SERVICES + "kernels.handlers.KernelHandler": ALL,
-    _SERVICES + "kernels.handlers.MainKernelHandler": ALL,
-    _SERVICES + "kernels.websocket.KernelWebsocketHandler": READ,
-    _SERVICES + "kernelspecs.handlers.KernelSpecHandler": READ,
-    _SERVICES + "kernelspecs.handlers.MainKernelSpecHandler": READ,
-    _SERVICES + "nbconvert.handlers.NbconvertRootHandler": READ,
-    _SERVICES + "security.handlers.CSPReportHandler": ALL,
-    _SERVICES + "sessions.handlers.SessionHandler": ALL,
-    _SERVICES + "sessions.handlers.SessionRootHandler": ALL,
-    _SERVICES + "shutdown.ShutdownHandler": ALL,
-    # Authentication itself, redirects and static files: nothing to protect.
-    _SERVER + "auth.login.LoginFormHandler": ALL,
-    _SERVER + "auth.logout.LogoutHandler": READ,
-    _SERVER + "base.handlers.APIVersionHandler": READ,
-    _SERVER + "base.handlers.FileFindHandler": READ,
-    _SERVER + "base.handlers.MainHandler": READ,
-    _SERVER + "base.handlers.PublicStaticFileHandler": READ,
-    _SERVER + "base.handlers.RedirectWithParams": READ,
-    _SERVER + "base.handlers.Template404": ALL,
-    _SERVER + "base.handlers.TrailingSlashHandler": READ,
-    _SERVICES + "contents.handlers.NotebooksRedirectHandler": READ,
-    "tornado.web.RedirectHandler": READ,
-    # Ask for authentication only; these read, or keep how a person likes their JupyterLab.
-    _SERVICES + "api.handlers.IdentityHandler": READ,
-    _LAB + "announcements.CheckForUpdateHandler": READ,
-    _LAB + "announcements.NewsHandler": READ,
-    _LAB + "build_handler.BuildHandler": READ,
-    _LAB + "extension_manager_handler.ExtensionHandler": READ,
-    _LAB + "plugin_manager_handler.PluginHandler": READ,
-    _LAB_SERVER + "handlers.LabHandler": READ,
-    _LAB_SERVER + "handlers.NotFoundHandler": READ,
-    _LAB_SERVER + "licenses_handler.LicensesHandler": READ,
-    _LAB_SERVER + "listings_handler.ListingsHandler": READ,
-    _LAB_SERVER + "settings_handler.SettingsHandler": READ | {"PUT"},
-    _LAB_SERVER + "themes_handler.ThemesHandler": READ,
-    _LAB_SERVER + "translations_handler.TranslationsHandler": READ,
-    _LAB_SERVER + "workspaces_handler.WorkspacesHandler": READ | {"PUT", "DELETE"},
-    # Denied outright: forging events, converting with code, metrics of what runs.
-    _SERVER + "base.handlers.PrometheusMetricsHandler": frozenset(),
-    _SERVER + "nbconvert.handlers.NbconvertPostHandler": frozenset(),
-    _SERVICES + "events.handlers.EventHandler": frozenset(),
+class Door(StrEnum):
+    """What it takes to reach a handler."""
+
+    AUTHORIZER = "authorizer"
+    """The handler asks the Authorizer itself."""
+    AUTHENTICATED = "authenticated"
+    """A user; the guard makes sure of that once more."""
+    OPEN = "open"
+    """Nothing: the login page, redirects, static files."""
+    DENIED = "denied"
+    """Nobody passes, and no setting changes that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is let through to one handler class."""
+
+    door: Door
+    methods: frozenset[str]
+
+
+def _verdicts(door: Door, package: str, classes: Mapping[str, frozenset[str]]) -> dict[str, Verdict]:
+    return {f"{package}.{name}": Verdict(door, methods) for name, methods in classes.items()}
+
+
+VERDICTS: Mapping[str, Verdict] = {
+    **_verdicts(
+        Door.AUTHORIZER,
+        "jupyter_server",
+        {
+            "base.handlers.AuthenticatedFileHandler": READ,
+            "files.handlers.FilesHandler": READ,
+            "kernelspecs.handlers.KernelSpecResourceHandler": READ,
+            "nbconvert.handlers.NbconvertFileHandler": READ,
+            "view.handlers.ViewHandler": READ,
+            "services.api.handlers.APISpecHandler": READ,
+            "services.api.handlers.APIStatusHandler": READ,
+            "services.api.handlers.PathResolverHandler": READ,
+            "services.config.handlers.ConfigHandler": READ,
+            "services.contents.handlers.CheckpointsHandler": METHODS,
+            "services.contents.handlers.ContentsHandler": METHODS,
+            "services.contents.handlers.ModifyCheckpointsHandler": METHODS,
+            "services.contents.handlers.TrustNotebooksHandler": METHODS,
+            "services.events.handlers.SubscribeWebsocket": READ,
+            "services.kernels.handlers.KernelActionHandler": METHODS,
+            "services.kernels.handlers.KernelHandler": METHODS,
+            "services.kernels.handlers.MainKernelHandler": METHODS,
+            "services.kernels.websocket.KernelWebsocketHandler": READ,
+            "services.kernelspecs.handlers.KernelSpecHandler": READ,
+            "services.kernelspecs.handlers.MainKernelSpecHandler": READ,
+            "services.nbconvert.handlers.NbconvertRootHandler": READ,
+            "services.security.handlers.CSPReportHandler": METHODS,
+            "services.sessions.handlers.SessionHandler": METHODS,
+            "services.sessions.handlers.SessionRootHandler": METHODS,
+            "services.shutdown.ShutdownHandler": METHODS,
+        },
+    ),
+    # These read, or keep how a person likes their JupyterLab. Its extension installer (POST extensions,
+    # plugins) and its builder (POST, DELETE build) would put code into the server or into every reader's
+    # browser.
+    **_verdicts(
+        Door.AUTHENTICATED,
+        "jupyterlab",
+        {
+            "handlers.announcements.CheckForUpdateHandler": READ,
+            "handlers.announcements.NewsHandler": READ,
+            "handlers.build_handler.BuildHandler": READ,
+            "handlers.extension_manager_handler.ExtensionHandler": READ,
+            "handlers.plugin_manager_handler.PluginHandler": READ,
+        },
+    ),
+    **_verdicts(
+        Door.AUTHENTICATED,
+        "jupyterlab_server",
+        {
+            "handlers.LabHandler": READ,
+            "handlers.NotFoundHandler": READ,
+            "licenses_handler.LicensesHandler": READ,
+            "listings_handler.ListingsHandler": READ,
+            "settings_handler.SettingsHandler": READ | {"PUT"},
+            "translations_handler.TranslationsHandler": READ,
+            "workspaces_handler.WorkspacesHandler": READ | {"PUT", "DELETE"},
+        },
+    ),
+    **_verdicts(Door.AUTHENTICATED, "jupyter_server", {"services.api.handlers.IdentityHandler": READ}),
+    **_verdicts(
+        Door.OPEN,
+        "jupyter_server",
+        {
+            "auth.login.LoginFormHandler": READ | {"POST"},
+            "auth.login.LegacyLoginHandler": READ | {"POST"},
+            "auth.logout.LogoutHandler": READ,
+            "base.handlers.APIVersionHandler": READ,
+            "base.handlers.FileFindHandler": READ,
+            "base.handlers.MainHandler": READ,
+            "base.handlers.PublicStaticFileHandler": READ,
+            "base.handlers.RedirectWithParams": READ,
+            "base.handlers.Template404": METHODS,
+            "base.handlers.TrailingSlashHandler": READ,
+            "services.contents.handlers.NotebooksRedirectHandler": READ,
+        },
+    ),
+    **_verdicts(Door.OPEN, "jupyterlab_server", {"themes_handler.ThemesHandler": READ}),
+    **_verdicts(Door.OPEN, "tornado.web", {"ErrorHandler": METHODS, "RedirectHandler": READ}),
+    # JupyterHub's way to log in, where it starts the server.
+    **_verdicts(
+        Door.OPEN,
+        "jupyterhub",
+        {
+            "services.auth.HubOAuthCallbackHandler": READ,
+            "singleuser.extension.JupyterHubLogoutHandler": READ,
+            "singleuser.extension.JupyterHubOAuthCallbackHandler": READ,
+        },
+    ),
+    # Denied for good: what forges events, converts what was posted, tells of other people's work, or runs
+    # code past the gate, as was shown by trial. A setting opens none of these.
+    **_verdicts(
+        Door.DENIED,
+        "jupyter_server",
+        {
+            "base.handlers.PrometheusMetricsHandler": NONE,
+            "nbconvert.handlers.NbconvertPostHandler": NONE,
+            "services.events.handlers.EventHandler": NONE,
+        },
+    ),
+    **_verdicts(
+        Door.DENIED,
+        "jupyter_server_nbmodel.handlers",
+        {"ExecuteHandler": NONE, "InputHandler": NONE, "RequestHandler": NONE},
+    ),
+    **_verdicts(
+        Door.DENIED,
+        "jupyter_server_terminals",
+        {
+            "handlers.TermSocket": NONE,
+            "api_handlers.TerminalRootHandler": NONE,
+            "api_handlers.TerminalHandler": NONE,
+        },
+    ),
+    **_verdicts(
+        Door.DENIED,
+        "jupyter_lsp.handlers",
+        {"LanguageServersHandler": NONE, "LanguageServerWebSocketHandler": NONE},
+    ),
 }
-"""Handler class → the methods that may pass. Our own classes ask the Authorizer and are known by their package."""
+"""Handler class → what is let through to it."""
 
 OWN_PACKAGE = "jupyter_audit.server."
+OWN = Verdict(Door.AUTHORIZER, METHODS)
+"""Our own handlers ask the Authorizer; a test holds each of them to that."""
+
+DENIED = Verdict(Door.DENIED, NONE)
 
 
 def class_name(handler: type) -> str:
@@ -91,66 +189,134 @@ def class_name(handler: type) -> str:
     return f"{handler.__module__}.{handler.__qualname__}"
 
 
-def verdict_on(handler: type) -> frozenset[str] | None:
-    """Return the methods that may pass to a handler class; None if nobody has looked at it."""
-    if handler.__module__.startswith(OWN_PACKAGE):
-        return ALL
-    return VERDICTS.get(class_name(handler))
+def parse_opened(setting: Mapping[str, Sequence[str]]) -> dict[str, Verdict]:
+    """
+    Return the verdicts that an admin adds with `c.JupyterAudit.allowed_handlers`.
+
+    Raises `ConfigError` for a method that does not exist, and for a class that is denied for good.
+    """
+    for name, methods in setting.items():
+        if VERDICTS.get(name, OWN).door is Door.DENIED:
+            raise ConfigError(
+                f"c.JupyterAudit.allowed_handlers names {name}, which goes past the gate.",
+                advice="Take it out. No setting opens that handler on an audited server.",
+            )
+        if unknown := sorted(set(methods) - METHODS):
+            raise ConfigError(
+                f"c.JupyterAudit.allowed_handlers[{name!r}] has {unknown[0]!r}, which is no HTTP method.",
+                advice=f"Choose from {', '.join(sorted(METHODS))}.",
+            )
+    return {name: Verdict(Door.AUTHENTICATED, frozenset(methods)) for name, methods in setting.items()}
 
 
-class _Guarded:
-    """Marks a handler class that has the guard in front."""
+class RefusedHandler(APIHandler):
+    """Answers in the place of a handler that the guard does not let anybody reach, which is not even made."""
+
+    def initialize(self, sentence: str) -> None:
+        """Take the sentence to answer with."""
+        self._sentence = sentence
+
+    async def prepare(self) -> None:  # type: ignore[override]
+        """Refuse: strangers as Jupyter does, users with the sentence."""
+        await super().prepare()
+        raise web.HTTPError(403, self._sentence)
 
 
-def guarded(handler: type[web.RequestHandler]) -> type[web.RequestHandler]:
-    """Return a subclass of `handler` that refuses, before anything else, what the table does not let pass."""
-    if issubclass(handler, _Guarded):
-        return handler
-    allowed = verdict_on(handler) or frozenset()
-    name = class_name(handler)
+@cache
+def authenticated(handler: type[web.RequestHandler]) -> type[web.RequestHandler]:
+    """Return a subclass of `handler` that only users reach, whatever the handler itself asks."""
 
-    class Guarded(handler, _Guarded):  # type: ignore[valid-type,misc]
-        def prepare(self) -> Awaitable[None] | None:
-            if self.request.method not in allowed:
-                raise web.HTTPError(
-                    403, f"{self.request.method} on {name} is not allowed on an audited server."
-                )
+    class Authenticated(handler):  # type: ignore[valid-type,misc]
+        async def prepare(self) -> None:
             prepared: Awaitable[None] | None = super().prepare()
-            return prepared
+            if prepared is not None:
+                await prepared
+            if not self._finished and self.current_user is None:
+                raise web.HTTPError(403)
 
-    Guarded.__name__, Guarded.__qualname__, Guarded.__module__ = handler.__name__, handler.__qualname__, handler.__module__
-    return Guarded
+    for attribute in ("__name__", "__qualname__", "__module__"):
+        setattr(Authenticated, attribute, getattr(handler, attribute))
+    return Authenticated
 
 
-def rules_of(application: web.Application) -> list[Rule]:
-    """Return every rule of an application that leads to a handler class."""
-    found: list[Rule] = []
+class Guard:
+    """Stands in front of one application's handlers."""
+
+    def __init__(self, application: web.Application, opened: Mapping[str, Verdict]) -> None:
+        self._application = application
+        self._find_handler = application.find_handler
+        self._opened = dict(opened)
+
+    def verdict_on(self, handler: type) -> Verdict:
+        """Return what is let through to a handler class: the table's word, then the admin's, then nothing."""
+        if handler.__module__.startswith(OWN_PACKAGE):
+            return OWN
+        name = class_name(handler)
+        return VERDICTS.get(name) or self._opened.get(name) or DENIED
+
+    def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> HTTPMessageDelegate:
+        """Return who serves a request, in the place of `tornado.web.Application.find_handler`."""
+        delegate: Any = self._find_handler(request, **kwargs)
+        handler = getattr(delegate, "handler_class", None)
+        if handler is None:
+            return self._refuse(request, "This address is served by something that is no request handler.")
+        verdict = self.verdict_on(handler)
+        if request.method not in verdict.methods:
+            return self._refuse(
+                request,
+                f"{request.method} {class_name(handler)} is not allowed on an audited server: it could go "
+                "past the gate, or nobody has looked at it yet. An admin can open what is harmless with "
+                "c.JupyterAudit.allowed_handlers.",
+            )
+        if verdict.door is Door.AUTHENTICATED:
+            delegate.handler_class = authenticated(handler)
+        found: HTTPMessageDelegate = delegate
+        return found
+
+    def _refuse(self, request: HTTPServerRequest, sentence: str) -> HTTPMessageDelegate:
+        refused: HTTPMessageDelegate = self._application.get_handler_delegate(
+            request, RefusedHandler, {"sentence": sentence}
+        )
+        return refused
+
+
+def install(application: web.Application, allowed: Mapping[str, Sequence[str]] | None = None) -> Guard:
+    """
+    Put the guard in front of every handler there is, and of every one that is added later.
+
+    `allowed` is the admin's `allowed_handlers`. Raises `ConfigError` if it opens what must stay closed. An
+    application that is guarded already keeps its guard.
+    """
+    standing = guard_of(application)
+    if standing is not None:
+        return standing
+    guard = Guard(application, parse_opened(allowed or {}))
+    application.find_handler = guard.find_handler  # type: ignore[method-assign,assignment]
+    return guard
+
+
+def guard_of(application: web.Application) -> Guard | None:
+    """Return the guard in front of an application, if it has one."""
+    owner = getattr(application.find_handler, "__self__", None)
+    return owner if isinstance(owner, Guard) else None
+
+
+def handlers_of(application: web.Application) -> list[type[web.RequestHandler]]:
+    """Return every handler class that the application's routes lead to, without repetition."""
+    found: dict[str, type[web.RequestHandler]] = {}
 
     def walk(router: RuleRouter) -> None:
         for rule in router.rules:
             if isinstance(rule.target, RuleRouter):
                 walk(rule.target)
             elif isinstance(rule.target, type) and issubclass(rule.target, web.RequestHandler):
-                found.append(rule)
+                found.setdefault(class_name(rule.target), rule.target)
 
     walk(application.default_router)
-    return found
+    return list(found.values())
 
 
-def install(application: web.Application) -> None:
-    """Put the guard in front of every handler there is, and of every one that is added later."""
-    for rule in rules_of(application):
-        rule.target = guarded(rule.target)
-    add_handlers = application.add_handlers
-
-    def add_guarded(host_pattern: str, host_handlers: Any) -> None:
-        add_handlers(host_pattern, host_handlers)
-        for rule in rules_of(application):
-            rule.target = guarded(rule.target)
-
-    application.add_handlers = add_guarded  # type: ignore[method-assign]
-
-
-def unguarded(application: web.Application) -> list[str]:
-    """Return the names of handler classes that have no guard in front."""
-    return sorted({class_name(r.target) for r in rules_of(application) if not issubclass(r.target, _Guarded)})
+def methods_of(handler: type[web.RequestHandler]) -> frozenset[str]:
+    """Return the HTTP methods that a handler class implements."""
+    unimplemented = web.RequestHandler._unimplemented_method
+    return frozenset(method for method in METHODS if getattr(handler, method.lower()) is not unimplemented)

@@ -16,7 +16,7 @@ from traitlets import default
 from jupyter_audit.settings import JupyterAudit
 
 
-class AuditKernelSpecManager(KernelSpecManager):  # type: ignore[misc]
+class AuditKernelSpecManager(KernelSpecManager):
     """Kernelspecs of the environment and of the system, as far as `c.JupyterAudit.allowed_kernels` goes."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -30,7 +30,7 @@ class AuditKernelSpecManager(KernelSpecManager):  # type: ignore[misc]
         return [f"{folder}/kernels" for folder in (*ENV_JUPYTER_PATH, *SYSTEM_JUPYTER_PATH)]
 
     def get_kernel_spec(self, kernel_name: str) -> Any:
-        """Return a kernelspec. Raises `NoSuchKernel` for one that is not allowed, as for one that is not there."""
+        """Return a kernelspec. Raises `NoSuchKernel` if it is not allowed, as if it were not there."""
         if kernel_name not in self._allowed:
             raise NoSuchKernel(kernel_name)
         return super().get_kernel_spec(kernel_name)

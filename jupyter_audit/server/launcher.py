@@ -13,6 +13,7 @@ a part of its own.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import os
@@ -20,7 +21,6 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from jupyter_server.serverapp import ServerApp, aliases, flags
@@ -53,7 +53,7 @@ class AuditServerApp(ServerApp):
     """Jupyter Server with the pins in place."""
 
     launched = True
-    classes = [*ServerApp.classes, JupyterAudit]
+    classes = [*ServerApp.classes, JupyterAudit]  # noqa: RUF012 (traitlets wants a list)
     aliases = Dict({**aliases, "home": "JupyterAudit.home", "root-dir": "ServerApp.root_dir"})
     flags = Dict(
         {**flags, "solo": ({"JupyterAudit": {"solo": True}}, "One person holds every role (see the README).")}
@@ -90,7 +90,7 @@ class AuditServerApp(ServerApp):
             super().update_config(self.pinned)
 
     def find_server_extensions(self) -> None:
-        """Pin what is pinned, now that the whole configuration is known, and list the extensions that may load."""
+        """Pin what is pinned, now that the configuration is known, and list the extensions that may load."""
         settings = JupyterAudit(parent=self)
         self.home = Home(home_in(self.config))
         self._check(settings)
@@ -102,6 +102,14 @@ class AuditServerApp(ServerApp):
             # An admin may keep notebooks elsewhere; the assertions see to it that it is not in files.
             del pinned.AuditServerApp.contents_manager_class
         pinned.AuditServerApp.jpserver_extensions = dict(self.jpserver_extensions)
+        # Each manager would take a folder of its own from the configuration; this is the one checked.
+        for section in (
+            "AuditServerApp",
+            "AuditContentsManager",
+            "AuditCheckpoints",
+            "AuditMappingKernelManager",
+        ):
+            pinned[section].root_dir = self.root_dir
         pinned.AuditMappingKernelManager.default_kernel_name = settings.allowed_kernels[0]
         if settings.solo:
             pinned.AuditServerApp.identity_provider_class = SOLO_IDENTITY
@@ -123,7 +131,7 @@ class AuditServerApp(ServerApp):
                 )
         if settings.sweep_seconds > 15:
             raise ConfigError(
-                f"c.JupyterAudit.sweep_seconds is {settings.sweep_seconds}: grants would outlive their end by so much.",
+                f"c.JupyterAudit.sweep_seconds is {settings.sweep_seconds}: grants would outlive their end.",
                 advice="Set 15 seconds or fewer.",
             )
         if not settings.allowed_kernels:
@@ -236,7 +244,7 @@ def refuse_pinned_options(options: Sequence[str]) -> None:
         if trait and pinned_trait(section, trait):
             raise ConfigError(
                 f"--{name} cannot be set on an audited server: recording hangs on it.",
-                advice="Leave it out. A plain server is started with `jupyter lab` where Jupyter Audit is not installed.",
+                advice="Leave it out. A plain server is `jupyter lab` where Jupyter Audit is not installed.",
             )
 
 
@@ -248,7 +256,7 @@ UNSAFE: Mapping[str, str] = {
     "allow_external_kernels": "kernels from elsewhere were not started by the gate",
     "extra_services": "their handlers come before the gate's",
 }
-"""Settings of `ServerApp` that would be pinned to their safe value silently, if an admin's wish for more went unsaid."""
+"""Settings of `ServerApp` that are pinned; an admin's wish for them is answered, not passed over."""
 
 
 def refuse_unsafe(config: Config) -> None:
@@ -279,9 +287,9 @@ def check_writable(folder: Path, home: Path, config_file: str) -> None:
     for what, where in code.items():
         if real in (where.resolve(), *where.resolve().parents):
             raise ConfigError(
-                f"Kernels may write to {folder}, and {what} lies in it ({where}): a cell could change the server.",
-                advice="Choose another notebook folder with --root-dir (c.ServerApp.root_dir), or other folders in "
-                "c.JupyterAudit.kernel_writable.",
+                f"Kernels may write to {folder}, and in it lies {what} ({where}): cells could change it.",
+                advice="Choose another notebook folder with --root-dir (c.ServerApp.root_dir), or other "
+                "folders in c.JupyterAudit.kernel_writable.",
             )
 
 
@@ -289,7 +297,7 @@ def check_writable(folder: Path, home: Path, config_file: str) -> None:
 
 
 def option_value(options: Sequence[str], *names: str) -> str | None:
-    """Return the value of an option that has to be known before Jupyter reads its own; the last one counts."""
+    """Return the value of an option that must be known before Jupyter reads its own; the last one counts."""
     found = None
     for position, option in enumerate(options):
         name, equals, value = option.partition("=")
@@ -337,7 +345,7 @@ def prepare_environment(home: Path) -> None:
     """
     if os.environ.get("JUPYTER_GATEWAY_URL"):
         raise ConfigError(
-            "$JUPYTER_GATEWAY_URL is set (c.GatewayClient.url): kernels behind a gateway pass no gate of this server.",
+            "$JUPYTER_GATEWAY_URL is set (c.GatewayClient.url): such kernels pass no gate of this server.",
             advice="Unset it here, and audit the gateway's own server instead.",
         )
     for name in list(os.environ):
@@ -351,7 +359,7 @@ def prepare_environment(home: Path) -> None:
 
 
 def serve(face: str, options: list[str]) -> int:
-    """Start `face` and return the exit code once the server has ended. Raises `AuditError` if it cannot start."""
+    """Start `face`; return the exit code once it has ended. Raises `AuditError` if it cannot start."""
     refuse_pinned_options(options)
     if face == "lab" and importlib.util.find_spec("jupyterlab") is None:
         raise ConfigError("JupyterLab is not installed here.", advice="pip install 'jupyter-audit[lab]'")
@@ -365,6 +373,11 @@ def serve(face: str, options: list[str]) -> int:
     # The recorder's thread must get its turn as soon as the disk has answered: cells wait for it.
     sys.setswitchinterval(0.0005)
     app = AuditServerApp.instance(admin_config=config, allow_root=True)
+    if face == "lab":
+        # Lab's options are options of the server's command line; what they must not do is pinned.
+        labapp = importlib.import_module("jupyterlab.labapp").LabApp
+        app.flags = {**labapp.flags, **app.flags}
+        app.aliases = {**labapp.aliases, **app.aliases}
     if face == "lab" and "jupyterlab" not in JupyterAudit(config=config).allowed_extensions:
         raise ConfigError(
             "c.JupyterAudit.allowed_extensions does not name jupyterlab.",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import websocket
+from tornado.websocket import WebSocketHandler
 
-from jupyter_audit.server.guard import VERDICTS, class_name, rules_of, verdict_on
+from jupyter_audit.server.guard import VERDICTS, Door, Guard, class_name, handlers_of, methods_of
 from support.servers import AuditedServer, audited_server, clean_environment, make_home
 
 DENIED = [
@@ -76,19 +79,42 @@ def test_every_handler_of_the_running_application_has_a_verdict(tmp_path: Path, 
     app = ServerApp.instance(jpserver_extensions={"jupyterlab": True, "notebook_shim": True}, allow_root=True)
     app.initialize([f"--ServerApp.root_dir={tmp_path}", "--ServerApp.terminals_enabled=False", "--port=0"], find_extensions=False)
     try:
-        handlers = {rule.target for rule in rules_of(app.web_app)}
+        guard = Guard(app.web_app, {})
+        handlers = handlers_of(app.web_app)
         assert len(handlers) > 40
-        missing = sorted(class_name(handler) for handler in handlers if verdict_on(handler) is None)
+        missing = [name for handler in handlers if (name := class_name(handler)) not in VERDICTS]
         assert missing == []
+        for handler in handlers:
+            verdict = guard.verdict_on(handler)
+            for method in verdict.methods & methods_of(handler) - {"OPTIONS"}:
+                asks = asked_by(getattr(handler, method.lower()))
+                if verdict.door is Door.AUTHORIZER and not is_websocket(handler):
+                    assert "authorized" in asks, f"{method} {class_name(handler)} does not ask the Authorizer"
     finally:
         app.http_server.stop()
         app.io_loop.close()
         ServerApp.clear_instance()
 
 
-def test_the_table_names_what_denies_by_an_empty_set() -> None:
-    denied = {name for name, methods in VERDICTS.items() if not methods}
+def asked_by(method: Callable[..., Any]) -> set[str]:
+    """Return the names of the decorators that a handler's method stands behind."""
+    found = set()
+    while method is not None:
+        found.add(method.__code__.co_qualname.partition(".")[0])
+        method = getattr(method, "__wrapped__", None)  # type: ignore[assignment]
+    return found
+
+
+def is_websocket(handler: type) -> bool:
+    """Say whether a handler asks the Authorizer by itself, when its websocket opens."""
+    return issubclass(handler, WebSocketHandler)
+
+
+def test_what_is_denied_for_good_lets_no_method_pass() -> None:
+    denied = {name for name, verdict in VERDICTS.items() if verdict.door is Door.DENIED}
     assert "jupyter_server.services.events.handlers.EventHandler" in denied
+    assert "jupyter_server_nbmodel.handlers.ExecuteHandler" in denied
+    assert all(not VERDICTS[name].methods for name in denied)
 
 
 def test_xsrf_is_checked_for_whoever_comes_with_a_cookie(lab: AuditedServer) -> None:
