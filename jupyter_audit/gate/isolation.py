@@ -111,7 +111,9 @@ def _neighbours(folder: Path, hidden: Sequence[Path]) -> list[Path]:
     """All of `folder` but what is hidden: its entries, one level deeper wherever a hidden folder lies below."""
     found: list[Path] = []
     for path in sorted(folder.iterdir()):
-        if path in hidden:
+        # A link is no place of its own, but a rule on it would open the place it leads to: perhaps one above a
+        # hidden folder. What it leads to is listed where it is.
+        if path in hidden or path.is_symlink():
             continue
         if any(path in secret.parents for secret in hidden):
             found.extend(_neighbours(path, hidden))

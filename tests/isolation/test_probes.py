@@ -97,6 +97,16 @@ def test_a_link_to_the_home_does_not_make_it_writable(tmp_path: Path) -> None:
         check_folders(home, work)
 
 
+def test_a_link_beside_the_home_does_not_open_what_it_leads_to(tmp_path: Path) -> None:
+    """Found by trial: a rule on a link opens its target, here a folder above the home."""
+    home = tmp_path / "above" / "home"
+    home.mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "above")
+    readable, _ = allowed_paths([home], [], home / "run")
+    assert str(tmp_path / "link") not in readable
+    assert not {str(Path(path).resolve()) for path in readable} & {str(home), *(str(p) for p in home.parents)}
+
+
 def test_what_may_be_read_holds_neither_the_home_nor_a_folder_above_it(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()

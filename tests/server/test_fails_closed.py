@@ -100,7 +100,7 @@ def configuration_that_others_can_write(folder: Path) -> list[str]:
 
 
 def notebooks_around_the_home(folder: Path) -> list[str]:
-    return ["--solo", f"--ServerApp.root_dir={folder}"]
+    return ["--solo", f"--root-dir={folder}"]
 
 
 def a_pinned_class(folder: Path) -> list[str]:

@@ -73,10 +73,10 @@ def make_home(folder: Path) -> Home:
 
 def launch_command(folder: Path, face: str, *options: str) -> list[str]:
     """Return the command that starts a server on the home in `folder`."""
-    return [
-        sys.executable, "-I", "-m", "jupyter_audit.server.launcher", face, "--no-browser",
-        f"--home={folder / 'audit'}", f"--root-dir={folder / 'work'}", *options,
-    ]  # fmt: skip
+    given = {option.partition("=")[0] for option in options}
+    defaults = {"--home": folder / "audit", "--root-dir": folder / "work", "--JupyterAudit.free_space_floor": 0}
+    filled = [f"{name}={value}" for name, value in defaults.items() if name not in given]
+    return [sys.executable, "-I", "-m", "jupyter_audit.server.launcher", face, "--no-browser", *filled, *options]
 
 
 def run_to_its_end(folder: Path, *options: str, face: str = "server", environment: dict[str, str] | None = None
@@ -204,7 +204,7 @@ def audited_server(folder: Path, *options: str, face: str = "server", solo: bool
         make_home(folder)
     token, port = secrets.token_hex(16), free_port()
     command = launch_command(
-        folder, face, f"--port={port}", f"--IdentityProvider.token={token}", "--JupyterAudit.free_space_floor=0",
+        folder, face, f"--port={port}", f"--IdentityProvider.token={token}",
         *(["--solo"] if solo else []), *options,
     )  # fmt: skip
     with (folder / "server.log").open("ab") as log:
