@@ -33,7 +33,7 @@ _STYLE = """<style>
 .ja table {border-collapse: collapse; font-size: 12px; margin: 4px 0}
 .ja th, .ja td {text-align: left !important; vertical-align: top; padding: 3px 9px; overflow-wrap: anywhere}
 .ja th, .ja td code, .ja td.n b {white-space: nowrap}
-.ja td.w {min-width: 14em}
+.ja td.w {min-width: 9em}
 .ja td.n {text-align: right !important; font-variant-numeric: tabular-nums; white-space: nowrap}
 .ja td.t {white-space: nowrap; font-variant-numeric: tabular-nums}
 .ja pre {font-family: var(--code); font-size: 12px; white-space: pre-wrap; overflow-wrap: anywhere;
@@ -116,18 +116,16 @@ def show_error(error: AuditError) -> Shown:
 
 def show_sessions(sessions: Sequence[SessionFacts], zone: tzinfo = UTC) -> Shown:
     """Return the table of sessions."""
-    head = ("Session", "Who", "Why", "Ticket", "Approved by", "Began", "Lasted", "Ended by", "Run", "Errors",
-            "Refused", "Late", "Findings")  # fmt: skip
+    head = ("Session", "Who", "Why", "Began", "Lasted", "Ended by", "Run", "Errors", "Refused", "Late",
+            "Findings")  # fmt: skip
     rows, texts = [], []
     for session in sessions:
         grant = session.grant or GrantFacts("")
         refused = session.cells_refused + session.messages_refused
         cells = [
             _cell(_name(session.id)),
-            _cell(escape_line(session.principal, 60)),
-            _cell(escape_line(grant.reason) or '<span class="m">no grant: nothing was run</span>', "w"),
-            _cell(escape_line(grant.ticket)),
-            _cell(_approver(grant)),
+            _cell(_who(session), "w"),
+            _cell(_why(session), "w"),
             _cell(_time(session.started or session.first, zone), "t"),
             _cell(_lasted(session), "n"),
             _cell(_cause(session)),
@@ -219,7 +217,7 @@ def _head_of(session: SessionFacts, zone: tzinfo) -> str:
             ("Why", escape(grant.reason, 2000)),
             ("Ticket", escape_line(grant.ticket)),
             ("Grant", f"<code>{escape_line(grant.id)}</code> {escape_line(grant.profile)}, {until}{ended}"),
-            ("Approved by", _approver(grant)),
+            ("Approval", _approver(grant)),
         ]
     else:
         rows.append(("Grant", '<span class="warn-t">none: no cell of this session was admitted</span>'))
@@ -361,8 +359,20 @@ def _badge(level: str, text: str = "") -> str:
 
 
 def _approver(grant: GrantFacts) -> str:
-    own = ' <span class="warn-t">(own request)</span>' if grant.self_approved else ""
-    return escape_line(grant.approver, 60) + own
+    if grant.self_approved:
+        return '<span class="warn-t">approved by themselves</span>'
+    return f'<span class="m">approved by</span> {escape_line(grant.approver, 60)}'
+
+
+def _who(session: SessionFacts) -> str:
+    approval = f"<br>{_approver(session.grant)}" if session.grant is not None else ""
+    return escape_line(session.principal, 60) + approval
+
+
+def _why(session: SessionFacts) -> str:
+    if session.grant is None:
+        return '<span class="m">no grant: nothing was run</span>'
+    return f"<b>{escape_line(session.grant.ticket, 60)}</b> {escape_line(session.grant.reason)}"
 
 
 def _cause(session: SessionFacts) -> str:
