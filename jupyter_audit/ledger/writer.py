@@ -52,7 +52,6 @@ _log = logging.getLogger(__name__)
 
 _APPENDING = "append to the ledger"
 _REMEMBER_EVERY_S = 1.0
-_CHECK_FILES_EVERY_S = 0.1
 _CATCH_UP_PAGE = 256
 
 _INSERT_ENTRY = "INSERT INTO entry (seq, raw, leaf) VALUES (?, ?, ?)"
@@ -374,7 +373,6 @@ class Ledger(LedgerReader):
         self._deciding = False
         self._remembered_at = time.monotonic()
         self._files = self._identify_files()
-        self._files_checked_at = time.monotonic()
 
     def append(self, drafts: Sequence[Draft]) -> list[Entry]:
         """
@@ -487,10 +485,6 @@ class Ledger(LedgerReader):
 
     def _check_files(self) -> None:
         """Raise `LedgerError` if the files at the ledger's path are no longer those that are open."""
-        now = time.monotonic()
-        if now - self._files_checked_at < _CHECK_FILES_EVERY_S:
-            return
-        self._files_checked_at = now
         try:
             same = self._identify_files() == self._files
         except OSError:

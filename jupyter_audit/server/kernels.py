@@ -128,7 +128,10 @@ class AuditMappingKernelManager(AsyncMappingKernelManager):  # type: ignore[misc
     async def _async_start_kernel(self, *, kernel_id: str | None = None, path: Any = None, **kwargs: Any) -> str:
         """Start a kernel, or say in one sentence why not (403)."""
         try:
-            started: str = await super()._async_start_kernel(kernel_id=kernel_id, path=path, **kwargs)
+            # Without a path Jupyter would leave the kernel in the folder where the server was started.
+            started: str = await super()._async_start_kernel(
+                kernel_id=kernel_id, path="" if path is None else path, **kwargs
+            )
         except AuditError as error:
             raise web.HTTPError(error.http_status, error.explain().replace("%", "%%")) from error
         return started
