@@ -82,7 +82,7 @@ class LedgerReader:
         try:
             verify_schema(connection)
             return LedgerReader(connection, path)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             connection.close()
             raise explain(error, "open the ledger") from error
         except BaseException:
@@ -210,7 +210,7 @@ class LedgerReader:
     def _one(self, sql: str, *values: object) -> tuple[object, ...] | None:
         try:
             row: tuple[object, ...] | None = self._connection.execute(sql, values).fetchone()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise explain(error, _READING) from error
         return row
 
@@ -251,6 +251,8 @@ class LedgerReader:
             values.append(grant)
         if types is not None:
             exact = self._types(types)
+            if not exact:
+                return iter(())
             conditions.append(f"type IN ({', '.join('?' * len(exact))})")
             values.extend(exact)
         index = "entry_by_grant" if session is None else "entry_by_session"

@@ -22,8 +22,13 @@ BUSY_TIMEOUT_S = 5.0
 """How long an append waits for another process's before it gives up."""
 
 
-def explain(error: sqlite3.Error, doing: str) -> LedgerError:
+def explain(error: sqlite3.Error | UnicodeDecodeError, doing: str) -> LedgerError:
     """Return what SQLite said as a `LedgerError`; `doing` reads like `append to the ledger`."""
+    if isinstance(error, UnicodeDecodeError) or "decode to UTF-8" in str(error):
+        # Text in the file, or a name in SQLite's own message, is not Unicode.
+        return damaged(
+            "file", f"Could not {doing}: its text is not Unicode ({error}).", advice=KEEP_AND_VERIFY
+        )
     code = getattr(error, "sqlite_errorcode", None)
     primary = None if code is None else code & 0xFF
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
@@ -50,8 +55,6 @@ def explain(error: sqlite3.Error, doing: str) -> LedgerError:
             f"Could not {doing}: reading or writing the file failed ({name}).",
             advice="Check the disk, its free space and any limit on file sizes, then start again.",
         )
-    if isinstance(error, sqlite3.OperationalError) and "decode to UTF-8" in str(error):
-        return damaged("file", f"Could not {doing}: {error}.", advice=KEEP_AND_VERIFY)
     return LedgerError(f"Could not {doing}: {error}.")
 
 
@@ -69,7 +72,7 @@ class explained:  # noqa: N801 (read as a word: `with explained("read the ledger
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if isinstance(error, sqlite3.Error):
+        if isinstance(error, (sqlite3.Error, UnicodeDecodeError)):
             raise explain(error, self._doing) from error
 
 
@@ -89,16 +92,20 @@ def connect(path: Path, *, writable: bool) -> sqlite3.Connection:
         connection = _connect(path, "mode=rw", doing)
         try:
             _prepare_for_writing(connection)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             connection.close()
             raise explain(error, doing) from error
+        except LedgerError:
+            connection.close()
+            raise
         return connection
     connection = _connect(path, "mode=ro", doing)
     try:
         connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         connection.close()
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_CANTOPEN or _has_wal(path):
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY) or _has_wal(path):
             raise explain(error, doing) from error
         # A copy in a folder that cannot be written (an auditor's read-only medium): SQLite cannot make
         # its -shm file there. Nobody can be writing either, so reading it as immutable is safe.

@@ -80,7 +80,7 @@ def verify_ledger(
         connection.execute("BEGIN")  # one snapshot: a server may be appending meanwhile
         verify_tables(connection)  # (1)
         return _Verification(connection, trusted, kept, progress).run()
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise explain(error, "verify the ledger") from error
     finally:
         connection.close()

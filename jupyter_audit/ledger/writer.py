@@ -239,7 +239,7 @@ def open_ledger(home: Home, *, clock: Clock) -> Ledger:
         _check_remembered(reader, head, home)
         connection.execute("COMMIT")
         ledger = Ledger(connection, home, clock, signer, head)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         connection.close()
         raise explain(error, "open the ledger") from error
     except BaseException:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +16,7 @@ from ledger_story import EVE, SetClock, a_draft, check
 
 from jupyter_audit.errors import AccessError, LedgerError
 from jupyter_audit.home import Home
-from jupyter_audit.ledger import Ledger, LedgerReader, open_ledger
+from jupyter_audit.ledger import Ledger, LedgerReader, create_ledger, open_ledger, verify_ledger
 from jupyter_audit.ledger.canonical import MAX_INTEGER
 from jupyter_audit.ledger.checkpoint import unverified_checkpoint
 from jupyter_audit.ledger.envelope import parse_envelope
@@ -195,12 +196,25 @@ def test_a_ledger_can_be_handed_to_another_thread(home: Home, clock: SetClock) -
     assert stored == [1]
 
 
-@pytest.fixture
-def filled(ledger: Ledger) -> Ledger:
+def fill(ledger: Ledger) -> Ledger:
     kinds = ["cell.admitted", "cell.finished", "cellar.opened", "access.requested", "cell.late_output"]
     ledger.append([a_draft(number, kind=kinds[number % 5]) for number in range(600)])
     ledger.append([Draft("server.stopped", {})])
     return ledger
+
+
+@pytest.fixture
+def filled(ledger: Ledger) -> Ledger:
+    return fill(ledger)
+
+
+@pytest.fixture(scope="module")
+def questioned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LedgerReader]:
+    home = Home(tmp_path_factory.mktemp("questioned") / "audit")
+    create_ledger(home, clock=SetClock(), actor=EVE)
+    with open_ledger(home, clock=SetClock()) as ledger:
+        yield fill(ledger)
+    check(home)
 
 
 @pytest.mark.parametrize("newest_first", [False, True])
@@ -230,7 +244,7 @@ def filled(ledger: Ledger) -> Ledger:
     ids=repr,
 )
 def test_entries_are_those_that_match_every_filter(
-    filled: Ledger, question: dict[str, Any], limit: int | None, newest_first: bool
+    questioned: LedgerReader, question: dict[str, Any], limit: int | None, newest_first: bool
 ) -> None:
     def matches(entry: dict[str, Any]) -> bool:
         types = question.get("types")
@@ -247,12 +261,14 @@ def test_entries_are_those_that_match_every_filter(
             )
         )
 
-    every = [json.loads(raw) for (raw,) in filled.connection.execute("SELECT raw FROM entry ORDER BY seq")]
+    every = [
+        json.loads(raw) for (raw,) in questioned.connection.execute("SELECT raw FROM entry ORDER BY seq")
+    ]
     expected = [entry["seq"] for entry in every if matches(entry)]
     if newest_first:
         expected.reverse()
 
-    found = filled.entries(newest_first=newest_first, limit=limit, **question)
+    found = questioned.entries(newest_first=newest_first, limit=limit, **question)
 
     assert [entry.seq for entry in found] == expected[:limit]
 
@@ -333,8 +349,6 @@ def test_a_mistake_cannot_change_what_is_stored(filled: Ledger, table: str) -> N
 
 def test_verification_reports_what_it_saw_and_its_progress(filled: Ledger, home: Home) -> None:
     seen: list[tuple[int, int]] = []
-    from jupyter_audit.ledger import verify_ledger
-
     report = verify_ledger(
         home.ledger,
         verifier_keys=[home.verifier_key.read_text()],

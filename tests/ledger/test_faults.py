@@ -1,7 +1,9 @@
-"""Disks that fill up, locks that stay, files that go away, processes that are killed: P1 holds through each."""
+"""Disks that fill up, locks that stay, files that go, processes that are killed: P1 holds through each."""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
 import random
@@ -19,7 +21,6 @@ from ledger_story import SetClock, a_draft, check
 from jupyter_audit.errors import LedgerError, VerificationError
 from jupyter_audit.home import Home
 from jupyter_audit.ledger import Ledger, LedgerReader, open_ledger
-from jupyter_audit.ledger import writer as writer_module
 
 APPENDER = Path(__file__).with_name("appender.py")
 
@@ -29,8 +30,7 @@ def test_a_full_disk_refuses_in_words_and_the_ledger_goes_on_when_there_is_room(
     ledger.connection.execute(f"PRAGMA max_page_count = {pages}")
 
     with pytest.raises(LedgerError, match="the disk is full") as refused:
-        for number in range(100):
-            ledger.append([a_draft(number)])
+        ledger.append([a_draft(number) for number in range(100)])
 
     assert "Make room" in refused.value.advice
     size = ledger.size()
@@ -138,25 +138,17 @@ def test_a_commit_that_is_stored_but_cannot_be_made_durable_counts_as_not_record
 ) -> None:
     _Disk(ledger, stored=True)
     ledger.connection.execute("PRAGMA busy_timeout = 0")
-    with closing(sqlite3.connect(home.ledger, isolation_level=None)) as reader:
-        # A checkpoint of SQLite's log in another process stands in for a disk that does not answer.
-        reader.execute("BEGIN")
-        reader.execute("SELECT count(*) FROM entry").fetchone()
-        blocker = sqlite3.connect(home.ledger, isolation_level=None)
-        blocker.execute("PRAGMA locking_mode")
-        real = ledger._is_stored_after_all
+    look = ledger._is_stored_after_all
 
-        def cannot(note: str) -> bool:
-            blocker.execute("BEGIN IMMEDIATE")
-            try:
-                return real(note)
-            finally:
-                blocker.execute("ROLLBACK")
+    def look_while_the_log_is_held(note: str) -> bool:
+        # Another process that holds the write lock keeps the log from being written out for certain.
+        with closing(sqlite3.connect(home.ledger, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            return look(note)
 
-        ledger._is_stored_after_all = cannot  # type: ignore[method-assign]
-        with pytest.raises(LedgerError, match="must be reopened"):
-            ledger.append([a_draft(1)])
-        blocker.close()
+    ledger._is_stored_after_all = look_while_the_log_is_held  # type: ignore[method-assign]
+    with pytest.raises(LedgerError, match="must be reopened"):
+        ledger.append([a_draft(1)])
 
 
 def test_an_interrupt_between_storing_and_noting_does_not_double_or_lose(ledger: Ledger) -> None:
@@ -227,10 +219,8 @@ def test_no_byte_of_the_file_makes_the_verifier_stumble(ledger: Ledger, home: Ho
     for _ in range(150):
         at, length = noise.randrange(len(whole)), noise.choice([1, 1, 1, 8, 200])
         copy.ledger.write_bytes(whole[:at] + noise.randbytes(length) + whole[at + length :])
-        try:
+        with contextlib.suppress(LedgerError):
             assert check(copy).entries == 41
-        except LedgerError as error:
-            assert str(error)
 
 
 # --- several processes --------------------------------------------------------------------------------
@@ -261,11 +251,11 @@ def test_several_processes_append_and_nothing_is_lost_or_doubled(home: Home, clo
 def test_what_was_acknowledged_survives_kill_minus_nine(home: Home, clock: SetClock) -> None:
     luck = random.Random(9)
     acknowledged: list[list[object]] = []
-    for number in range(24):
+    for number in range(18):
         writers = [start(home, f"round{number}{letter}", 10_000) for letter in "ab"[: 1 + number % 2]]
         assert writers[0].stdout is not None
-        for _ in range(luck.randrange(1, 30)):  # until it has begun, and a little more
-            acknowledged.append(json.loads(writers[0].stdout.readline()))
+        for line in itertools.islice(writers[0].stdout, luck.randrange(1, 30)):  # it has begun, and more
+            acknowledged.append(json.loads(line))  # noqa: PERF401 (it ends with the process)
         time.sleep(luck.random() * 0.003)
         for writer in writers:
             writer.send_signal(signal.SIGKILL)
