@@ -112,7 +112,7 @@ def decide(msg_type: str, channel: str, situation: Situation) -> Admit | Refuse:
 def no_grant_sentence(panel: str) -> str:
     """Return what an engineer without a grant is told."""
     return (
-        f"No active grant. Ask for one: open {panel} (Help menu, Audit panel), or run in a terminal\n"
+        f"No active grant. Ask for one: open {panel} (menu Audit in JupyterLab), or run in a terminal\n"
         '    jupyter audit request --reason "why" --ticket "TICKET-1"\n'
         "and run this cell again once it is approved. The cell was not run; this attempt is recorded."
     )

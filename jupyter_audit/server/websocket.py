@@ -198,6 +198,9 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):  # type: ignore[
             self.tell_error(name, refusal.sentence, parent)
         if rule is not None and rule.reply:
             content = {"status": "error", "ename": name, "evalue": refusal.sentence, "traceback": []}
+            if message.msg_type == "debug_request":
+                # The Debug Adapter Protocol's own way to say no; JupyterLab stumbles over an answer without a body.
+                content |= {"type": "response", "success": False, "message": refusal.sentence, "body": {}}
             if is_cell:
                 content |= {"execution_count": 0, "user_expressions": {}, "payload": []}
             reply_on = message.channel if message.channel in ("shell", "control") else "shell"
