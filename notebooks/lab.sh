@@ -22,7 +22,7 @@ cat <<NEXT
 
   1. JupyterLab opens in your browser (or open the URL printed below). Open investigation.ipynb there.
   2. Run its first cell: it is refused, because nobody has granted you access yet. That is the point.
-  3. Ask for access: menu Help, Audit panel. Give a reason and the ticket SHOP-1042, then approve it yourself.
+  3. Ask for access: menu Audit, Audit Panel. Give a reason and the ticket SHOP-1042, then approve it yourself.
   4. Run All. Every cell is in the ledger before it runs; the fault shows itself at the end.
   5. Prove it, in a second terminal:  $bin/jupyter-audit verify --home $home
   6. Stop with Ctrl-C. The ledger stays in $home; \`make clean\` removes it.
