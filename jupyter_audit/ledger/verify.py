@@ -507,7 +507,7 @@ class _Verification:
         if self.kept is None:
             yield "whether the newest entries were cut off: no checkpoint kept elsewhere was given (--since)"
         if self.contents_purged:
-            yield f"what the {self.contents_purged} purged contents were; their commitments stand"
+            yield f"what the purged contents ({self.contents_purged}) were: only their commitments are left"
 
 
 def _selections(entry: Entry) -> list[Selection] | None:

@@ -1,0 +1,106 @@
+"""The committed ledger must verify for ever, and the specification must be about it and about the code."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+import sqlite3
+import zlib
+from contextlib import closing
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from nacl.signing import VerifyKey
+
+from jupyter_audit.ledger import LedgerReader, verify_ledger
+from jupyter_audit.ledger.content import DOMAIN
+from jupyter_audit.ledger.damage import DAMAGES
+from jupyter_audit.ledger.schema import OBJECTS
+
+GOLDEN = Path(__file__).parents[1] / "vectors" / "ledger-v1"
+SPEC = Path(__file__).parents[2] / "docs" / "ledger-format.md"
+
+
+@pytest.fixture
+def golden(tmp_path: Path) -> Path:
+    """A copy: reading leaves SQLite's files beside a ledger."""
+    shutil.copytree(GOLDEN, tmp_path / "golden")
+    return tmp_path / "golden" / "ledger.db"
+
+
+def test_the_ledger_of_version_1_verifies_and_reports_the_same(golden: Path) -> None:
+    expected = json.loads((GOLDEN / "report.json").read_text())
+
+    report = verify_ledger(
+        golden,
+        verifier_keys=[(GOLDEN / "ledger.vkey").read_text()],
+        since=(GOLDEN / "kept.checkpoint").read_text(),
+    )
+
+    assert {name: value for name, value in report.to_json().items() if name != "not_checked"} == expected
+
+
+def test_the_ledger_of_version_1_is_read(golden: Path) -> None:
+    with LedgerReader.open(golden) as reader:
+        assert reader.size() == 282
+        assert [entry.seq for entry in reader.entries(types=["ledger.", "content."])] == [0, 277, 278]
+        assert reader.content(276, "message") == b"x = 1\n" * 400
+        assert reader.content(4, "message") is None
+
+
+def test_the_pages_definitions_alone_are_enough_to_check_it(golden: Path) -> None:
+    """Hashes, commitments and signatures as the page defines them, with nothing of ours."""
+    with closing(sqlite3.connect(golden)) as connection:
+        raws = [raw for (raw,) in connection.execute("SELECT raw FROM entry ORDER BY seq")]
+        notes = connection.execute("SELECT size, note FROM checkpoint ORDER BY size").fetchall()
+        contents = connection.execute("SELECT seq, name, salt, encoding, data FROM content").fetchall()
+    leaves = [sha256(b"\x00" + raw.encode()).digest() for raw in raws]
+
+    def root(first: int, last: int) -> bytes:
+        if last - first == 1:
+            return leaves[first]
+        split = 1 << (last - first - 1).bit_length() - 1
+        return sha256(b"\x01" + root(first, first + split) + root(first + split, last)).digest()
+
+    key = (GOLDEN / "ledger.vkey").read_text().strip()
+    for size, note in notes:
+        name, key_id, public = key.split("+", 2)
+        text, _, line = note.partition("\n\n")
+        signature = base64.b64decode(line.split(" ")[2])
+        assert text == f"{name}\n{size}\n{base64.b64encode(root(0, size)).decode()}"
+        assert signature[:4].hex() == key_id
+        assert key_id == sha256(name.encode() + b"\n" + base64.b64decode(public)).hexdigest()[:8]
+        VerifyKey(base64.b64decode(public)[1:]).verify(text.encode() + b"\n", signature[4:])
+        newest = json.loads(raws[size - 1])
+        if newest["type"] == "ledger.key_rotated":
+            key = newest["body"]["verifier_key"]
+    for seq, name, salt, encoding, data in contents:
+        commitment = json.loads(raws[seq])["contents"][name]
+        whole = zlib.decompress(data) if encoding == "zlib" else data
+        assert commitment["size"] == len(whole)
+        assert commitment["digest"] == sha256(b"jupyter-audit content v1\x00" + salt + whole).hexdigest()
+    assert {encoding for *_, encoding, _ in contents} == {"plain", "zlib"}
+
+
+def test_the_specifications_example_is_the_ledgers(golden: Path) -> None:
+    text = SPEC.read_text(encoding="utf-8")
+    [example] = re.findall(r"```json\n(.*?)\n```", text, re.DOTALL)
+    checkpoint = re.findall(r"```\n(jupyter-audit/.*?\n)```", text, re.DOTALL)
+
+    with LedgerReader.open(golden) as reader:
+        assert example.replace("\n", "") == reader.entry(1).raw
+        (note,) = reader.connection.execute("SELECT note FROM checkpoint WHERE size = 2").fetchone()
+    assert checkpoint == [note]
+
+
+def test_the_specifications_schema_and_damages_are_the_codes() -> None:
+    text = SPEC.read_text(encoding="utf-8")
+    schema = re.findall(r"```sql\n(.*?)\n```", text, re.DOTALL)
+    damages = re.findall(r"^\| `([a-z_]+)` \| (.*) \|$", text.partition("<!-- damages")[2], re.MULTILINE)
+
+    assert schema == [";\n".join(OBJECTS.values()) + ";"]
+    assert damages == list(DAMAGES.items())
+    assert DOMAIN == b"jupyter-audit content v1\x00"
