@@ -709,7 +709,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             last_day=options.until,
             force=options.force,
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, OverflowError) as error:
         print(f"make_shop: {error}", file=sys.stderr)
         return 1
     size = options.target.stat().st_size / 1e6
