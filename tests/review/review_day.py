@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from jupyter_audit.clock import format_time
 from jupyter_audit.home import Home
@@ -64,7 +65,7 @@ class Day:
         contents: Mapping[str, Content] | None = None,
     ) -> Entry:
         self.clock.on(seconds=3)
-        given = {} if actor is None else {"actor": actor}
+        given: dict[str, Any] = {} if actor is None else {"actor": actor}
         draft = kinds.draft(kind, grant=grant, session=session, contents=contents, **given)
         return self.ledger.append([draft])[0]
 
@@ -98,7 +99,8 @@ class Day:
         canary: bool = False,
     ) -> Entry:
         message = Content(json.dumps({"code": code, "silent": False}).encode(), "application/json")
-        where = {"kernel_id": "k-1", "msg_id": f"m-{self.ledger.size()}", "channel": "shell", "cell": "c"}
+        msg_id = f"m-{self.ledger.size()}"
+        where: dict[str, Any] = {"kernel_id": "k-1", "msg_id": msg_id, "channel": "shell", "cell": "c"}
         lines = code.count("\n") + 1
         if refused:
             body: kinds.Kind = kinds.CellRefused(**where, cause=refused, lines=lines)
@@ -154,7 +156,7 @@ def write_day(home: Home) -> None:
     day.cell("1 + 1", who=ALICE, session="s-alice0000001", grant=None, refused="no_grant")
     why = "Customers are charged too much"
     day.grant(ALICE, grant="g-alice0000001", reason=why, ticket="SHOP-1042", by=BOB)
-    alice = {"who": ALICE, "session": "s-alice0000001", "grant": "g-alice0000001"}
+    alice: dict[str, Any] = {"who": ALICE, "session": "s-alice0000001", "grant": "g-alice0000001"}
     until = format_time(day.clock.moment + timedelta(minutes=30))
     put(kinds.SessionBound("k-1", until), actor=ALICE, grant="g-alice0000001", session="s-alice0000001")
     day.cell("import pandas as pd\nprint('hello')", **alice, out=(stream("hello\n"),))
@@ -182,8 +184,8 @@ def write_day(home: Home) -> None:
     day.clock.on(hours=14)
     day.grant(MALLORY, grant="g-mallory00001", reason=HOSTILE, ticket="OPS-7", by=MALLORY)
     day.begin("s-mallory00001", MALLORY, HOSTILE.replace("\n", " ")[:200])
-    mallory = {"who": MALLORY, "session": "s-mallory00001", "grant": "g-mallory00001"}
-    envelope = {"grant": "g-mallory00001", "session": "s-mallory00001"}
+    mallory: dict[str, Any] = {"who": MALLORY, "session": "s-mallory00001", "grant": "g-mallory00001"}
+    envelope: dict[str, Any] = {"grant": "g-mallory00001", "session": "s-mallory00001"}
     put(kinds.SessionBound("k-1", until), actor=MALLORY, **envelope)
     html = ("display_data", {"data": {"text/html": HOSTILE, "text/plain": "x"}})
     day.cell(HOSTILE, **mallory, out=(stream(HOSTILE + "\ud800 lone"), html))
@@ -205,7 +207,7 @@ def write_day(home: Home) -> None:
 
 def purge(ledger: Ledger, contents: list[tuple[int, str]]) -> None:
     """Forget contents as the format lays down: the entry says so, the bytes are gone."""
-    selections = [{"first": seq, "last": seq, "names": [name]} for seq, name in contents]
+    selections: list[Json] = [{"first": seq, "last": seq, "names": [name]} for seq, name in contents]
     body: dict[str, Json] = {"contents": selections, "reason": "asked for by the person"}
     ledger._transact(lambda: [_pack(Draft(PURGED, body, actor=BOB), own=True)])
     with without_triggers(ledger.path) as connection:

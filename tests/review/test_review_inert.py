@@ -22,7 +22,7 @@ def test_no_character_that_acts_or_hides_is_left(text: str) -> None:
     shown.encode("utf-8")
 
 
-@given(st.text(st.characters(exclude_categories=sorted(HIDING))))
+@given(st.text(st.characters(exclude_categories=("Cc", "Cf", "Cs", "Zl", "Zp"))))
 def test_ordinary_text_stays_as_it_is(text: str) -> None:
     assert inert(text) == text
 
@@ -37,7 +37,7 @@ def test_no_tag_and_no_attribute_can_be_begun(text: str) -> None:
 def test_html_reads_back_as_the_inert_text(text: str) -> None:
     read: list[str] = []
     parser = HTMLParser()
-    parser.handle_data = read.append  # type: ignore[method-assign]
+    parser.handle_data = read.append  # type: ignore[assignment,method-assign]
     parser.feed(f"<pre>{escape(text)}</pre>")
     parser.close()
     assert "".join(read) == inert(text)
