@@ -16,11 +16,12 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from jupyter_audit.clock import SystemClock
 from jupyter_audit.home import Home
 from jupyter_audit.ledger import create_ledger, open_ledger
-from jupyter_audit.model import Actor, Content, Draft
+from jupyter_audit.model import Actor, Content, Draft, Json
 
 BENCH = Actor("somebody", "bench")
 LINES = (
@@ -37,7 +38,7 @@ def a_draft(number: int) -> Draft:
     """Return a draft as the gate makes it for a cell of about ten lines."""
     rng = random.Random(number)
     code = "\n".join(rng.choice(LINES).replace("20", str(rng.randrange(1000))) for _ in range(10))
-    body = {
+    body: dict[str, Json] = {
         "kernel_id": f"{rng.getrandbits(128):032x}",
         "msg_id": f"{rng.getrandbits(128):032x}_{number}",
         "channel": "shell",
@@ -68,7 +69,7 @@ def ledger_seconds(folder: Path, drafts: list[Draft], batch: int) -> float:
         return time.perf_counter() - began
 
 
-def rows_of(folder: Path) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
+def rows_of(folder: Path) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
     """Return the entry and content rows that a ledger stored."""
     with sqlite3.connect(Home(folder).ledger) as connection:
         entries = connection.execute("SELECT seq, raw FROM entry ORDER BY seq").fetchall()[1:]
@@ -78,7 +79,7 @@ def rows_of(folder: Path) -> tuple[list[tuple[object, ...]], list[tuple[object, 
 
 
 def raw_seconds(
-    path: Path, entries: list[tuple[object, ...]], contents: list[tuple[object, ...]], batch: int
+    path: Path, entries: list[tuple[Any, ...]], contents: list[tuple[Any, ...]], batch: int
 ) -> float:
     """Return the seconds that raw SQLite takes to insert the same rows, `batch` in a commit."""
     connection = sqlite3.connect(path, isolation_level=None)
@@ -116,7 +117,7 @@ def main() -> None:
                 place = folder / f"{batch}-{turn}"
                 ours = ledger_seconds(place, drafts, batch)
                 entries, contents = rows_of(place)
-                size = sum(len(str(row[1])) for row in entries) + sum(len(bytes(row[4])) for row in contents)
+                size = sum(len(row[1]) for row in entries) + sum(len(row[4]) for row in contents)
                 raw = raw_seconds(folder / f"{batch}-{turn}.db", entries, contents, batch)
                 if turn:  # the first turn warms up
                     measured.append((raw, ours))

@@ -7,6 +7,7 @@ It only ever lags behind what is durable in the ledger. Written by rename, so th
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 from jupyter_audit.errors import RollbackError
@@ -43,7 +44,10 @@ def remember(path: Path, note: str) -> None:
         old = None
     if old is not None and old.origin == new.origin and old.size >= new.size:
         return
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    temporary.write_text(note, encoding="utf-8")
-    temporary.chmod(0o600)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(note)
+        file.flush()
+        os.fsync(file.fileno())  # or a power cut could leave an empty one, which refuses to open
     temporary.replace(path)

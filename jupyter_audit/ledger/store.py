@@ -1,7 +1,9 @@
 """
 The only module that opens the SQLite file: connections, and SQLite's errors put into words.
 
-Nothing here ever creates a database: SQLite is told to open what exists, or to fail.
+Nothing here ever creates a database: SQLite is told to open what exists, or to fail. No other code of a
+process that writes may open the file by itself, not even to read it: closing it again would drop SQLite's
+POSIX locks, and with them what keeps several writers apart.
 """
 
 from __future__ import annotations

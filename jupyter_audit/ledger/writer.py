@@ -230,13 +230,15 @@ def open_ledger(home: Home, *, clock: Clock) -> Ledger:
     home.check()
     connection = connect(home.ledger, writable=True)
     try:
+        # Before the snapshot: another process may append and remember while this one looks.
+        remembered = load_remembered(home.remembered_checkpoint, home.ledger)
         connection.execute("BEGIN")  # one snapshot for everything that is looked at
         verify_schema(connection)
         reader = LedgerReader(connection, home.ledger)
         signer = load_signer(home.signing_key)
         _check_key(reader, signer, home.signing_key)
         head = _load_head(reader)
-        _check_remembered(reader, head, home)
+        _check_remembered(reader, head, remembered, home)
         connection.execute("COMMIT")
         ledger = Ledger(connection, home, clock, signer, head)
     except (sqlite3.Error, UnicodeDecodeError) as error:
@@ -327,8 +329,7 @@ def _read_checkpoint(note: object, key: VerifierKey, origin: str, size: int) -> 
     return checkpoint
 
 
-def _check_remembered(reader: LedgerReader, head: _Head, home: Home) -> None:
-    remembered = load_remembered(home.remembered_checkpoint, home.ledger)
+def _check_remembered(reader: LedgerReader, head: _Head, remembered: Checkpoint, home: Home) -> None:
     advice = (
         "Keep both files as they are, for evidence. Put back a ledger that is not older than what was "
         f"remembered in {home.remembered_checkpoint}, and find out who replaced it."

@@ -90,7 +90,7 @@ def test_whatever_can_be_a_draft_reads_back_as_it_was(ledger: Ledger, batch: lis
 @pytest.mark.parametrize(
     "draft",
     [
-        Draft("cell.admitted", {"share": 0.5}),
+        Draft("cell.admitted", {"share": 0.5}),  # type: ignore[dict-item]
         Draft("cell.admitted", {"number": 2**53}),
         Draft("cell.admitted", {"text": "\ud800"}),
         Draft("cell.admitted", {"long": "x" * 1_100_000}),
@@ -299,7 +299,7 @@ def test_every_filter_uses_its_index(filled: Ledger) -> None:
         {"session": "s-1", "types": ["cell."]},
     ):
         for newest_first in (False, True):
-            list(filled.entries(newest_first=newest_first, **question))  # type: ignore[arg-type]
+            list(filled.entries(newest_first=newest_first, **question))
     filled.connection.set_trace_callback(None)
 
     for sql in asked:

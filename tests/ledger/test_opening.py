@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from jupyter_audit.ledger import Ledger, LedgerReader, create_ledger, open_ledge
 from jupyter_audit.ledger import writer as writer_module
 from jupyter_audit.ledger.checkpoint import unverified_checkpoint
 from jupyter_audit.ledger.keys import Signer
+from jupyter_audit.ledger.schema import verify_schema
+from jupyter_audit.ledger.store import connect
 
 
 def test_a_new_ledger_begins_with_who_it_is(home: Home) -> None:
@@ -168,6 +171,22 @@ def test_a_checkpoint_is_remembered_while_appending(
     ledger.close()
 
 
+def test_what_others_append_while_it_is_opened_is_no_rollback(
+    home: Home, clock: SetClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look(connection: sqlite3.Connection) -> None:
+        verify_schema(connection)  # the snapshot is taken by now
+        monkeypatch.undo()
+        with open_ledger(home, clock=clock) as other:
+            other.append([a_draft(1)])
+
+    monkeypatch.setattr(writer_module, "verify_schema", look)
+    with open_ledger(home, clock=clock) as ledger:
+        [entry] = ledger.append([a_draft(2)])
+
+    assert entry.seq == 2
+
+
 def test_opening_takes_no_longer_for_a_longer_ledger(home: Home, clock: SetClock) -> None:
     def steps() -> int:
         """How much SQLite does while the ledger is opened, in hundreds of its machine's instructions."""
@@ -178,18 +197,14 @@ def test_opening_takes_no_longer_for_a_longer_ledger(home: Home, clock: SetClock
             counted += 1
             return 0
 
-        real = writer_module.connect
-
-        def connect(path: Path, *, writable: bool) -> object:
-            connection = real(path, writable=writable)
+        def counting(path: Path, *, writable: bool) -> sqlite3.Connection:
+            connection = connect(path, writable=writable)
             connection.set_progress_handler(count, 100)
             return connection
 
-        writer_module.connect = connect  # type: ignore[assignment]
-        try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(writer_module, "connect", counting)
             open_ledger(home, clock=clock).close()
-        finally:
-            writer_module.connect = real
         return counted
 
     with open_ledger(home, clock=clock) as ledger:
