@@ -71,12 +71,21 @@ def count_activity(entries: Iterable[Entry], step: timedelta) -> list[Bar]:
 
 
 def count_by_principal(entries: Iterable[Entry]) -> dict[str, Counter[str]]:
-    """Return for each person how many cells were run, refused and ended in error, and how many findings."""
+    """
+    Return for each person how many cells were run and refused, ended in error, and led to findings.
+
+    What the server put down of a session (ends of cells, findings) counts for the person whose session it is.
+    """
     counts: dict[str, Counter[str]] = {}
+    owners: dict[str, str] = {}
     for entry in entries:
-        kind = _kind(entry)
-        if kind and kind != "errors":  # the end of a cell is the server's entry, not the person's
-            counts.setdefault(entry.actor.name, Counter())[kind] += 1
+        kind, name = _kind(entry), entry.actor.name
+        if kind in ("run", "refused") and entry.session is not None:
+            owners.setdefault(entry.session, name)
+        elif entry.session in owners:
+            name = owners[entry.session]
+        if kind:
+            counts.setdefault(name, Counter())[kind] += 1
     return counts
 
 

@@ -4,8 +4,8 @@ What an auditor looks at first: findings, refusals, and gaps in the record. Pure
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from jupyter_audit.model import Entry, Json
@@ -49,9 +49,16 @@ def worse_level(one: str, other: str) -> str:
     return max(one, other, key=_gravity)
 
 
-def list_findings(entries: Iterable[Entry]) -> list[Finding]:
-    """Return the findings and gaps among `entries`, gravest first, then newest first."""
+def list_findings(entries: Iterable[Entry], owners: Mapping[str, str] | None = None) -> list[Finding]:
+    """
+    Return the findings and gaps among `entries`, gravest first, then newest first.
+
+    `owners` maps sessions to the people whose they are: with it a finding that the server raised names the
+    person whom it is about.
+    """
     found = [_finding(entry) for entry in entries if entry.type in FINDING_TYPES]
+    if owners:
+        found = [replace(one, principal=owners.get(one.session or "", one.principal)) for one in found]
     return sorted(found, key=lambda finding: (-_gravity(finding.level), -finding.seq))
 
 

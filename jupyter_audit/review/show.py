@@ -75,27 +75,20 @@ def show_report(report: LedgerReport, checkpoint_note: str) -> Shown:
         ("Checkpoints", f"{report.checkpoints:,}, each signed by the key in force"),
         ("Contents", f"{report.contents_held:,} held, {report.contents_purged:,} purged, each by an entry"),
     ]
-    if report.since is None:
-        end = (
-            "Not checked: whether entries were cut off at the end. That takes a checkpoint remembered from "
-            "before; keep the one below for the next time."
-        )
-    else:
-        end = (
-            f"It extends the remembered checkpoint of {report.since:,} entries: nothing before it was cut "
-            "off or rewritten."
-        )
+    if report.since is not None:
+        facts.append(("Compared", f"extends the checkpoint of {report.since:,} entries that was remembered"))
+    facts += [("Not checked", sentence) for sentence in report.not_checked]
     if report.clock_went_back:
         facts.append(("Clock", f"went back {report.clock_went_back} times; the entries say where"))
     rows = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in facts)
     html = _page(
         '<div class="box ok"><p><b class="ok-t">✔ Verified.</b> No entry was changed, removed, inserted or '
-        f"reordered.</p><table>{rows}</table><p>{escape(end)}</p>"
-        "<details><summary>The checkpoint to keep</summary>"
+        f"reordered.</p><table>{rows}</table>"
+        "<details><summary>The checkpoint to keep for the next time</summary>"
         f"<pre>{escape(checkpoint_note)}</pre></details></div>"
     )
     lines = [f"{name}: {inert(value)}" for name, value in facts]
-    return Shown(html, "\n".join(["VERIFIED", *lines, end, inert(checkpoint_note)]))
+    return Shown(html, "\n".join(["VERIFIED", *lines, inert(checkpoint_note)]))
 
 
 def show_error(error: AuditError) -> Shown:
@@ -128,7 +121,7 @@ def show_sessions(sessions: Sequence[SessionFacts], zone: tzinfo = UTC) -> Shown
             _cell(_why(session), "w"),
             _cell(_time(session.started or session.first, zone), "t"),
             _cell(_lasted(session), "n"),
-            _cell(_cause(session)),
+            _cell(_cause(session), "t"),
             _count(session.cells_run),
             _count(session.errors),
             _count(refused, "warn-t"),
@@ -302,8 +295,8 @@ def _output(output: OutputFacts) -> str:
     facts = f'<div class="m"{title}>{kind} · {size}</div>'
     if output.preview is None:
         return f'<div class="out">{facts}<div class="m">text {_absent(output)}</div></div>'
-    if not output.preview:
-        return f'<div class="out">{facts}</div>'
+    if not output.preview or (output.mime.startswith("image/") and output.mime != "image/svg+xml"):
+        return f'<div class="out">{facts}</div>'  # a picture's base64 tells nobody anything
     preview = f"<pre>{escape(output.preview, MOST_PREVIEW)}</pre>"
     if output.output in ("display", "result") and output.mime != "text/plain":
         # Markup and pictures are shown as the text they are, on demand: rendered they would run here.

@@ -172,7 +172,7 @@ def test_activity_counts_everything_once(ledger: VerifiedReader) -> None:
     sums = [sum(getattr(bar, name) for bar in bars) for name in ("run", "refused", "errors", "findings")]
     assert sums == [8, 5, 1, 2]
     people = count_by_principal(entries)
-    assert people["alice"] == {"run": 5, "refused": 1, "findings": 1}
+    assert people["alice"] == {"run": 5, "refused": 1, "errors": 1, "findings": 1}
 
 
 def test_hours_are_those_of_the_zone(ledger: VerifiedReader) -> None:
