@@ -18,7 +18,7 @@ from jupyter_server.services.contents.fileio import FileManagerMixin
 from jupyter_audit.errors import AuditError
 from jupyter_audit.server.authorizer import AuditAuthorizer
 from jupyter_audit.server.contents import AuditCheckpoints, AuditContentsManager, AuditFileHandler
-from jupyter_audit.server.guard import guard_of
+from jupyter_audit.server.guard import guard_of, strange_routes
 from jupyter_audit.server.identity import check_identity
 from jupyter_audit.server.kernels import AuditKernelManager, AuditMappingKernelManager
 from jupyter_audit.server.kernelspecs import AuditKernelSpecManager
@@ -90,7 +90,7 @@ ASSERTIONS: tuple[tuple[str, Check], ...] = (
     ),
     (
         "every handler has the guard in front (c.JupyterAudit.allowed_handlers)",
-        lambda app: guard_of(app.web_app) is not None,
+        lambda app: guard_of(app.web_app) is not None and not strange_routes(app.web_app),
     ),
     (
         "every kernel message passes the gate (c.ServerApp.kernel_websocket_connection_class)",
@@ -112,7 +112,7 @@ ASSERTIONS: tuple[tuple[str, Check], ...] = (
         lambda app: type(app.kernel_spec_manager) is AuditKernelSpecManager,
     ),
     (
-        "there is one notebook folder, and no link leaves it (c.ServerApp.root_dir, contents_manager_class)",
+        "there is one notebook folder, and no link leaves it (c.ServerApp.contents_manager_class, root_dir)",
         _contents_follow_no_links,
     ),
     (

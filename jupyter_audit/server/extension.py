@@ -66,7 +66,9 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):  # type: ignore[misc
         if not getattr(serverapp, "launched", False):
             serverapp.reraise_server_extension_failures = True
             for trait, value in CLASSES.items():
-                setattr(serverapp, trait, value)
+                # An admin may keep notebooks elsewhere; what is asserted is that it is not in files.
+                if trait != "contents_manager_class" or trait not in serverapp.config.ServerApp:
+                    setattr(serverapp, trait, value)
 
     def initialize_settings(self) -> None:
         """Open the ledger and put the services into the web application. Raises where that fails."""
@@ -75,7 +77,14 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):  # type: ignore[misc
             self._open()
         except AuditError as error:
             self.log.critical("Jupyter Audit does not serve kernels: %s", error.explain())
-            raise
+            if getattr(self.serverapp, "launched", False):
+                raise
+            # Nobody expects a traceback from `jupyter lab`, and a server that goes on would be past the gate.
+            raise SystemExit(
+                "No server was started, because Jupyter Audit is installed in this environment and cannot "
+                "record. Start `jupyter audit lab` (after `jupyter audit init`), mend what the line above names, or "
+                "uninstall jupyter-audit to have a server that records nothing."
+            ) from error
 
     def _open(self) -> None:
         serverapp = self.serverapp

@@ -316,6 +316,21 @@ def handlers_of(application: web.Application) -> list[type[web.RequestHandler]]:
     return list(found.values())
 
 
+def strange_routes(application: web.Application) -> list[str]:
+    """Return the targets of routes that are no request handlers: they serve while they are looked up."""
+    found: list[str] = []
+
+    def walk(router: RuleRouter) -> None:
+        for rule in router.rules:
+            if isinstance(rule.target, RuleRouter):
+                walk(rule.target)
+            elif not (isinstance(rule.target, type) and issubclass(rule.target, web.RequestHandler)):
+                found.append(repr(rule.target))
+
+    walk(application.default_router)
+    return found
+
+
 def methods_of(handler: type[web.RequestHandler]) -> frozenset[str]:
     """Return the HTTP methods that a handler class implements."""
     unimplemented = web.RequestHandler._unimplemented_method
