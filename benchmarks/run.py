@@ -16,6 +16,9 @@ from pathlib import Path
 
 from servers import Server, audited_server, plain_server, start_kernel
 
+Pair = tuple[list[float], list[float]]
+"""Seconds taken: plain, audited."""
+
 
 def percentile(values: list[float], share: float) -> float:
     """Return the value below which `share` of the values lie."""
@@ -29,10 +32,10 @@ def row(name: str, plain: list[float], audited: list[float], aim: str) -> None:
         print(f"{name:<34} {label:<7} {a:9.2f} {b:9.2f} {b / a:7.2f}   {aim if label == 'median' else ''}")
 
 
-def measure_cells(plain: Server, audited: Server, rounds: int, cells: int) -> tuple[list[float], list[float]]:
+def measure_cells(plain: Server, audited: Server, rounds: int, cells: int) -> Pair:
     """Return the latencies of a trivial cell on each side, measured in alternating blocks."""
     clients = [start_kernel(server)[1] for server in (plain, audited)]
-    taken: tuple[list[float], list[float]] = ([], [])
+    taken: Pair = ([], [])
     for client in clients:
         for _ in range(20):
             client.run("1")
@@ -43,9 +46,9 @@ def measure_cells(plain: Server, audited: Server, rounds: int, cells: int) -> tu
     return taken
 
 
-def measure_starts(plain: Server, audited: Server, rounds: int) -> tuple[list[float], list[float]]:
+def measure_starts(plain: Server, audited: Server, rounds: int) -> Pair:
     """Return the times from asking for a kernel to its being ready, on each side in turn."""
-    taken: tuple[list[float], list[float]] = ([], [])
+    taken: Pair = ([], [])
     for turn in range(rounds + 1):
         for side, server in enumerate((plain, audited)):
             kernel_id, client, took = start_kernel(server)
@@ -56,6 +59,13 @@ def measure_starts(plain: Server, audited: Server, rounds: int) -> tuple[list[fl
     return taken
 
 
+def measure(folder: Path, options: argparse.Namespace) -> tuple[Pair, Pair]:
+    """Return kernel starts and cell latencies, each plain and audited, with both servers up at once."""
+    with plain_server(folder / "plain") as plain, audited_server(folder / "audited") as audited:
+        starts = measure_starts(plain, audited, options.starts)
+        return starts, measure_cells(plain, audited, options.rounds, options.cells)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -64,9 +74,7 @@ def main() -> None:
     parser.add_argument("--starts", type=int, default=8, help="kernel starts on each side")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="jupyter-audit-bench-") as folder:
-        with plain_server(Path(folder) / "plain") as plain, audited_server(Path(folder) / "audited") as audited:
-            starts = measure_starts(plain, audited, options.starts)
-            cells = measure_cells(plain, audited, options.rounds, options.cells)
+        starts, cells = measure(Path(folder), options)
     print(f"{'':<34} {'':<7} {'plain ms':>9} {'audit ms':>9} {'ratio':>7}   aim")
     row("trivial cell over the websocket", *cells, aim="<= 1.10")
     row("kernel start until it answers", *starts, aim="<= 1.15")

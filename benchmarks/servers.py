@@ -48,7 +48,11 @@ class Client:
         self.session = uuid.uuid4().hex
         url = server.url.replace("http", "ws", 1) + f"/api/kernels/{kernel_id}/channels?session_id={self.session}"
         self.socket = websocket.create_connection(
-            url, header=[f"Authorization: token {server.token}"], timeout=120, sockopt=((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),), skip_utf8_validation=True
+            url,
+            header=[f"Authorization: token {server.token}"],
+            timeout=120,
+            sockopt=((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),),
+            skip_utf8_validation=True,
         )
 
     def send(self, msg_type: str, content: dict[str, Any]) -> str:

@@ -88,7 +88,7 @@ def main() -> int:
             if not check:
                 path.write_text(text, encoding="utf-8")
     if check and stale:
-        print(f"out of date: {', '.join(stale)}; run `python docs/generate.py`", file=sys.stderr)
+        sys.stderr.write(f"out of date: {', '.join(stale)}; run `python docs/generate.py`\n")
         return 1
     return 0
 

@@ -13,13 +13,12 @@ import os
 import sys
 
 from ipykernel.kernelapp import IPKernelApp
+from jupyter_audit_kernel.formats import SESSION_VARIABLE, VERIFY_KEY_VARIABLE, PermitChecker
+from jupyter_audit_kernel.kernel import AuditKernel, AuditSession
 from jupyter_client.session import Session
 from nacl.signing import VerifyKey
 from traitlets import Bool, default
 from traitlets.config import Config
-
-from jupyter_audit_kernel.formats import SESSION_VARIABLE, VERIFY_KEY_VARIABLE, PermitChecker
-from jupyter_audit_kernel.kernel import AuditKernel, AuditSession
 
 
 class AuditKernelApp(IPKernelApp):  # type: ignore[misc]

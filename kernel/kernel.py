@@ -15,10 +15,9 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from ipykernel.ipkernel import IPythonKernel
-from jupyter_client.session import Session
-
 from jupyter_audit_kernel.formats import PERMIT_FREE, REPORT_TYPE, PermitChecker, PermitError
 from jupyter_audit_kernel.version import __version__
+from jupyter_client.session import Session
 
 NAME = "PermitRefused"
 SENTENCE = (

@@ -96,7 +96,7 @@ class AuditProvisioner(LocalProvisioner):  # type: ignore[misc]
         result_in, result_out = os.pipe()
         supervisor = [sys.executable, "-I", "-m", "jupyter_audit.gate.supervisor", str(result_out), json.dumps(told)]
         try:
-            self.process = subprocess.Popen(
+            self.process = subprocess.Popen(  # noqa: ASYNC220 (as jupyter_client's own: a fork, milliseconds)
                 [*supervisor, "--", *cmd],
                 env=kwargs["env"],
                 cwd=kwargs.get("cwd") or None,
@@ -136,7 +136,7 @@ class AuditProvisioner(LocalProvisioner):  # type: ignore[misc]
             return
         self._order(b"E")
         until = time.monotonic() + max(terms.grace_seconds, 1.0)
-        while process.poll() is None and time.monotonic() < until:
+        while process.poll() is None and time.monotonic() < until:  # noqa: ASYNC110 (a process's end sets no event)
             await asyncio.sleep(POLL_S)
         if process.poll() is None:
             # The supervisor does not answer. Its death takes the kernel along; the rest is found by its mark.

@@ -87,7 +87,7 @@ def _become_kernel(
         os.dup2(nothing, 0)
         if terms["rung"] == "landlock":
             confine(terms["readable"], terms["writable"])
-        os.execvpe(command[0], command, os.environ)
+        os.execvpe(command[0], command, os.environ)  # noqa: S606 (the command is the server's own)
     except BaseException as error:
         # Whatever failed, this process must never return into the supervisor's code.
         os.write(2, f"jupyter-audit: the kernel could not be started: {error}\n".encode())

@@ -44,10 +44,8 @@ class StoredTree:
         base = level - level % STEP
         width = 1 << (level - base)
         start = position * width
-        if base == 0:
-            hashes = read_leaves(self._connection, start, start + width)
-        else:
-            hashes = self._stored(base, start, start + width)
+        stop = start + width
+        hashes = self._stored(base, start, stop) if base else read_leaves(self._connection, start, stop)
         while len(hashes) > 1:
             hashes = [node_hash(hashes[i], hashes[i + 1]) for i in range(0, len(hashes), 2)]
         return hashes[0]

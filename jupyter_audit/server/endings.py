@@ -74,7 +74,7 @@ class Endings:
         manager = self._kernels.get_kernel(session.kernel_id)
         await manager.interrupt_kernel()
         until = time.monotonic() + SHARE_FOR_INTERRUPT * self._services.settings.grace_seconds
-        while session.capture.running() and time.monotonic() < until:
+        while session.capture.running() and time.monotonic() < until:  # noqa: ASYNC110 (told by another thread)
             await asyncio.sleep(POLL_S)
 
     def _connections(self, session: Session) -> list[AuditWebsocketConnection]:

@@ -50,9 +50,9 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):  # type: ignore[misc
     name = "jupyter_audit"
     extension_url = "/audit/panel"
     load_other_extensions = True
-    classes = [JupyterAudit]
-    static_paths = [str(HERE / "static")]
-    template_paths = [str(HERE / "templates")]
+    classes = [JupyterAudit]  # noqa: RUF012 (the three are traitlets' own way)
+    static_paths = [str(HERE / "static")]  # noqa: RUF012
+    template_paths = [str(HERE / "templates")]  # noqa: RUF012
 
     _services: Services | None = None
     _lives: Lives | None = None

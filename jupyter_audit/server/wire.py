@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 from jupyter_server.services.kernels.connection.base import deserialize_msg_from_ws_v1, serialize_msg_to_ws_v1
@@ -77,7 +78,7 @@ def _split_default(raw: str | bytes) -> tuple[str, tuple[Any, Any, Any, Any, lis
         if count > min(len(raw) // 4, 10_000):
             raise ValueError("its offsets are more than it holds")
         offsets = [*struct.unpack_from(f"!{count}I", raw, 4), len(raw)]
-        frames = [raw[start:stop] for start, stop in zip(offsets[:-1], offsets[1:], strict=True)]
+        frames = [raw[start:stop] for start, stop in pairwise(offsets)]
         text, buffers = frames[0], frames[1:]
     message = json.loads(text)
     if not isinstance(message, dict):

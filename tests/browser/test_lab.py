@@ -58,7 +58,8 @@ def open_notebook(page: Page, lab: AuditedServer, name: str) -> None:
 
 
 def run_all(page: Page) -> None:
-    page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
+    # Not awaited: the promise lasts as long as the cells do.
+    page.evaluate("() => { void window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
 
 
 def evaluated(page: Page, script: str) -> Any:

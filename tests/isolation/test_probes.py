@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.servers import AuditedServer, audited_server
 
 from jupyter_audit.errors import ConfigError
 from jupyter_audit.gate.isolation import Rung, allowed_paths, check_folders, probe
 from jupyter_audit.gate.landlock import SIGNALS_ABI, abi_version
-from support.servers import AuditedServer, audited_server
 
 REFUSED, SUCCEEDS = "refused", "succeeds"
 

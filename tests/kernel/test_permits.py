@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.kernels import COMMAND, AuditedKernel, Terms, connect, start
-from nacl.signing import SigningKey
-
 from jupyter_audit_kernel.formats import PERMIT_KEY, Permit, PermitChecker, PermitError, content_digest, sign_permit
+from nacl.signing import SigningKey
+from support.kernels import COMMAND, AuditedKernel, Terms, connect, start
 
 NOW = datetime.now(UTC)
 

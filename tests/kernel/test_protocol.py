@@ -8,7 +8,7 @@ import sys
 import tempfile
 import unittest
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jupyter_kernel_test
 from support.kernels import COMMAND, PermittedSession, Terms
@@ -36,7 +36,7 @@ class _Suite(jupyter_kernel_test.KernelTests):  # type: ignore[misc]
     supported_history_operations = ("tail", "search")
     code_inspect_sample = "zip"
     code_clear_output = "from IPython.display import clear_output; clear_output()"
-    spec: dict[str, Any] = {}
+    spec: ClassVar[dict[str, Any]] = {}
 
     @classmethod
     def setUpClass(cls) -> None:
@@ -64,7 +64,7 @@ class TestStockKernel(_Suite):
 
     __test__ = True
     kernel_name = "stock-for-comparison"
-    spec = {"argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]}  # noqa: RUF012
+    spec: ClassVar[dict[str, Any]] = {"argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]}
 
 
 class TestAuditKernel(_Suite):
@@ -72,7 +72,7 @@ class TestAuditKernel(_Suite):
 
     __test__ = True
     kernel_name = "audit-for-comparison"
-    spec = {"argv": COMMAND}  # noqa: RUF012
+    spec: ClassVar[dict[str, Any]] = {"argv": COMMAND}
 
     @classmethod
     def setUpClass(cls) -> None:

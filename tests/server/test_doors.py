@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import websocket
+from support.servers import AuditedServer, audited_server, clean_environment, make_home
 from tornado.websocket import WebSocketHandler
 
 from jupyter_audit.server.guard import VERDICTS, Door, Guard, class_name, handlers_of, methods_of
-from support.servers import AuditedServer, audited_server, clean_environment, make_home
 
 DENIED = [
     ("POST", "/api/terminals", {}, {403, 404}),

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.servers import audited_server, clean_environment, make_home, run_to_its_end, wait_for
 
 from jupyter_audit.home import Home
-from support.servers import audited_server, clean_environment, make_home, run_to_its_end, wait_for
 
 
 def config(folder: Path, text: str) -> str:

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-
 from support.servers import V1, AuditedServer, KernelClient, reply_of, wait_for
 
 PROTOCOLS = [None, V1]

@@ -10,11 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jupyter_client.blocking.client import BlockingKernelClient
-from jupyter_client.manager import KernelManager
-from jupyter_client.session import Session
-from nacl.signing import SigningKey
-
 from jupyter_audit_kernel.formats import (
     PERMIT_KEY,
     SESSION_VARIABLE,
@@ -23,6 +18,10 @@ from jupyter_audit_kernel.formats import (
     content_digest,
     sign_permit,
 )
+from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.manager import KernelManager
+from jupyter_client.session import Session
+from nacl.signing import SigningKey
 
 COMMAND = [sys.executable, "-I", "-m", "jupyter_audit_kernel", "-f", "{connection_file}"]
 

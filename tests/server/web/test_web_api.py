@@ -19,9 +19,6 @@ People = Callable[[str | None], Person]
 def cells(house: AuditedServer) -> dict[str, int]:
     """What erin ran under a grant, and was refused without one; entry numbers by what they are."""
 
-
-
-
     erin, ana = Person(house, "erin"), Person(house, "ana")
     kernel = replace(house, token=TOKENS["erin"]).kernel()
     kernel.run("secret = 'refused'")
@@ -58,9 +55,7 @@ def test_an_entry_that_is_no_cell_is_not_shown_as_one(person: People) -> None:
 
 
 @pytest.mark.parametrize("name", ["otto", "nina"])
-def test_nobody_without_a_role_for_it_sees_what_others_do(
-    person: People, cells: dict[str, int], name: str
-) -> None:
+def test_nobody_without_a_role_for_it_sees_what_others_do(person: People, cells: dict[str, int], name: str) -> None:
     other = person(name)
     mine = [entry for entry in other.get("entries")["entries"] if entry["actor"]["name"] != name]
     assert mine == []
@@ -76,7 +71,13 @@ def test_nobody_without_a_role_for_it_sees_what_others_do(
 
 def test_an_engineer_sees_what_became_of_their_own(person: People, cells: dict[str, int]) -> None:
     types = {entry["type"] for entry in person("erin").get("entries?limit=500")["entries"]}
-    assert {"access.requested", "access.approved", "session.started", "cell.admitted", "cell.finished"} <= types
+    assert {
+        "access.requested",
+        "access.approved",
+        "session.started",
+        "cell.admitted",
+        "cell.finished",
+    } <= types
     assert "server.started" not in types
 
 
@@ -141,7 +142,13 @@ def test_entries_are_filtered_by_type_session_and_grant(person: People, cells: d
 
 
 BAD_BODIES = [
-    b"{", b"[]", b"null", b'"x"', b"\xff\xfe", b"{}", b'{"profile": 1, "reason": "r", "ticket": "t"}',
+    b"{",
+    b"[]",
+    b"null",
+    b'"x"',
+    b"\xff\xfe",
+    b"{}",
+    b'{"profile": 1, "reason": "r", "ticket": "t"}',
     b'{"profile": "production-debug", "reason": "long enough, this", "ticket": "T-1", "minutes": true}',
     b'{"profile": "production-debug", "reason": "long enough, this", "ticket": "T-1", "minutes": 1.0}',
     b'{"profile": "production-debug", "reason": "long enough, this", "ticket": "T-1", "minutes": NaN}',
@@ -162,7 +169,7 @@ BAD_BODIES = [
     b'{"profile": "production-debug", "reason": "' + b"x" * 5_000 + b'", "ticket": "T-1"}',
     b'{"profile": "production-debug", "reason": "' + b"x" * 70_000 + b'", "ticket": "T-1"}',
     b'{"profile": "production-debug", "reason": "r", "ticket": "t", "minutes": ' + b"9" * 5_000 + b"}",
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("body", BAD_BODIES, ids=lambda body: str(body[:120]))
@@ -176,12 +183,30 @@ def test_a_body_that_cannot_be_used_is_refused_in_words(person: People, house: A
 
 
 BAD_QUERIES = [
-    "entries?limit=0", "entries?limit=501", "entries?limit=-1", "entries?limit=1e2", "entries?limit=٣", "entries?limit=",
-    "entries?limit=1&limit=2", "entries?after=9007199254740992", "entries?after=x", "entries?newest_first=yes",
-    "entries?type=Cell.admitted", "entries?type=cell%25", "entries?type=" + "x" * 500, "entries?session=s-1",
-    "entries?session=' or 1=1 --", "entries?grant=r-0123456789ab", "entries?actor=erin", "entries?type=%ff",
-    "entries?" + "&".join(["type=access."] * 33), "requests?state=open", "grants?live=1", "cells?limit=9999", "status?x=1",
-]  # fmt: skip
+    "entries?limit=0",
+    "entries?limit=501",
+    "entries?limit=-1",
+    "entries?limit=1e2",
+    "entries?limit=٣",
+    "entries?limit=",
+    "entries?limit=1&limit=2",
+    "entries?after=9007199254740992",
+    "entries?after=x",
+    "entries?newest_first=yes",
+    "entries?type=Cell.admitted",
+    "entries?type=cell%25",
+    "entries?type=" + "x" * 500,
+    "entries?session=s-1",
+    "entries?session=' or 1=1 --",
+    "entries?grant=r-0123456789ab",
+    "entries?actor=erin",
+    "entries?type=%ff",
+    "entries?" + "&".join(["type=access."] * 33),
+    "requests?state=open",
+    "grants?live=1",
+    "cells?limit=9999",
+    "status?x=1",
+]
 
 
 @pytest.mark.parametrize("path", BAD_QUERIES)
@@ -207,13 +232,16 @@ def test_who_is_denied_reads_why(person: People) -> None:
     request = erin.request_access()
     ana.post(f"requests/{request}/deny", reason="wait for the <freeze> to end")
     mine = next(row for row in erin.get("requests?state=all")["requests"] if row["id"] == request)
-    assert (mine["state"], mine["answered_by"], mine["answer"]) == ("denied", "ana", "wait for the <freeze> to end")
+    assert (mine["state"], mine["answered_by"], mine["answer"]) == (
+        "denied",
+        "ana",
+        "wait for the <freeze> to end",
+    )
     denied = next(e for e in erin.get("entries?type=access.denied")["entries"] if e["body"]["request"] == request)
     assert denied["actor"]["name"] == "ana"
 
 
 def test_many_who_answer_at_once_make_one_grant(person: People, house: AuditedServer) -> None:
-
 
     request, ana = person("erin").request_access(), person("ana")
     with ThreadPoolExecutor(8) as pool:

@@ -19,13 +19,32 @@ ANONYMOUS, ENGINEER, APPROVER, AUDITOR, ADMIN, ROLELESS = None, "erin", "ana", "
 EVERYBODY = (ANONYMOUS, ENGINEER, APPROVER, AUDITOR, ADMIN, ROLELESS)
 
 READS = (
-    "status", "requests", "requests?state=all", "grants", "grants?live=true", "sessions", "profiles", "entries",
-    "entries?newest_first=true", "cells", "refusals", "findings", "checkpoint", "openapi.yaml",
-)  # fmt: skip
+    "status",
+    "requests",
+    "requests?state=all",
+    "grants",
+    "grants?live=true",
+    "sessions",
+    "profiles",
+    "entries",
+    "entries?newest_first=true",
+    "cells",
+    "refusals",
+    "findings",
+    "checkpoint",
+    "openapi.yaml",
+)
 
 ACTS: dict[str, dict[str | None, int]] = {
     "ask": {ANONYMOUS: 403, ENGINEER: 201, APPROVER: 403, AUDITOR: 403, ADMIN: 403, ROLELESS: 403},
-    "ask for recovery": {ANONYMOUS: 403, ENGINEER: 403, APPROVER: 403, AUDITOR: 403, ADMIN: 201, ROLELESS: 403},
+    "ask for recovery": {
+        ANONYMOUS: 403,
+        ENGINEER: 403,
+        APPROVER: 403,
+        AUDITOR: 403,
+        ADMIN: 201,
+        ROLELESS: 403,
+    },
     "approve": {ANONYMOUS: 403, ENGINEER: 403, APPROVER: 200, AUDITOR: 403, ADMIN: 403, ROLELESS: 403},
     "deny": {ANONYMOUS: 403, ENGINEER: 403, APPROVER: 200, AUDITOR: 403, ADMIN: 403, ROLELESS: 403},
     "withdraw": {ANONYMOUS: 403, ENGINEER: 200, APPROVER: 403, AUDITOR: 403, ADMIN: 403, ROLELESS: 403},
@@ -96,7 +115,14 @@ def test_methods_that_do_not_exist_change_nothing(person: People, method: str) -
 
 
 def test_an_unknown_address_is_a_problem_not_a_page(person: People) -> None:
-    for path in ("", "nothing", "requests/r-0123456789ab", "requests/x/approve", "grants/../status/x", "cells/-1"):
+    for path in (
+        "",
+        "nothing",
+        "requests/r-0123456789ab",
+        "requests/x/approve",
+        "grants/../status/x",
+        "cells/-1",
+    ):
         answer = person("erin").ask("GET", path)
         assert answer.status_code == 404
         assert answer.json()["code"] == "not_found"
@@ -150,4 +176,8 @@ def test_answers_are_kept_out_of_caches(person: People) -> None:
 def test_the_roles_that_people_hold_are_the_ones_configured(person: People) -> None:
     for name, role in ROLES.items():
         me: dict[str, Any] = person(name).get("status")["me"]
-        assert me == {"name": name, "vouched_by": "UserTokensIdentityProvider", "roles": [role] if role else []}
+        assert me == {
+            "name": name,
+            "vouched_by": "UserTokensIdentityProvider",
+            "roles": [role] if role else [],
+        }

@@ -19,7 +19,14 @@ from support.servers import AuditedServer, audited_server, make_home
 
 from jupyter_audit.server.api import OPENAPI
 
-ROLES = {"erin": "engineer", "otto": "engineer", "ana": "approver", "aude": "auditor", "adam": "admin", "nina": ""}
+ROLES = {
+    "erin": "engineer",
+    "otto": "engineer",
+    "ana": "approver",
+    "aude": "auditor",
+    "adam": "admin",
+    "nina": "",
+}
 TOKENS = {name: f"the-token-of-{name}" for name in ROLES}
 
 
