@@ -26,7 +26,7 @@ SENTENCE = (
 )
 
 
-class AuditSession(Session):  # type: ignore[misc]
+class AuditSession(Session):
     """A session that lets a stdin reply through only if it was permitted."""
 
     kernel: AuditKernel | None = None

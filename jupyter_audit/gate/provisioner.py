@@ -61,7 +61,7 @@ class EndOutcome:
     clean: bool
 
 
-class AuditProvisioner(LocalProvisioner):  # type: ignore[misc]
+class AuditProvisioner(LocalProvisioner):
     """Runs one kernel under the supervisor."""
 
     terms: LaunchTerms | None = None
@@ -190,6 +190,7 @@ def kernel_environment(terms: LaunchTerms, server: dict[str, str]) -> dict[str, 
         "IPYTHONDIR": str(terms.session_dir / "ipython"),
         "TMPDIR": str(terms.session_dir / "tmp"),
         "XDG_CACHE_HOME": str(terms.session_dir / "cache"),
+        "MPLCONFIGDIR": str(terms.session_dir / "cache"),  # or matplotlib warns in everybody's first cell
         SESSION_VARIABLE: terms.session,
         VERIFY_KEY_VARIABLE: base64.b64encode(bytes(terms.verify_key)).decode(),
         MARKER: terms.session,

@@ -22,6 +22,7 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Any
 
 from jupyter_audit.gate.landlock import confine
 
@@ -31,6 +32,9 @@ _PR_SET_CHILD_SUBREAPER = 36
 MARKER = "JUPYTER_AUDIT_MARK"
 """Environment variable that all of a session's processes inherit, by which strays are found where nothing better is."""
 
+LINUX = os.uname().sysname == "Linux"
+"""Whether there are subreapers and /proc; elsewhere (macOS) ps and the mark must do."""
+
 ROUNDS = 200
 PAUSE_S = 0.01
 
@@ -39,9 +43,8 @@ def main(arguments: list[str]) -> int:
     """Supervise one kernel; return its exit code."""
     result_fd, terms = int(arguments[0]), json.loads(arguments[1])
     command = arguments[3:]
-    linux = sys.platform == "linux"
     libc = ctypes.CDLL(None, use_errno=True)
-    if linux:
+    if LINUX:
         libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     wake_in, wake_out = os.pipe()
     os.set_blocking(wake_out, False)
@@ -53,7 +56,7 @@ def main(arguments: list[str]) -> int:
     supervisor = os.getpid()
     kernel = os.fork()
     if kernel == 0:
-        _become_kernel(command, terms, libc if linux else None, (result_fd, wake_in, wake_out), supervisor)
+        _become_kernel(command, terms, libc if LINUX else None, (result_fd, wake_in, wake_out), supervisor)
     code = _wait(kernel, wake_in)
     killed, clean = sweep(kernel, terms["mark"])
     if code is None:
@@ -68,7 +71,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _become_kernel(
-    command: list[str], terms: dict[str, list[str]], libc: ctypes.CDLL | None, ours: tuple[int, ...], supervisor: int
+    command: list[str], terms: dict[str, Any], libc: ctypes.CDLL | None, ours: tuple[int, ...], supervisor: int
 ) -> None:
     """In the child: leave the supervisor's belongings behind, go into the sandbox, become the kernel."""
     try:
@@ -164,7 +167,7 @@ def _signal(pid: int, number: int) -> None:
 
 def strays(mark: str) -> set[int]:
     """Return the living processes that descend from this one, or bear the session's mark where that is all there is."""
-    if sys.platform == "linux":
+    if LINUX:
         return _descendants(_parents_from_proc(), os.getpid())
     listed = subprocess.run(["/bin/ps", "-axEww", "-o", "pid=,ppid=,command="], capture_output=True, text=True, check=False)
     parents: dict[int, int] = {}

@@ -44,7 +44,7 @@ from jupyter_audit.settings import JupyterAudit
 HERE = Path(__file__).parent
 
 
-class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):  # type: ignore[misc]
+class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):
     """Jupyter Audit in a Jupyter Server."""
 
     name = "jupyter_audit"
@@ -70,10 +70,16 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):  # type: ignore[misc
                 if trait != "contents_manager_class" or trait not in serverapp.config.ServerApp:
                     setattr(serverapp, trait, value)
 
+    @property
+    def app_around(self) -> Any:
+        """The server application that this extension is part of."""
+        assert self.serverapp is not None
+        return self.serverapp
+
     def initialize_settings(self) -> None:
         """Open the ledger and put the services into the web application. Raises where that fails."""
         try:
-            guard.install(self.serverapp.web_app, JupyterAudit(parent=self.serverapp).allowed_handlers)
+            guard.install(self.app_around.web_app, JupyterAudit(parent=self.app_around).allowed_handlers)
             self._open()
         except AuditError as error:
             self.log.critical("Jupyter Audit does not serve kernels: %s", error.explain())
@@ -87,7 +93,7 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):  # type: ignore[misc
             ) from error
 
     def _open(self) -> None:
-        serverapp = self.serverapp
+        serverapp = self.app_around
         settings = JupyterAudit(parent=serverapp)
         policy = Policy.from_settings(settings)
         check_identity(serverapp.identity_provider, solo=policy.solo)

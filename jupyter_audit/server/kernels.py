@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager, ServerKernelManager
+from jupyter_server.utils import ApiPath
 from tornado import web
 
 from jupyter_audit.errors import AuditError, GateError
@@ -29,7 +30,7 @@ LIVES_KEY = "jupyter_audit_lives"
 ENDINGS_KEY = "jupyter_audit_endings"
 
 
-class AuditKernelManager(ServerKernelManager):  # type: ignore[misc]
+class AuditKernelManager(ServerKernelManager):
     """One kernel: begins a session before each launch and ends it after each shutdown."""
 
     _audit_session: Session | None = None
@@ -38,8 +39,16 @@ class AuditKernelManager(ServerKernelManager):  # type: ignore[misc]
     _audit_died: bool = False
     _audit_proof: asyncio.Task[None] | None = None
 
+    def _kernels(self) -> AuditMappingKernelManager:
+        if not isinstance(self.parent, AuditMappingKernelManager):
+            raise GateError("No kernel may start: it has no audited server around it.")
+        return self.parent
+
+    def _parts(self) -> tuple[Services, Lives, Endings] | None:
+        return self._kernels().audit_parts()
+
     async def _async_pre_start_kernel(self, **kw: Any) -> tuple[list[str], dict[str, Any]]:
-        parts = self.parent.audit_parts()
+        parts = self._parts()
         if parts is None:
             raise GateError("No kernel may start: Jupyter Audit did not load on this server.")
         services, lives, _ = parts
@@ -58,14 +67,14 @@ class AuditKernelManager(ServerKernelManager):  # type: ignore[misc]
             self.provisioner = AuditProvisioner(
                 kernel_id=self.kernel_id, kernel_spec=self.kernel_spec, parent=self
             )
-        terms = launch_terms(services, session, Path(self.parent.root_dir))
+        terms = launch_terms(services, session, Path(str(self._kernels().root_dir)))
         self.connection_file = str(self.provisioner.prepare(terms))
         command, kw = await super()._async_pre_start_kernel(**kw)
         return command, kw
 
     async def _async_post_start_kernel(self, **kw: Any) -> None:
         await super()._async_post_start_kernel(**kw)
-        parts, session = self.parent.audit_parts(), self._audit_session
+        parts, session = self._parts(), self._audit_session
         if parts is None or session is None:
             raise GateError("The kernel has no audit session.")
         services, lives, endings = parts
@@ -98,7 +107,7 @@ class AuditKernelManager(ServerKernelManager):  # type: ignore[misc]
     async def _end_life(self, cause: str) -> None:
         """Put the session's end down, once, with what the supervisor found when it swept up."""
         session, self._audit_session = self._audit_session, None
-        parts = self.parent.audit_parts()
+        parts = self._parts()
         if session is None or parts is None:
             return
         if self._audit_proof is not None:
@@ -108,11 +117,11 @@ class AuditKernelManager(ServerKernelManager):  # type: ignore[misc]
         await parts[1].end(session, cause, processes, clean)
 
 
-class AuditMappingKernelManager(AsyncMappingKernelManager):  # type: ignore[misc]
+class AuditMappingKernelManager(AsyncMappingKernelManager):
     """All kernels of the server."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**kwargs)  # type: ignore[no-untyped-call]
         self.kernel_manager_class = f"{AuditKernelManager.__module__}.{AuditKernelManager.__qualname__}"
 
     def audit_parts(self) -> tuple[Services, Lives, Endings] | None:
@@ -130,13 +139,13 @@ class AuditMappingKernelManager(AsyncMappingKernelManager):  # type: ignore[misc
         try:
             # Without a path Jupyter would leave the kernel in the folder where the server was started.
             started: str = await super()._async_start_kernel(
-                kernel_id=kernel_id, path="" if path is None else path, **kwargs
+                kernel_id=kernel_id, path=ApiPath("") if path is None else path, **kwargs
             )
         except AuditError as error:
             raise web.HTTPError(error.http_status, error.explain().replace("%", "%%")) from error
         return started
 
-    start_kernel = _async_start_kernel
+    start_kernel = _async_start_kernel  # type: ignore[assignment]  # both names, as jupyter_server has it
 
 
 def launch_terms(services: Services, session: Session, root_dir: Path) -> LaunchTerms:

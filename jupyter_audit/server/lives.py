@@ -233,7 +233,7 @@ class Lives:
     async def _run_canary(self, session: Session, canary: _Canary, shell: Any, wire: Any) -> str:
         services = self._services
         word = f"jupyter-audit canary {secrets.token_hex(8)}"
-        content = {
+        content: dict[str, Any] = {
             "code": f"print({word!r})",
             "silent": False,
             "store_history": False,

@@ -158,7 +158,7 @@ class Watcher:
 
     def _look(self, watched: _Watched, frames: list[bytes]) -> None:
         try:
-            _, parts = watched.wire.feed_identities(frames)
+            parts: list[Any] = watched.wire.feed_identities(frames)[1]
             header, parent, content = read_parts(parts, watched.wire)
             observed = watched.session.capture.observe(
                 str(header["msg_type"]), parent or {}, content or {}, time.monotonic()

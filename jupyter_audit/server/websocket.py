@@ -40,7 +40,7 @@ MOST_WAITING = 2000
 """Messages that may wait on one lane; a client that sends faster than the disk takes is told so."""
 
 
-class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):  # type: ignore[misc]
+class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
     """A websocket between one client and one kernel, with the gate in between."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -82,11 +82,11 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):  # type: ignore[
             return
         lane.put_nowait(message)
 
-    def disconnect(self) -> None:
+    def disconnect(self) -> None:  # type: ignore[override]  # as the class between has it
         """Let what was received pass the gate, then take leave."""
         for lane in self._lanes.values():
             lane.put_nowait(None)
-        super().disconnect()
+        super().disconnect()  # type: ignore[no-untyped-call]
 
     async def _serve(self, lane: asyncio.Queue[ClientMessage | MalformedMessageError | None]) -> None:
         while (message := await lane.get()) is not None:
@@ -166,7 +166,7 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):  # type: ignore[
     def _note(self, stream: Any, raw: list[Any], session: Session, services: Services) -> bool:
         """Tell the capture of replies and password prompts; return False for what the client is not to see."""
         channel = stream if isinstance(stream, str) else getattr(stream, "channel", "")
-        _, parts = self.session.feed_identities(raw)
+        parts: list[Any] = self.session.feed_identities(raw)[1]
         header = json.loads(bytes(parts[1]))
         msg_type = header.get("msg_type")
         if msg_type == report_type():
@@ -197,7 +197,7 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):  # type: ignore[
         if is_cell and not message.content.get("silent"):
             self.tell_error(name, refusal.sentence, parent)
         if rule is not None and rule.reply:
-            content = {"status": "error", "ename": name, "evalue": refusal.sentence, "traceback": []}
+            content: dict[str, Any] = {"status": "error", "ename": name, "evalue": refusal.sentence, "traceback": []}
             if message.msg_type == "debug_request":
                 # The Debug Adapter Protocol's own way to say no; JupyterLab stumbles over an answer without a body.
                 content |= {"type": "response", "success": False, "message": refusal.sentence, "body": {}}

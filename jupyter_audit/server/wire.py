@@ -65,7 +65,7 @@ def _split_v1(raw: str | bytes) -> tuple[str, tuple[Any, Any, Any, Any, list[byt
     # The count comes from the client; believed blindly, a large one would keep the event loop busy for ever.
     if int.from_bytes(raw[:8], "little") > min(len(raw) // 8, 10_000):
         raise ValueError("its offsets are more than it holds")
-    channel, frames = deserialize_msg_from_ws_v1(raw)
+    channel, frames = deserialize_msg_from_ws_v1(raw)  # type: ignore[no-untyped-call]
     header, parent_header, metadata, content = (json.loads(frame) for frame in frames[:4])
     return channel, (header, parent_header, metadata, content, list(frames[4:]))
 
@@ -93,7 +93,7 @@ def _split_default(raw: str | bytes) -> tuple[str, tuple[Any, Any, Any, Any, lis
 def format_message(message: Mapping[str, Any], channel: str, subprotocol: str | None, pack: Any) -> str | bytes:
     """Return a server-made message as it goes to the client over its websocket."""
     if subprotocol == V1_PROTOCOL:
-        framed: bytes = serialize_msg_to_ws_v1(message, channel, pack)
+        framed: bytes = serialize_msg_to_ws_v1(message, channel, pack)  # type: ignore[no-untyped-call]
         return framed
     body = {key: message[key] for key in ("header", "parent_header", "metadata", "content")}
     whole = {**body, "msg_id": message["header"]["msg_id"], "msg_type": message["header"]["msg_type"],
