@@ -37,8 +37,9 @@ _STYLE = """<style>
 .ja td.n {text-align: right !important; font-variant-numeric: tabular-nums; white-space: nowrap}
 .ja td.t {white-space: nowrap; font-variant-numeric: tabular-nums}
 .ja pre {font-family: var(--code); font-size: 12px; white-space: pre-wrap; overflow-wrap: anywhere;
-  overflow: auto; max-height: 30em; margin: 4px 0; padding: 6px 9px; background: var(--f); border: 0}
-.ja code {font-family: var(--code); background: none; padding: 0}
+  overflow: auto; max-height: 30em; border: 0;
+  margin: 4px 0 !important; padding: 6px 9px !important; background: var(--f) !important}
+.ja code {font-family: var(--code)} .ja pre code {background: none !important; padding: 0 !important}
 .ja .step {border-left: 3px solid var(--l); padding: 3px 0 5px 12px; margin: 0 0 10px}
 .ja .step.ok {border-color: var(--ok)} .ja .step.bad {border-color: var(--bad)}
 .ja .step.warn {border-color: var(--warn)}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +101,24 @@ def test_a_cut_off_ledger_stops_it_where_a_checkpoint_was_kept(
     assert "rollback" in capsys.readouterr().out
     open_for_review(own_day.ledger, own_day.verifier_key, kept.read_text()).close()
     assert "Compared: extends the checkpoint of 49 entries" in capsys.readouterr().out
+
+
+def test_a_page_is_made_of_a_whole_ledger_and_none_of_a_damaged_one(own_day: Home, tmp_path: Path) -> None:
+    own_day.path.rename(tmp_path / "audit")
+    page = tmp_path / "review.html"
+    command = ["sh", str(NOTEBOOK.with_name("review.sh")), str(tmp_path)]
+    environment = os.environ | {"PYTHON": sys.executable}
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    told = page.read_text()
+    assert "Verified." in told
+    assert "open_for_review" not in told
+    assert "<script>window.pwned" not in told
+    with without_triggers(tmp_path / "audit" / "ledger.db") as connection:
+        connection.execute("UPDATE entry SET raw = replace(raw, 'alice', 'alicf') WHERE seq = 12")
+    stopped = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+    assert stopped.returncode != 0
+    assert "nothing of an unverified ledger is shown" in stopped.stderr
+    assert not page.exists()
 
 
 @pytest.mark.parametrize("which", ["nothing", "no ledger", "no checkpoint"])
