@@ -18,6 +18,14 @@ from jupyter_server.utils import url_path_join
 
 TITLE = "Audit Panel"
 
+LEFT_OUT = (
+    "@jupyterlab/fileeditor-extension:language-server",
+    "@jupyterlab/lsp-extension",
+    "@jupyterlab/notebook-extension:language-server",
+    "@jupyterlab/terminal-extension",
+)
+"""Plugins of JupyterLab that could only fail: they talk to what the server does not serve."""
+
 
 def lab_settings_overrides(base_url: str) -> dict[str, Any]:
     """Return settings of JupyterLab's plugins, by plugin, for a server at `base_url`."""
@@ -49,4 +57,6 @@ def write_lab_settings(folder: Path, base_url: str) -> Path:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     text = json.dumps(lab_settings_overrides(base_url), indent=2)
     (folder / "overrides.json").write_text(text, encoding="utf-8")
+    left_out = {"disabledExtensions": dict.fromkeys(LEFT_OUT, True)}
+    (folder / "page_config.json").write_text(json.dumps(left_out, indent=2), encoding="utf-8")
     return folder
