@@ -17,6 +17,7 @@ from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.utils import url_path_join
 from tornado import web
 
+from jupyter_audit.errors import AuditError
 from jupyter_audit.server import overview, views
 from jupyter_audit.server.apibase import authorized_to
 from jupyter_audit.server.people import principal_of
@@ -32,7 +33,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "connect-src 'self'",
         "form-action 'none'",
         "base-uri 'none'",
-        "frame-ancestors 'self'",
+        "frame-ancestors 'none'",
         "require-trusted-types-for 'script'",
         "trusted-types 'none'",
     )
@@ -89,6 +90,7 @@ class PanelHandler(JupyterHandler):
         self.set_header("Cache-Control", "no-store")
         self.set_header("X-Content-Type-Options", "nosniff")
         self.set_header("Referrer-Policy", "same-origin")
+        self.set_header("Cross-Origin-Opener-Policy", "same-origin")
 
     @authorized_to("read")
     async def get(self) -> None:
@@ -97,9 +99,12 @@ class PanelHandler(JupyterHandler):
         if shared is None:
             raise web.HTTPError(503, "Jupyter Audit did not load on this server.")
         principal = principal_of(self)
-        sight, live = shared.sight_of(principal), shared.live_sessions()
-        ledger = await shared.read(lambda reader: overview.look(reader, sight, live, shared.owner_of))
-        standing = overview.standing(shared.services, principal, shared.now())
+        try:
+            sight, live = shared.sight_of(principal), shared.live_sessions()
+            ledger = await shared.read(lambda reader: overview.look(reader, sight, live, shared.owner_of))
+            standing = overview.standing(shared.services, principal, shared.now())
+        except AuditError as error:
+            raise web.HTTPError(error.http_status, error.explain()) from error
         if overview.shows_others(standing, ledger):
             shared.note_read(principal, "panel")
         self.finish(
@@ -108,7 +113,6 @@ class PanelHandler(JupyterHandler):
                 ledger=ledger,
                 api=url_path_join(self.base_url, "audit/api/v1/"),
                 static=url_path_join(self.base_url, "static/jupyter_audit/"),
-                login=self.settings["login_url"],
                 themes=self._themes(),
                 xsrf=self.xsrf_token.decode(),
             )

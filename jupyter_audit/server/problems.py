@@ -70,7 +70,8 @@ def problem_of(error: BaseException | None, status: int, *, known_user: bool) ->
 
 def _said(error: web.HTTPError) -> str:
     try:
-        return str(error.log_message) % error.args if error.args else str(error.log_message)
+        # Tornado doubles the percent signs of a message that comes without arguments, so this undoes that.
+        return str(error.log_message) % error.args
     except (TypeError, ValueError):
-        # Whoever raised it put a percent sign into a plain sentence.
+        # Whoever raised it gave arguments that do not fit; the sentence as it stands is better than none.
         return str(error.log_message)

@@ -40,11 +40,12 @@ class Sight:
 
     def owns(self, entry: Entry) -> bool:
         """Say whether the entry is about the principal themselves."""
+        request = entry.body.get("request")
         return (
             (entry.actor.name == self.name and entry.actor.vouched_by != SERVER.vouched_by)
             or entry.session in self.sessions
             or entry.grant in self.grants
-            or entry.body.get("request") in self.requests
+            or (isinstance(request, str) and request in self.requests)
         )
 
     def may_see(self, entry: Entry) -> bool:

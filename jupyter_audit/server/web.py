@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any, TypeVar
 
+from jupyter_audit.errors import RecordError
 from jupyter_audit.ledger import LedgerReader
 from jupyter_audit.model import Principal
 from jupyter_audit.record import kinds
@@ -57,8 +58,23 @@ class Web:
         return frozenset(session.id for session in self.services.sessions.all())
 
     async def act(self, do: Callable[[], T]) -> T:
-        """Do what waits until the ledger holds it."""
-        return await asyncio.get_running_loop().run_in_executor(self._acts, do)
+        """
+        Do what waits until the ledger holds it.
+
+        Raises `RecordError` when that takes longer than `record_timeout_seconds`: a disk that hangs must not
+        leave a person without an answer.
+        """
+        seconds = self.services.settings.record_timeout_seconds
+        doing = asyncio.get_running_loop().run_in_executor(self._acts, do)
+        try:
+            return await asyncio.wait_for(asyncio.shield(doing), seconds)
+        except TimeoutError as error:
+            # It may be done yet; nobody is left to hear of it if it fails.
+            doing.add_done_callback(lambda done: done.exception())
+            raise RecordError(
+                f"The ledger did not take this within {seconds:g} seconds.",
+                advice="Look in a moment whether it was done after all. An admin finds the reason with `jupyter audit doctor`.",
+            ) from error
 
     async def read(self, look: Callable[[LedgerReader], T]) -> T:
         """Look through the ledger with a reader of the thread's own."""

@@ -6,6 +6,7 @@
 (() => {
   const EVERY_MS = 4000;
   const SLOWEST_MS = 30000;
+  const SAID_FOR_MS = 15000;
   const SAY_AT_SECONDS = [[300, 'Five minutes of access are left.'], [60, 'One minute of access is left.']];
 
   const page = document.body.dataset;
@@ -22,6 +23,13 @@
   const show = (id, text) => {
     byId(id).textContent = text;
     byId(id).hidden = !text;
+  };
+
+  const say = sentence => {
+    show('said', sentence);
+    window.setTimeout(() => {
+      if (byId('said').textContent === sentence) show('said', '');
+    }, SAID_FOR_MS);
   };
 
   // --- the REST API ---------------------------------------------------------------------------
@@ -66,10 +74,11 @@
     show('said', '');
     try {
       await call(form.dataset.act, fieldsOf(form));
-      show('said', form.dataset.done);
+      say(form.dataset.done);
       form.reset();
       form.closest('details')?.removeAttribute('open');
-      document.activeElement?.blur();
+      // The button is about to go; whoever uses the keyboard stays near, and hears what was done.
+      byId('said').focus();
     } catch (error) {
       show('wrong', error.message);
     } finally {
@@ -162,7 +171,7 @@
       const key = mine && `${mine.until} ${seconds}`;
       if (mine && mine.left <= seconds && mine.left > seconds - 30 && !announced.has(key)) {
         announced.add(key);
-        show('said', sentence);
+        say(sentence);
       }
     }
   };

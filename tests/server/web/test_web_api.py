@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -249,6 +250,25 @@ def test_many_who_answer_at_once_make_one_grant(person: People, house: AuditedSe
     assert sorted(answer.status_code for answer in answers) == [200] + [409] * 15
     approvals = [e for e in house.entries("access.approved") if e.body["request"] == request]
     assert len(approvals) == 1
+
+
+def test_what_cannot_be_recorded_is_not_done_and_reading_goes_on(person: People, house: AuditedServer) -> None:
+    erin, before = person("erin"), len(house.entries("access.requested"))
+    asked = {"profile": "production-debug", "reason": "while the ledger is locked", "ticket": "SHOP-1"}
+    blocker = sqlite3.connect(house.home.ledger, isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    try:
+        answer = erin.ask("POST", "requests", asked)
+        assert (answer.status_code, answer.json()["code"]) == (503, "not_recorded")
+        assert answer.json()["advice"]
+        assert erin.get("status")["me"]["name"] == "erin"
+        erin.get("entries")
+    finally:
+        blocker.execute("ROLLBACK")
+        blocker.close()
+    assert erin.ask("POST", "requests", asked).status_code == 201
+    assert erin.get("status")["recording"] is True
+    assert len(house.entries("access.requested")) == before + 1
 
 
 def test_the_checkpoint_is_the_ledgers_own(person: People, house: AuditedServer) -> None:

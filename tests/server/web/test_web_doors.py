@@ -143,7 +143,7 @@ ASKED = {"profile": "production-debug", "reason": "orders are charged twice", "t
 @pytest.mark.parametrize("sent", ["", "forged", "anothers"])
 def test_a_cookie_alone_asks_for_nothing(house: AuditedServer, sent: str) -> None:
     browser = logged_in(house, "erin")
-    headers = {"X-XSRFToken": logged_in(house, "otto").cookies["_xsrf"] if sent == "anothers" else sent} if sent else {}
+    headers = {"X-XSRFToken": str(logged_in(house, "otto").cookies["_xsrf"]) if sent == "anothers" else sent} if sent else {}
     before = Person(house, "erin").get("requests?state=all")
     answer = browser.post(f"{house.url}/audit/api/v1/requests", json=ASKED, headers=headers, timeout=60)
     assert answer.status_code == 403
@@ -152,7 +152,7 @@ def test_a_cookie_alone_asks_for_nothing(house: AuditedServer, sent: str) -> Non
 
 def test_a_cookie_with_its_xsrf_token_asks(house: AuditedServer) -> None:
     browser = logged_in(house, "erin")
-    headers = {"X-XSRFToken": browser.cookies["_xsrf"]}
+    headers = {"X-XSRFToken": str(browser.cookies["_xsrf"])}
     answer = browser.post(f"{house.url}/audit/api/v1/requests", json=ASKED, headers=headers, timeout=60)
     assert answer.status_code == 201, answer.text
     assert answer.json()["principal"] == "erin"

@@ -129,7 +129,7 @@ def test_access_is_asked_for_approved_seen_and_ended_on_the_panel(solo: AuditedS
 
 
 def test_jupyterlab_leads_to_the_panel(solo: AuditedServer, browser: Browser) -> None:
-    cell = {
+    cell: dict[str, Any] = {
         "cell_type": "code",
         "id": "a",
         "execution_count": None,

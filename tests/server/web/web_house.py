@@ -14,7 +14,7 @@ from typing import Any
 
 import requests
 import yaml
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from support.servers import AuditedServer, audited_server, make_home
 
 from jupyter_audit.server.api import OPENAPI
@@ -49,15 +49,15 @@ def operation_of(method: str, path: str) -> dict[str, Any] | None:
 def check_described(method: str, path: str, answer: requests.Response) -> None:
     """Fail unless an answer is what the document says of its operation."""
     operation = operation_of(method, path)
-    described = (operation or {}).get("responses", {})
-    problem = {"$ref": "#/components/responses/Problem"}
-    said = described.get(str(answer.status_code)) or described.get("default") or problem
+    described: dict[str, Any] = (operation or {}).get("responses", {})
+    problem: dict[str, Any] = {"$ref": "#/components/responses/Problem"}
+    said: dict[str, Any] = described.get(str(answer.status_code)) or described.get("default") or problem
     if "$ref" in said:
         said = description()["components"]["responses"][said["$ref"].rpartition("/")[2]]
     media_type = answer.headers["Content-Type"].partition(";")[0]
     assert media_type in said["content"], f"{method} {path}: {answer.status_code} {media_type}"
     value = answer.json() if media_type.endswith("json") else answer.text
-    schema = {**said["content"][media_type]["schema"], "components": description()["components"]}
+    schema: dict[str, Any] = {**said["content"][media_type]["schema"], "components": description()["components"]}
     Draft202012Validator(schema).validate(value)
 
 
