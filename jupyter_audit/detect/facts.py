@@ -26,12 +26,20 @@ from jupyter_audit.detect.vocabulary import CODE_MAGICS, SHELL_ALIASES, SHELL_MA
 MOST_CODE = 100_000
 """Characters of one cell that are parsed (about 0.1 s of work); more is searched for patterns."""
 
+MOST_TRANSFORMING = 1_500_000
+"""Magics in a cell times its characters, up to which IPython transforms it (about half a second)."""
+
+MOST_SQL_READ = 100_000
+"""Characters of SQL that are read of one message; a statement counts as `LEAST_SQL` at least."""
+
+LEAST_SQL = 100
+
 MOST_ITEMS = 200
 MOST_NESTING = 4
 
 _DOTTED = re.compile(r"(?<![\w.])[A-Za-z_]\w*(?:\s*\.\s*[A-Za-z_]\w*)+")
-_ESCAPE_LINE = re.compile(r"(?m)^\s*(?:[\w, ]+=\s*)?(!{1,2}|%%?)\s*([\w!]*)")
-_OPTIONS = re.compile(r"^(?:\s*-{1,2}\w+(?:[= ]?\d+)?(?=\s))*\s*")
+_ESCAPE_LINE = re.compile(r"(?m)^[ \t]*+(?:[\w,][\w, ]*+=[ \t]*+)?(!{1,2}|%%?)[ \t]*+([\w!]*)")
+_OPTIONS = re.compile(r"^(?:\s*+-{1,2}\w++(?:[= ]\d++)?(?=\s))*+\s*+")
 
 _MADE_TEMPORARY = re.compile(
     r"(?i)\bcreate\s+(?:local\s+|global\s+)?temp(?:orary)?\s+table\s+(?:if\s+not\s+exists\s+)?([\w.]+)"
@@ -39,7 +47,15 @@ _MADE_TEMPORARY = re.compile(
 
 _CONNECTION = re.compile(r"^\s*\S+://\S+|^\s*--\w+\s+\S+")
 
+_ESCAPES = re.compile(r"(?m)^[ \t]*+[!%?/,;]|\?[ \t]*+$|=[ \t]*+[!%]")
+_SHELL_LINE = re.compile(r"(?m)^([ \t]*)(!{1,2})(.*)$")
+_MAGIC_LINE = re.compile(r"(?m)^([ \t]*)%{1,2}(\w+)[ \t]*(.*)$")
+
 _TRANSFORMER = TransformerManager()
+_CELL = "<audited cell>"
+# Python and IPython warn about other people's code on the server's standard error. That is not for us to say.
+warnings.filterwarnings("ignore", category=SyntaxWarning, module=re.escape(_CELL))
+warnings.filterwarnings("ignore", message="`make_tokens_by_line` received", category=UserWarning)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +110,10 @@ class Reading:
         self.temporary: frozenset[str] = frozenset()
         self.read_as = "python"
         self.nesting = 0
+        # What is known of a node is kept by its identity, so the trees live as long as that.
+        self.trees: list[ast.Module] = []
+        self.sql_read: set[tuple[str, bool]] = set()
+        self.sql_left = MOST_SQL_READ
 
     def facts(self) -> CodeFacts:
         return CodeFacts(
@@ -124,6 +144,7 @@ class Reading:
                 self.read_as = "text"
                 self._search(source)
             else:
+                self.trees.append(tree)
                 self._visit(tree, source)
         finally:
             self.nesting -= 1
@@ -138,18 +159,14 @@ class Reading:
         tree = _parsed(source)
         if tree is not None:
             return tree
-        try:
-            transformed = _TRANSFORMER.transform_cell(source)
-        except Exception:  # IPython's transformers are many and raise what they like on text that is not code
-            return None
-        tree = _parsed(transformed)
+        tree = _parsed(_transformed(source))
         if tree is not None and self.read_as == "python":
             self.read_as = "ipython"
         return tree
 
     def _visit(self, tree: ast.Module, source: str) -> None:
         try:
-            Visitor(self).visit(tree)
+            Visitor(self).read(tree)
         except RecursionError:
             self.obfuscated.add("nested deeper than is read")
             self.read_as = "text"
@@ -162,7 +179,7 @@ class Reading:
         for match in _DOTTED.finditer(source):
             dotted = re.sub(r"\s", "", match.group())
             start, _, rest = dotted.partition(".")
-            for name in self.names.bound.get(start, (start,)):
+            for name in self.names.bound.get(start) or (start,):
                 self.use(f"{name}.{rest}")
         self.take(search_sql(source))
 
@@ -229,7 +246,14 @@ class Reading:
             self.read(text)
 
     def sql(self, text: str, *, bounded: bool = False) -> None:
-        """Read a SQL text."""
+        """Read a SQL text, each once."""
+        if (text, bounded) in self.sql_read:
+            return
+        if len(text) > self.sql_left:
+            self.obfuscated.add("longer than is read")
+            return
+        self.sql_read.add((text, bounded))
+        self.sql_left -= max(len(text), LEAST_SQL)
         self.temporary |= frozenset(_MADE_TEMPORARY.findall(text))
         self.take(read_sql(text, self.temporary, bounded=bounded))
 
@@ -241,11 +265,28 @@ class Reading:
         self.unlimited |= found.unlimited
 
 
+def _transformed(source: str) -> str:
+    """Return the Python that IPython makes of a cell, or the cell as it is where it makes none."""
+    if len(_ESCAPES.findall(source)) * len(source) > MOST_TRANSFORMING:
+        # IPython reads the whole cell again for each magic in it. What it would make of plain lines is clear.
+        return _MAGIC_LINE.sub(_called, _SHELL_LINE.sub(_called, source))
+    try:
+        return _TRANSFORMER.transform_cell(source)
+    except Exception:  # IPython's transformers are many and raise what they like on text that is not code
+        return source
+
+
+def _called(line: re.Match[str]) -> str:
+    """Return the call that a line with a magic or a shell command stands for."""
+    indent, start, rest = line.groups()
+    if start.startswith("!"):
+        return f"{indent}get_ipython().system({rest!r})"
+    return f"{indent}get_ipython().run_line_magic({start!r}, {rest!r})"
+
+
 def _parsed(source: str) -> ast.Module | None:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # SyntaxWarning of other people's code is not ours to print
-            return ast.parse(source)
+        return ast.parse(source, _CELL)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 

@@ -25,7 +25,7 @@ MOST_DEPTH = 60
 Folded = str | bytes | int | list["Folded"] | None
 Resolve = Callable[[ast.expr], Sequence[str]]
 
-_PERCENT = re.compile(r"%(\(\w+\))?[-#0 +]*[\d*]*(\.[\d*]+)?[diouxXeEfFgGcrsa]")
+_PERCENT = re.compile(r"%(?:\(\w+\))?+[-#0 +]*+[\d*]*+(?:\.[\d*]++)?+[diouxXeEfFgGcrsa]")
 _BRACES = re.compile(r"\{\{|\}\}|\{[^{}]*\}")
 
 _UNARY_TEXT: Mapping[str, Callable[[str], str]] = {

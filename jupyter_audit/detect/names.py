@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping, Sequence
 
-from jupyter_audit.detect.fold import Folder
+from jupyter_audit.detect.fold import MOST_DEPTH, Folder
 
 Bindings = Mapping[str, tuple[str, ...]]
 
@@ -46,6 +46,7 @@ class Names:
         self.computed = False
         self.folder = Folder(self.resolve)
         self._depth = 0
+        self._resolved: dict[int, tuple[str, ...]] = {}
 
     def bind(self, name: str, dotted: Sequence[str]) -> None:
         """Let `name` stand for each of `dotted`, besides what it may stand for already."""
@@ -55,6 +56,11 @@ class Names:
         earlier = self.new.get(name, ())
         self.new[name] = (*dotted, *(text for text in earlier if text not in dotted))[:MOST_CANDIDATES]
         self.bound[name] = self.new[name]
+
+    def bind_value(self, name: str) -> None:
+        """Let `name` be a variable of which nothing is known but that it is one."""
+        self.new.setdefault(name, ())
+        self.bound.setdefault(name, ())
 
     def bind_import(self, node: ast.Import | ast.ImportFrom) -> list[str]:
         """Bind what an import statement names; return the dotted names of what was imported."""
@@ -80,20 +86,25 @@ class Names:
 
     def resolve(self, node: ast.expr) -> tuple[str, ...]:
         """Return the dotted names that `node` may stand for; `?` where nothing is known of its start."""
-        if self._depth > 60:
+        known = self._resolved.get(id(node))
+        if known is not None:
+            return known
+        if self._depth > MOST_DEPTH:
             return ("?",)
         self._depth += 1
         try:
-            return tuple(dict.fromkeys(canonical(name)[:MOST_NAME] for name in self._resolve(node)))[
+            names = tuple(dict.fromkeys(canonical(name)[:MOST_NAME] for name in self._resolve(node)))[
                 :MOST_CANDIDATES
             ]
         finally:
             self._depth -= 1
+        self._resolved[id(node)] = names
+        return names
 
     def _resolve(self, node: ast.expr) -> Sequence[str]:
         match node:
             case ast.Name(id=name):
-                if name in self.bound:
+                if self.bound.get(name):
                     return self.bound[name]
                 return [name, *(f"{module}.{name}" for module in self.stars)]
             case ast.Attribute(value=value, attr=attribute):
@@ -118,7 +129,7 @@ class Names:
             if start == "sys.modules" and key is not None:
                 return [key]
             if start in ("globals()", "locals()", "vars()") and key is not None:
-                return self.bound.get(key, (key,))
+                return self.bound.get(key) or (key,)
             if start in _SENSITIVE or start == "sys.modules":
                 if key is None:
                     self.computed = True

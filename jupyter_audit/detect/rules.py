@@ -247,8 +247,8 @@ def _section(sigma: Any, place: _Place) -> Mapping[str, Any]:
                 raise _broken(
                     place.path,
                     line,
-                    f"{SECTION}.explanation names ${name}: a finding cannot be purged, so it must not repeat what "
-                    "people wrote",
+                    f"{SECTION}.explanation names ${name}: a finding cannot be purged, so it must not say "
+                    "what people wrote",
                 )
     return section
 

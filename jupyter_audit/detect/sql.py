@@ -36,10 +36,10 @@ _STARTS = re.compile(
     r"(?is)^[\s(;]*(?:select\b.*\bfrom\b|with\b.*\b(?:select|insert|update|delete|merge)\b|table\s+\S+\s*;?\s*$"
     r"|insert\s+(?:or\s+\w+\s+|ignore\s+)?into\b|replace\s+into\b|update\s+(?:or\s+\w+\s+|only\s+)?\S+\s.*\bset\b"
     r"|delete\s+from\b|merge\s+into\b|truncate\s+\S+|drop\s+\w+\s+\S+|alter\s+\w+\s+\S+|create\s+\w+\s+\S+"
-    r"|grant\s+.+\bto\b|revoke\s+.+\bfrom\b|copy\s+.+\b(?:from|to)\b|explain\b|load\s+data\b|rename\s+table\b"
-    r"|begin\b.*;|start\s+transaction\b.*;|set\s+.*;|pragma\s+.*;|vacuum\s+.*into\b)"
+    r"|grant\s++.+\bto\b|revoke\s++.+\bfrom\b|copy\s++.+\b(?:from|to)\b|explain\b|load\s+data\b|rename\s+table\b"
+    r"|begin\b.*;|start\s+transaction\b.*;|set\s+.*;|pragma\s+.*;|vacuum\s++.*into\b)"
 )
-_COMMENT = re.compile(r"(?s)/\*.*?\*/|--[^\n]*")
+_COMMENT = re.compile(r"(?s)/\*.*?(?:\*/|\Z)|--[^\n]*")
 _EXPLAIN = re.compile(r"(?is)^\s*explain\b(\s*\([^)]*\)|(\s+(analyze|verbose|query\s+plan|extended))*)")
 _PARAMETER = re.compile(r"%\(\w+\)s|%s")
 
@@ -47,7 +47,8 @@ _OBJECT = (
     r"(?:table|view|index|trigger|schema|database|sequence|function|procedure|user|role|type"
     r"|materialized\s+view)"
 )
-_NAME = r"((?:[\w$]+|\"[^\"]+\"|`[^`]+`|\[[^\]]+\])(?:\s*\.\s*(?:[\w$]+|\"[^\"]+\"|`[^`]+`|\[[^\]]+\]))*)"
+_PART = r"(?:[\w$]+|\"[^\"]{1,99}\"|`[^`]{1,99}`|\[[^\]]{1,99}\])"
+_NAME = rf"({_PART}(?:\s*+\.\s*+{_PART})*)"
 _WRITE_PATTERNS = tuple(
     (verb, re.compile(r"(?i)\b" + pattern + r"\s+" + _NAME))
     for verb, pattern in (
@@ -65,11 +66,11 @@ _WRITE_PATTERNS = tuple(
             + r"(?:\s+concurrently)?(?:\s+if\s+not\s+exists)?",
         ),
         ("RENAME", r"rename\s+table"),
-        ("LOAD", r"load\s+data\b.*?\binto\s+table"),
+        ("LOAD", r"load\s+data\b.{0,300}?\binto\s+table"),
     )
 )
 _UPDATE_PATTERN = re.compile(r"(?i)\bupdate\s+(?:or\s+\w+\s+|only\s+)?" + _NAME + r"\s+(?:as\s+\w+\s+)?set\b")
-_COPY_IN = re.compile(r"(?i)\bcopy\s+" + _NAME + r"\s*(?:\([^)]*\)\s*)?from\b")
+_COPY_IN = re.compile(r"(?i)\bcopy\s+" + _NAME + r"\s*(?:\([^)]{0,2000}\)\s*)?from\b")
 
 _WRITES: dict[type[exp.Expr], str] = {
     exp.Insert: "INSERT",

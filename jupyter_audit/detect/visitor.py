@@ -18,6 +18,7 @@ from jupyter_audit.detect.vocabulary import (
     READS_A_TABLE,
     RUNS_SQL,
     SAYS_ONLY,
+    SHELL_ALIASES,
     TAKES_FEW,
 )
 
@@ -34,6 +35,16 @@ class Visitor(ast.NodeVisitor):
         self._folder = reading.names.folder
         self._bounded: set[int] = set()
         self._read: set[int] = set()
+        self._grown: set[str] = set()
+        self._like_sql: dict[str, bool] = {}
+
+    def read(self, tree: ast.Module) -> None:
+        """Visit the whole tree."""
+        self.visit(tree)
+        for name in self._grown:
+            grown = self._folder.constants.get(name)
+            if isinstance(grown, str):
+                self._text(grown)
 
     # --- bindings ---------------------------------------------------------------------------------
 
@@ -67,7 +78,7 @@ class Visitor(ast.NodeVisitor):
         if isinstance(before, str) and len(before) < MOST_TEXT:
             whole = before + (added if added is not None else HOLE)
             self._folder.constants[node.target.id] = whole
-            self._text(whole)
+            self._grown.add(node.target.id)  # read when it is used, or whole at the end
 
     def _assign(self, target: ast.expr, value: ast.expr) -> None:
         if isinstance(target, (ast.Tuple, ast.List)) and isinstance(value, (ast.Tuple, ast.List)):
@@ -77,6 +88,8 @@ class Visitor(ast.NodeVisitor):
         if not isinstance(target, ast.Name):
             self.visit(target)
             return
+        if target.id in SHELL_ALIASES:
+            self._names.bind_value(target.id)  # IPython's automagic gives way to variables
         folded = self._folder.fold(value)
         if folded is not None:
             self._folder.constants[target.id] = folded
@@ -168,8 +181,14 @@ class Visitor(ast.NodeVisitor):
     # --- what is found ------------------------------------------------------------------------------
 
     def _text(self, text: str) -> None:
-        if looks_like_sql(text):
+        if self._is_sql(text):
             self._reading.sql(text)
+
+    def _is_sql(self, text: str) -> bool:
+        known = self._like_sql.get(text)
+        if known is None:
+            known = self._like_sql[text] = looks_like_sql(text)
+        return known
 
     def _says_only(self, names: tuple[str, ...]) -> bool:
         return all(
@@ -186,7 +205,7 @@ class Visitor(ast.NodeVisitor):
             return
         if method in READS_A_TABLE and text.isidentifier():
             self._table_call(node)
-        elif looks_like_sql(text):
+        elif self._is_sql(text):
             self._reading.sql(text, bounded=id(node) in self._bounded)
         self._read.update(id(part) for part in ast.walk(first))
 
