@@ -7,10 +7,11 @@ the gate's to judge. An entry that lacks what its kind should have is counted, n
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from jupyter_audit.errors import LedgerError
 from jupyter_audit.model import Entry
@@ -80,6 +81,8 @@ class _Fold:
     """What is known so far; entries come in order."""
 
     sessions: dict[str, SessionFacts] = field(default_factory=dict)
+    last: dict[str, datetime] = field(default_factory=dict)
+    counts: dict[str, Counter[str]] = field(default_factory=dict)
     requests: dict[str, kinds.AccessRequested] = field(default_factory=dict)
     grants: dict[str, GrantFacts] = field(default_factory=dict)
     bound: dict[str, str] = field(default_factory=dict)
@@ -98,12 +101,18 @@ def list_sessions(entries: Iterable[Entry]) -> list[SessionFacts]:
             _take_access(fold, entry)
         elif entry.session is not None or entry.type == kinds.FindingRaised.TYPE:
             _take_session(fold, entry)
-    return [
-        replace(facts, grant=fold.grants.get(fold.bound[name], GrantFacts(fold.bound[name])))
-        if name in fold.bound
-        else facts
-        for name, facts in fold.sessions.items()
-    ]
+    return [_conclude(fold, facts) for facts in fold.sessions.values()]
+
+
+def _conclude(fold: _Fold, facts: SessionFacts) -> SessionFacts:
+    grant = fold.bound.get(facts.id)
+    counts: dict[str, Any] = dict(fold.counts[facts.id])
+    return replace(
+        facts,
+        last=fold.last[facts.id],
+        grant=None if grant is None else fold.grants.get(grant, GrantFacts(grant)),
+        **counts,
+    )
 
 
 def read_as(entry: Entry, kind: type[K]) -> K | None:
@@ -153,22 +162,54 @@ def _take_session(fold: _Fold, entry: Entry) -> None:
         name = _session_of_finding(fold, entry)
         if name is None:
             return
-    facts = fold.sessions.get(name) or SessionFacts(name, entry.time, entry.time)
-    facts = replace(facts, last=max(facts.last, entry.time))
+    if name not in fold.sessions:
+        fold.sessions[name] = SessionFacts(name, entry.time, entry.time)
+        fold.counts[name] = Counter()
+    fold.last[name] = max(fold.last.get(name, entry.time), entry.time)
     kind = kinds.KINDS.get(entry.type)
     body = None
     if kind is not None:
         body = read_as(entry, kind)
-        facts = replace(facts, unreadable=facts.unreadable + (body is None))
+        if body is None:
+            fold.counts[name]["unreadable"] += 1
     if entry.grant is not None and entry.type in (kinds.SessionBound.TYPE, kinds.CellAdmitted.TYPE):
         fold.bound.setdefault(name, entry.grant)
     if entry.type in (kinds.CellAdmitted.TYPE, kinds.CellRefused.TYPE):
         fold.session_of[entry.seq] = name
-    fold.sessions[name] = _count(facts, entry, body)
+    counted = _counted(body)
+    if counted:
+        fold.counts[name][counted] += 1
+    else:
+        fold.sessions[name] = _told(fold.sessions[name], entry, body)
+    if isinstance(body, kinds.FindingRaised):
+        facts = fold.sessions[name]
+        fold.sessions[name] = replace(facts, worst=worse_level(facts.worst, str(body.level)))
 
 
-def _count(facts: SessionFacts, entry: Entry, body: kinds.Kind | None) -> SessionFacts:
-    """Return `facts` with what this one entry adds."""
+def _counted(body: kinds.Kind | None) -> str:
+    """Return which of a session's counts this entry adds to."""
+    match body:
+        case kinds.CellAdmitted():
+            return "" if body.canary is True else "cells_run"
+        case kinds.CellRefused():
+            return "cells_refused"
+        case kinds.MessageRefused():
+            return "messages_refused"
+        case kinds.CellFinished():
+            return "errors" if body.status == "error" else ""
+        case kinds.CellLateOutput():
+            return "late_outputs"
+        case kinds.KernelReport():
+            return "reports"
+        case kinds.GapRecorded():
+            return "gaps"
+        case kinds.FindingRaised():
+            return "findings"
+    return ""
+
+
+def _told(facts: SessionFacts, entry: Entry, body: kinds.Kind | None) -> SessionFacts:
+    """Return `facts` with what this one entry says of the session itself."""
     match body:
         case kinds.SessionStarted():
             return replace(
@@ -191,23 +232,6 @@ def _count(facts: SessionFacts, entry: Entry, body: kinds.Kind | None) -> Sessio
             )
         case kinds.CanaryRead():
             return replace(facts, canary=body.passed is True)
-        case kinds.CellAdmitted():
-            return facts if body.canary is True else replace(facts, cells_run=facts.cells_run + 1)
-        case kinds.CellRefused():
-            return replace(facts, cells_refused=facts.cells_refused + 1)
-        case kinds.MessageRefused():
-            return replace(facts, messages_refused=facts.messages_refused + 1)
-        case kinds.CellFinished():
-            return replace(facts, errors=facts.errors + (body.status == "error"))
-        case kinds.CellLateOutput():
-            return replace(facts, late_outputs=facts.late_outputs + 1)
-        case kinds.KernelReport():
-            return replace(facts, reports=facts.reports + 1)
-        case kinds.GapRecorded():
-            return replace(facts, gaps=facts.gaps + 1)
-        case kinds.FindingRaised():
-            worst = worse_level(facts.worst, str(body.level))
-            return replace(facts, findings=facts.findings + 1, worst=worst)
     return facts
 
 
