@@ -1,6 +1,7 @@
 # Everything from nothing: each target makes the virtual environment it needs.
 #
 #   make lab     an audited JupyterLab with a production database to debug
+#   make review  the auditor's side: verify the lab's ledger and show it as a page
 #   make test    the test suite, against what `pip install` gives a user
 #   make lint    ruff, mypy --strict, import contracts
 #   make bench   audited against plain, in one run
@@ -15,7 +16,7 @@ SOURCES := $(shell find jupyter_audit kernel -type f -not -name '*.pyc')
 # installs what a user would get, again whenever a source file is newer.
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: lab test lint bench clean
+.PHONY: lab review test lint bench clean
 
 $(VENV)/made:
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12 …" if sys.version_info < (3, 11) else 0)'
@@ -39,6 +40,9 @@ $(VENV)/lint: $(VENV)/made setup.cfg
 
 lab: $(VENV)/lab
 	@PYTHON=$(BIN)/python sh notebooks/lab.sh $(LAB)
+
+review: $(VENV)/lab
+	@PYTHON=$(BIN)/python sh notebooks/review.sh $(LAB)
 
 # -P: the tests see the installed package, never the folder beside them.
 test: $(VENV)/test

@@ -13,9 +13,7 @@ work=$folder/work
 
 mkdir -p "$work"
 [ -f "$work/shop.db" ] || "$PYTHON" "$here/make_shop.py" "$work/shop.db"
-for notebook in investigation.ipynb review.ipynb; do
-    [ -f "$work/$notebook" ] || cp "$here/$notebook" "$work/$notebook"
-done
+[ -f "$work/investigation.ipynb" ] || cp "$here/investigation.ipynb" "$work/investigation.ipynb"
 [ -f "$home/ledger.db" ] || "$bin/jupyter-audit" init --home "$home"
 
 cat <<NEXT
@@ -24,7 +22,7 @@ cat <<NEXT
   2. Run its first cell: it is refused, because nobody has granted you access yet. That is the point.
   3. Ask for access: menu Audit, Audit Panel. Give a reason and the ticket SHOP-1042, then approve it yourself.
   4. Run All. Every cell is in the ledger before it runs; the fault shows itself at the end.
-  5. Prove it, in a second terminal:  $bin/jupyter-audit verify --home $home
+  5. Prove it, in a second terminal:  make review  (verifies the ledger, and shows what was done as a page)
   6. Stop with Ctrl-C. The ledger stays in $home; \`make clean\` removes it.
 
 NEXT
