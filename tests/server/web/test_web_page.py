@@ -1,0 +1,177 @@
+"""The page in the states that a good server never shows: each must still be a page, and say what is the case."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from jupyter_audit.access.book import GrantBook
+from jupyter_audit.access.policy import Policy
+from jupyter_audit.access.service import AccessService
+from jupyter_audit.home import Home
+from jupyter_audit.ledger import Ledger, LedgerReader, create_ledger, open_ledger
+from jupyter_audit.ledger.schema import OBJECTS
+from jupyter_audit.model import Actor, Content, Principal, Role
+from jupyter_audit.record import kinds
+from jupyter_audit.server import overview
+from jupyter_audit.server.panel import PanelHandler
+from jupyter_audit.server.services import Services
+from jupyter_audit.server.sight import SessionOwners
+from jupyter_audit.settings import JupyterAudit
+
+ERIN = Principal("erin", "Hub", frozenset({Role.ENGINEER}))
+ANA = Principal("ana", "Hub", frozenset({Role.APPROVER}))
+SESSION, KERNEL = "s-0123456789ab", "00000000-0000-0000-0000-000000000000"
+
+
+@dataclass
+class SetClock:
+    """A clock that a test sets."""
+
+    moment: datetime = field(default_factory=lambda: datetime(2026, 11, 24, 12, tzinfo=UTC))
+
+    def now(self) -> datetime:
+        return self.moment
+
+
+@dataclass
+class Stage:
+    """A ledger, and a server that is in the state that a test wants."""
+
+    home: Home
+    ledger: Ledger
+    clock: SetClock
+    policy: Policy
+    failing: float = 0.0
+    unassured: tuple[str, ...] = ()
+    isolation: str = "landlock"
+
+    @property
+    def access(self) -> AccessService:
+        return AccessService(self.ledger.transact, self.policy, self.clock)
+
+    def page(self, principal: Principal) -> str:
+        """Return the page that this principal sees."""
+        owners, book = SessionOwners(), GrantBook()
+        services = SimpleNamespace(
+            book=book,
+            policy=self.policy,
+            sessions=SimpleNamespace(all=lambda: ()),
+            server_id="0123456789ab",
+            isolation=SimpleNamespace(rung=SimpleNamespace(value=self.isolation), why="a test says so"),
+            assessment=SimpleNamespace(assured=("it is a test",), unassured=self.unassured),
+            recorder=SimpleNamespace(failing_for=lambda: self.failing),
+        )
+        with LedgerReader.open(self.home.ledger) as reader:
+            book.refresh(reader)
+            owners.refresh(reader)
+            sight = owners.sight_of(principal, book)
+            ledger = overview.look(reader, sight, frozenset(), owners.owner_of)
+        standing = overview.standing(cast(Services, services), principal, book.now(self.clock.now()))
+        given: dict[str, Any] = {"api": "/a/", "static": "/s/", "themes": {}, "xsrf": "x"}
+        return PanelHandler._templates.get_template("panel.html").render(**standing, ledger=ledger, **given)
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    home, clock = Home(tmp_path / "audit"), SetClock()
+    create_ledger(home, clock=clock, actor=Actor("adam", "os-account"))
+    ledger = open_ledger(home, clock=clock)
+    settings = JupyterAudit(roles={"engineer": ["erin"], "approver": ["ana"]})
+    yield Stage(home, ledger, clock, Policy.from_settings(settings))
+    ledger.close()
+
+
+def request(stage: Stage) -> str:
+    made = stage.access.request(ERIN, profile="production-debug", reason="totals are off", ticket="SHOP-9")
+    return made.id
+
+
+def test_a_server_that_cannot_record_says_that_nothing_runs(stage: Stage) -> None:
+    stage.failing = 3.0
+    assert "Recording fails, so nothing runs" in stage.page(ERIN)
+
+
+def test_what_a_server_could_not_assure_is_said_to_everybody(stage: Stage) -> None:
+    stage.unassured, stage.isolation = ("terminals are <off>",), "none"
+    page = stage.page(ERIN)
+    assert "<li>terminals are &lt;off&gt;</li>" in page
+    assert "Kernels are not isolated here" in page
+
+
+def test_a_request_that_nobody_could_approve_is_not_asked_for(stage: Stage) -> None:
+    stage.policy = Policy.from_settings(JupyterAudit(roles={"engineer": ["erin"]}))
+    page = stage.page(ERIN)
+    assert "no approver is named" in page
+    assert "ask-form" not in page
+
+
+def test_who_holds_no_role_is_told_who_gives_them(stage: Stage) -> None:
+    page = stage.page(Principal("nina", "Hub"))
+    assert "c.JupyterAudit.roles" in page
+    assert "without a role" in page
+    assert "ask-form" not in page
+
+
+def test_a_request_that_lapsed_is_said_for_a_while(stage: Stage) -> None:
+    request(stage)
+    assert "Your request waits for an answer" in stage.page(ERIN)
+    stage.clock.moment += timedelta(minutes=61)
+    assert "Nobody answered your request for SHOP-9 in time" in stage.page(ERIN)
+    stage.clock.moment += timedelta(minutes=61)
+    assert "Nobody answered" not in stage.page(ERIN)
+
+
+def test_a_denial_is_said_until_something_newer_is_asked(stage: Stage) -> None:
+    stage.access.deny(ANA, request(stage), "not <now>")
+    page = stage.page(ERIN)
+    assert "ana denied your request for SHOP-9" in page
+    assert "not &lt;now&gt;" in page
+    request(stage)
+    assert "denied your request" not in stage.page(ERIN)
+
+
+def test_a_grant_of_others_is_no_buttons_to_an_engineer(stage: Stage) -> None:
+    grant = stage.access.approve(ANA, request(stage))
+    assert "Approved by</dt><dd>ana" in stage.page(ERIN)
+    assert f"grants/{grant.id}/revoke" in stage.page(ANA)
+    stage.clock.moment += timedelta(minutes=31)
+    assert "You have no access now" in stage.page(ERIN)
+
+
+def test_purged_unfinished_and_unknown_things_are_still_rows(stage: Stage) -> None:
+    erin = Actor.of(ERIN)
+    message = Content(json.dumps({"code": "the secret"}).encode(), "application/json")
+    admitted = kinds.CellAdmitted(KERNEL, "m", "shell", "", False, True, 3, False)
+    finding = kinds.FindingRaised("r", "A title", "unheard-of", "It <matters>.", list(range(9)))
+    entries = stage.ledger.append(
+        [
+            kinds.draft(kinds.SessionStarted("x", KERNEL, "audit", "none", ""), actor=erin, session=SESSION),
+            kinds.draft(admitted, actor=erin, session=SESSION, contents={"message": message}),
+            kinds.draft(kinds.MessageRefused(KERNEL, "m", "", "shell", "new_cause"), actor=erin, session=SESSION),
+            kinds.draft(kinds.SessionRefused("audit", "gate"), actor=erin),
+            kinds.draft(finding, session=SESSION),
+        ]
+    )
+    with sqlite3.connect(stage.home.ledger) as purge:
+        purge.execute("DROP TRIGGER content_kept")
+        purge.execute("DELETE FROM content WHERE seq = ?", (entries[1].seq,))
+        purge.execute(OBJECTS["trigger", "content_kept"])
+    for page in (stage.page(ERIN), stage.page(ANA)):
+        assert "(purged)" in page
+        assert "the secret" not in page
+        assert "unfinished" in page
+        assert "new_cause" in page
+        assert "a message that does not parse" in page
+        assert "the gate does not let it start" in page
+        assert "It &lt;matters&gt;." in page
+        assert "0, 1, 2, 3, 4, 5, …" in page
+    assert "It &lt;matters&gt;." not in stage.page(Principal("otto", "Hub", frozenset({Role.ENGINEER})))
