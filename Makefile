@@ -50,7 +50,7 @@ test: $(VENV)/test
 
 lint: $(VENV)/lint $(VENV)/test
 	$(BIN)/ruff check .
-	$(BIN)/mypy
+	$(BIN)/python -P -m mypy -p jupyter_audit -p jupyter_audit_kernel
 	$(BIN)/lint-imports
 
 bench: $(VENV)/test

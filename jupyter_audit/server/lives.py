@@ -199,7 +199,6 @@ class Lives:
         if failure:
             raise GateError(f"The canary cell of kernel {session.kernel_id} failed: {failure}.")
         session.state = SessionState.LIVE
-        session.canary_id = ""
         session.ready.set()
 
     async def _canary(self, session: Session, manager: Any) -> str:
