@@ -1,5 +1,5 @@
 """
-The admin's configuration file: found in the system's folders or named, and read only if nobody else can write it.
+The admin's configuration file: found in the system's folders or named, read only if nobody else can write it.
 
 A configuration file is code in the server process, so whoever can write it can do what the server can. A
 user's own Jupyter configuration is never read here.
@@ -11,10 +11,12 @@ import os
 import stat
 from pathlib import Path
 
+from traitlets import TraitError
 from traitlets.config import Config
 from traitlets.config.loader import JSONFileConfigLoader, PyFileConfigLoader
 
 from jupyter_audit.errors import ConfigError
+from jupyter_audit.settings import JupyterAudit
 
 NAME = "jupyter_server_config"
 SYSTEM_FOLDERS = (Path("/usr/local/etc/jupyter"), Path("/etc/jupyter"))
@@ -22,7 +24,7 @@ SYSTEM_FOLDERS = (Path("/usr/local/etc/jupyter"), Path("/etc/jupyter"))
 
 def load_admin_config(explicit: Path | None) -> Config:
     """
-    Return the admin's configuration: of the file named, or of the system's folders (the first one wins a conflict).
+    Return the admin's configuration: of the file named, or of the system's folders (the first one wins).
 
     Raises `ConfigError` if the file is missing, can be written by others, or does not read.
     """
@@ -40,15 +42,40 @@ def load_admin_config(explicit: Path | None) -> Config:
     return config
 
 
+def load_settings(config: Config) -> JupyterAudit:
+    """Return the settings in a configuration. Raises `ConfigError` naming one that is wrong or unknown."""
+    known = JupyterAudit.class_trait_names(config=True)
+    for name, value in config.JupyterAudit.items():
+        if name not in known:
+            raise ConfigError(f"c.JupyterAudit.{name} is not a setting.", advice=f"Known: {', '.join(sorted(known))}.")
+        try:
+            JupyterAudit(config=Config(JupyterAudit={name: value}))
+        except TraitError as error:
+            raise ConfigError(f"c.JupyterAudit.{name} cannot be used: {error}") from error
+    return JupyterAudit(config=config)
+
+
 def check_owner_and_modes(path: Path) -> None:
-    """Raise `ConfigError` unless only root and this account can change the file, or put another in its place."""
-    real = path.resolve()
+    """Raise `ConfigError` unless only root and this account can change the file, and all that leads to it."""
     trusted = {0, os.geteuid()}
-    for step in (real, *real.parents):
-        status = step.stat()
-        # In a sticky folder (/tmp) others can add files, but not replace this one.
-        sticky = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
-        if status.st_uid not in trusted or (status.st_mode & 0o022 and not sticky):
+    seen: set[Path] = set()
+    waiting = [path.absolute()]
+    while waiting:
+        step = waiting.pop()
+        if step in seen:
+            continue
+        seen.add(step)
+        status = step.lstat()
+        waiting.append(step.parent)
+        if stat.S_ISLNK(status.st_mode):
+            # A link has no modes of its own; its folder is looked at, and so is what it points to.
+            waiting.append(step.parent / step.readlink())
+            others_write = False
+        else:
+            # In a sticky folder (/tmp) others can add files, but not replace this one.
+            sticky = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
+            others_write = bool(status.st_mode & 0o022 and not sticky)
+        if status.st_uid not in trusted or others_write:
             raise ConfigError(
                 f"The configuration file {path} is not safe: {step} can be changed by other accounts "
                 f"(owner uid {status.st_uid}, mode {stat.S_IMODE(status.st_mode):04o}).",

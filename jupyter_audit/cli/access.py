@@ -1,165 +1,136 @@
-"""`jupyter audit request | approve | deny | withdraw | revoke | requests | grants`."""
+"""`jupyter audit request | approve | deny | withdraw | revoke`: acts of access, here or through a server."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import Any
 
 from jupyter_audit.access.grants import Grant, Request
-from jupyter_audit.clock import format_time
+from jupyter_audit.access.policy import DEFAULT_PROFILE
+from jupyter_audit.access.service import AccessService
 from jupyter_audit.cli.context import Context, context_of
-from jupyter_audit.cli.output import print_json, print_table
+from jupyter_audit.cli.options import add_command
+from jupyter_audit.cli.output import clean, print_json
 from jupyter_audit.cli.remote import find_server
+from jupyter_audit.clock import format_time
+from jupyter_audit.model import Principal
 
-REQUEST_COLUMNS = {"id": "REQUEST", "principal": "WHO", "profile": "PROFILE", "ticket": "TICKET", "minutes": "MIN",
-                   "state": "STATE", "asked": "ASKED", "reason": "REASON"}
-GRANT_COLUMNS = {"id": "GRANT", "principal": "WHO", "profile": "PROFILE", "ticket": "TICKET", "state": "STATE",
-                 "not_after": "UNTIL", "approver": "APPROVER", "reason": "REASON"}
+Act = Callable[[AccessService, Principal], Request | Grant]
 
 
-def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
+def add_commands(commands: Any) -> None:
     """Add the commands of this module."""
-    command = commands.add_parser("request", parents=[common], help="ask for access")
-    command.add_argument("--reason", required=True, help="why access is needed; others will read it")
-    command.add_argument("--ticket", required=True, help="the ticket that it is for")
-    command.add_argument("--minutes", type=int, help="for how long (default: the profile's)")
-    command.add_argument("--profile", default="production-debug", help="what for (default: %(default)s)")
-    command.set_defaults(run=request)
-    for name, text, run in (
-        ("approve", "say yes to a request; the grant begins now", approve),
-        ("deny", "say no to a request", deny),
-        ("withdraw", "take back a request of one's own", withdraw),
-    ):
-        command = commands.add_parser(name, parents=[common], help=text)
-        command.add_argument("request", help="the request's id (r-…)")
-        if name == "deny":
-            command.add_argument("--reason", required=True, help="why")
-        command.set_defaults(run=run)
-    command = commands.add_parser("revoke", parents=[common], help="end a grant now, with everything that runs under it")
-    command.add_argument("grant", help="the grant's id (g-…)")
-    command.add_argument("--reason", required=True, help="why")
-    command.set_defaults(run=revoke)
-    command = commands.add_parser("requests", parents=[common], help="list the requests that wait for an answer")
-    command.set_defaults(run=requests)
-    command = commands.add_parser("grants", parents=[common], help="list grants, newest first")
-    command.add_argument("--live", action="store_true", help="only those in force")
-    command.set_defaults(run=grants)
+    command = add_command(
+        commands,
+        "request",
+        request,
+        "ask for access",
+        about="The request waits for an answer, at most as long as the profile says.",
+        examples='  jupyter audit request --reason "orders are stuck in state new" --ticket SHOP-1042\n'
+        '  jupyter audit request --reason "find slow query" --ticket SHOP-7 --minutes 90 --profile reporting',
+        server=True,
+    )
+    add_wishes(command, required=True)
+    command = add_command(commands, "approve", approve, "say yes to a request; the grant begins now", server=True)
+    command.add_argument("request", metavar="REQUEST", help="the request's id (r-…)")
+    command = add_command(commands, "deny", deny, "say no to a request", server=True)
+    command.add_argument("request", metavar="REQUEST", help="the request's id (r-…)")
+    command.add_argument("--reason", required=True, metavar="TEXT", help="why")
+    command = add_command(commands, "withdraw", withdraw, "take back a request of one's own", server=True)
+    command.add_argument("request", metavar="REQUEST", help="the request's id (r-…)")
+    command = add_command(
+        commands,
+        "revoke",
+        revoke,
+        "end a grant now, with everything that runs under it",
+        about="A running server ends its sessions within seconds, kernels and all that they started.",
+        server=True,
+    )
+    command.add_argument("grant", metavar="GRANT", help="the grant's id (g-…)")
+    command.add_argument("--reason", required=True, metavar="TEXT", help="why")
+
+
+def add_wishes(command: argparse.ArgumentParser, *, required: bool) -> None:
+    """Add the options that say what is asked for."""
+    command.add_argument("--reason", required=required, metavar="TEXT", help="why access is needed; others will read it")
+    command.add_argument("--ticket", required=required, metavar="ID", help="the ticket that it is for")
+    command.add_argument("--minutes", type=int, metavar="N", help="for how long (default: the profile's)")
+    command.add_argument("--profile", default=DEFAULT_PROFILE, metavar="NAME", help="what for (default: %(default)s)")
 
 
 def request(options: argparse.Namespace) -> int:
     """Ask for access."""
-    asked = {"profile": options.profile, "reason": options.reason, "ticket": options.ticket}
-    context = context_of(options)
-    if options.server:
-        made = find_server(context.home, options.server).api("POST", "requests", {**asked, "minutes": options.minutes})
-    else:
-        with context.access() as access:
-            made = _request(access.request(context.principal, **asked, minutes=options.minutes), context)
+    wish = {name: getattr(options, name) for name in ("profile", "reason", "ticket", "minutes")}
+    context, made = _do(options, "requests", wish, lambda access, me: access.request(me, **wish))
     if options.json:
         print_json(made)
-    else:
-        print(f"Request {made['id']} waits for an answer until {made['lapses']}.")
-        print(f"An approver answers with: jupyter audit approve {made['id']}")
+        return 0
+    print(f"Request {made['id']} waits for an answer until {made['lapses']}.")
+    alone = context.policy.solo and not options.server
+    who = "You answer it yourself, on purpose" if alone else "An approver answers it"
+    where = f" --server {options.server}" if options.server else f" --home {options.home}" if options.home else ""
+    print(f"{who}: jupyter audit approve {made['id']}{where}")
     return 0
 
 
 def approve(options: argparse.Namespace) -> int:
     """Say yes."""
-    context = context_of(options)
-    if options.server:
-        made = find_server(context.home, options.server).api("POST", f"requests/{options.request}/approve", {})
-    else:
-        with context.access() as access:
-            made = _grant(access.approve(context.principal, options.request), context)
+    wanted = options.request
+    _, made = _do(options, f"requests/{wanted}/approve", {}, lambda access, me: access.approve(me, wanted))
     if options.json:
         print_json(made)
-    else:
-        own = " You approved your own request; the ledger says so." if made["self_approved"] else ""
-        print(f"Grant {made['id']} is in force for {made['principal']} until {made['not_after']}.{own}")
+        return 0
+    own = " You approved your own request; the ledger says so." if made["self_approved"] else ""
+    print(f"Grant {made['id']} is in force for {clean(made['principal'])} until {made['not_after']}.{own}")
     return 0
 
 
 def deny(options: argparse.Namespace) -> int:
     """Say no."""
-    return _answer(options, "deny", {"reason": options.reason})
+    wanted, reason = options.request, options.reason
+    path = f"requests/{wanted}/deny"
+    return _say(options, path, {"reason": reason}, lambda access, me: access.deny(me, wanted, reason))
 
 
 def withdraw(options: argparse.Namespace) -> int:
     """Take a request back."""
-    return _answer(options, "withdraw", {})
-
-
-def _answer(options: argparse.Namespace, act: str, body: dict[str, str]) -> int:
-    context = context_of(options)
-    if options.server:
-        made = find_server(context.home, options.server).api("POST", f"requests/{options.request}/{act}", body)
-    else:
-        with context.access() as access:
-            done = (
-                access.deny(context.principal, options.request, body["reason"])
-                if act == "deny"
-                else access.withdraw(context.principal, options.request)
-            )
-            made = _request(done, context)
-    if options.json:
-        print_json(made)
-    else:
-        print(f"Request {made['id']} is {made['state']}.")
-    return 0
+    wanted = options.request
+    return _say(options, f"requests/{wanted}/withdraw", {}, lambda access, me: access.withdraw(me, wanted))
 
 
 def revoke(options: argparse.Namespace) -> int:
     """End a grant."""
-    context = context_of(options)
-    if options.server:
-        made = find_server(context.home, options.server).api("POST", f"grants/{options.grant}/revoke", {"reason": options.reason})
-    else:
-        with context.access() as access:
-            made = _grant(access.revoke(context.principal, options.grant, options.reason), context)
+    grant, reason = options.grant, options.reason
+    path = f"grants/{grant}/revoke"
+    return _say(options, path, {"reason": reason}, lambda access, me: access.revoke(me, grant, reason))
+
+
+def _say(options: argparse.Namespace, path: str, body: dict[str, Any], act: Act) -> int:
+    """Do an act and say in which state its target is now."""
+    _, made = _do(options, path, body, act)
     if options.json:
         print_json(made)
     else:
-        print(f"Grant {made['id']} is revoked. A running server ends what it started within seconds.")
+        what = "Grant" if "request" in made else "Request"
+        print(f"{what} {made['id']} is {made['state']}.")
     return 0
 
 
-def requests(options: argparse.Namespace) -> int:
-    """List waiting requests."""
+def _do(options: argparse.Namespace, path: str, body: dict[str, Any], act: Act) -> tuple[Context, dict[str, Any]]:
+    """Do an act through the server that is named, or else here; return what came of it."""
     context = context_of(options)
     if options.server:
-        rows = find_server(context.home, options.server).api("GET", "requests")["requests"]
-    else:
-        with context.reader() as reader:
-            book = context.book(reader)
-            rows = [_request(found, context) for found in book.requests(book.now(context.clock.now()))]
-    _print(rows, REQUEST_COLUMNS, "No request is waiting.", as_json=options.json)
-    return 0
+        made: dict[str, Any] = find_server(context.home, options.server).api("POST", path, body)
+        return context, made
+    with context.access() as access:
+        done = act(access, context.principal)
+    now = context.clock.now()
+    return context, request_row(done, now) if isinstance(done, Request) else grant_row(done, now)
 
 
-def grants(options: argparse.Namespace) -> int:
-    """List grants."""
-    context = context_of(options)
-    if options.server:
-        rows = find_server(context.home, options.server).api("GET", "grants")["grants"]
-    else:
-        context.note_read("grants")
-        with context.reader() as reader:
-            rows = [_grant(found, context) for found in context.book(reader).grants()]
-    if options.live:
-        rows = [row for row in rows if row["state"] == "active"]
-    _print(rows, GRANT_COLUMNS, "There are no grants.", as_json=options.json)
-    return 0
-
-
-def _print(rows: list[dict[str, Any]], columns: dict[str, str], empty: str, *, as_json: bool) -> None:
-    if as_json:
-        for row in rows:
-            print_json(row)
-    else:
-        print_table(rows, columns, empty)
-
-
-def _request(found: Request, context: Context) -> dict[str, Any]:
+def request_row(found: Request, now: Any) -> dict[str, Any]:
+    """Return a request in the API's keys."""
     return {
         "id": found.id,
         "principal": found.principal,
@@ -169,11 +140,15 @@ def _request(found: Request, context: Context) -> dict[str, Any]:
         "minutes": int(found.duration.total_seconds() // 60),
         "asked": format_time(found.asked),
         "lapses": format_time(found.lapses),
-        "state": found.state(context.clock.now()).value,
+        "state": found.state(now).value,
+        "answered_by": found.answered_by,
+        "answer": found.answer,
     }
 
 
-def _grant(found: Grant, context: Context) -> dict[str, Any]:
+def grant_row(found: Grant, now: Any) -> dict[str, Any]:
+    """Return a grant in the API's keys."""
+    left = (found.not_after - now).total_seconds() if found.is_live(now) else 0
     return {
         "id": found.id,
         "request": found.request,
@@ -185,5 +160,8 @@ def _grant(found: Grant, context: Context) -> dict[str, Any]:
         "self_approved": found.self_approved,
         "not_before": format_time(found.not_before),
         "not_after": format_time(found.not_after),
-        "state": found.state(context.clock.now()).value,
+        "state": found.state(now).value,
+        "seconds_left": max(0, int(left)),
+        "ended_by": found.ended_by,
+        "ended_why": found.ended_why,
     }

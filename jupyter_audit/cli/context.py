@@ -1,14 +1,15 @@
 """
 What a command works on: the audit home, the settings in force, and who types.
 
-Commands that act write to the ledger directly, as the account of the operating system; `--server` sends the same
-act to a running server instead, as whoever its token names.
+Commands that act write to the ledger directly, as the account of the operating system; `--server` sends the
+same act to a running server instead, as whoever its token names. Whoever can open the audit home holds its
+key: on the command line that account is trusted with what it says it is, and the ledger says who it was.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +19,10 @@ from jupyter_audit.access.policy import Policy
 from jupyter_audit.access.principals import os_account
 from jupyter_audit.access.service import AccessService
 from jupyter_audit.clock import Clock, SystemClock
-from jupyter_audit.configfile import load_admin_config
+from jupyter_audit.configfile import load_admin_config, load_settings
 from jupyter_audit.home import Home, default_home
 from jupyter_audit.ledger import Ledger, LedgerReader, open_ledger
-from jupyter_audit.model import Actor, Principal
+from jupyter_audit.model import Actor, Json, Principal
 from jupyter_audit.record import kinds
 from jupyter_audit.settings import JupyterAudit
 
@@ -59,6 +60,7 @@ class Context:
     @contextmanager
     def reader(self) -> Iterator[LedgerReader]:
         """Open the ledger for reading, for the time of a block."""
+        self.home.check()
         reader = LedgerReader.open(self.home.ledger)
         try:
             yield reader
@@ -71,22 +73,26 @@ class Context:
         book.refresh(reader)
         return book
 
-    def note_read(self, view: str) -> None:
-        """Put down that somebody read the ledger on the command line (P9)."""
+    def note_read(self, view: str, detail: Mapping[str, Json] | None = None) -> None:
+        """Put down that somebody reads other people's entries on the command line (P9)."""
         with self.ledger() as ledger:
-            kind = kinds.LedgerRead(view=view, detail={})
+            kind = kinds.LedgerRead(view=view, detail={"through": "command line", **(detail or {})})
             ledger.append([kinds.draft(kind, actor=Actor.of(self.principal))])
 
 
 def context_of(options: argparse.Namespace) -> Context:
     """Return the context that the options of a command name. Raises `ConfigError` for unusable settings."""
     config = load_admin_config(Path(options.config) if options.config else None)
-    settings = JupyterAudit(config=config)
-    if options.solo:
-        settings.solo = True
-    named = options.home or settings.home
-    home = Home(Path(named).expanduser().absolute() if named else default_home())
-    if not config.JupyterAudit.get("solo") and not config.JupyterAudit.get("roles"):
+    settings = load_settings(config)
+    said = config.JupyterAudit
+    if options.solo or ("solo" not in said and "roles" not in said):
         # Without an admin's word about roles, whoever owns the key is alone with it: that is solo mode.
         settings.solo = True
+    home = home_of(options, settings)
     return Context(home=home, settings=settings, policy=Policy.from_settings(settings), clock=SystemClock())
+
+
+def home_of(options: argparse.Namespace, settings: JupyterAudit | None = None) -> Home:
+    """Return the audit home that an option, else a setting, else the environment names."""
+    named = options.home or (settings.home if settings is not None else "")
+    return Home(Path(named).expanduser().absolute() if named else default_home())

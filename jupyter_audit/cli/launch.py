@@ -10,22 +10,37 @@ from typing import Any
 
 from jupyter_audit.errors import ConfigError
 
+FACES = {
+    "lab": ("open an audited JupyterLab", "jupyterlab"),
+    "server": ("start an audited Jupyter server without a page of its own", "jupyter_server"),
+}
+"""Each command's summary, and what has to be installed for it."""
+
+ABOUT = (
+    "Takes --home DIR, --solo, --config FILE, --root-dir DIR, --port N, --no-browser, and any option of "
+    "Jupyter Server that does not touch what recording depends on. Exits with 7 and a reason if the server "
+    "could not be trusted."
+)
+
 
 def add_commands(commands: Any) -> None:
     """Add the commands of this module. Their options are the launcher's and Jupyter's own."""
-    for name, text in (("lab", "open an audited JupyterLab"), ("server", "start an audited Jupyter server without a page")):
+    for name, (summary, _) in FACES.items():
         command = commands.add_parser(
             name,
-            help=text,
-            description=f"{text[0].upper()}{text[1:]}. Takes --home DIR, --solo, --config FILE, --root-dir DIR, --port N, "
-            "--no-browser, and any option of jupyter_server that does not touch what recording depends on.",
+            help=summary,
+            description=f"{summary[0].upper()}{summary[1:]}. {ABOUT}",
+            epilog=f"examples:\n  jupyter audit {name} --solo\n"
+            f"  jupyter audit {name} --config /etc/jupyter/audited.py --port 8890",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.set_defaults(run=launch, face=name)
 
 
 def launch(options: argparse.Namespace) -> int:
     """Replace this process by the launcher's."""
-    if find_spec("jupyter_server") is None or (options.face == "lab" and find_spec("jupyterlab") is None):
+    needed = ("jupyter_server", FACES[options.face][1])
+    if any(find_spec(name) is None for name in needed):
         raise ConfigError(
             f"`jupyter audit {options.face}` needs more than is installed here.",
             advice="pip install 'jupyter-audit[lab]'",

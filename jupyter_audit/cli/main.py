@@ -1,23 +1,41 @@
 """
-`jupyter audit …`. Finds the command, runs it, and turns what goes wrong into a sentence and an exit code.
+`jupyter audit …`: finds the command, runs it, and turns what goes wrong into a sentence and an exit code.
 
-Exit codes: 0 done; 1 a check failed; 2 bad usage; 3 settings or audit home; 4 ledger or recording; 5 the ledger is damaged
-or rolled back; 6 a rule of access or the gate said no; 7 a server or kernel may not start; 8 no server answers;
-9 a cell raised an error; 130 interrupted.
+Expected trouble never shows as a traceback, and no sentence carries control characters to the terminal.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import os
+import signal
 import sys
+from collections.abc import Mapping
 
 from jupyter_audit_kernel.version import __version__
 
-from jupyter_audit.cli import access, evidence, launch, run, setup
+from jupyter_audit.cli import access, doctor, entries, launch, lists, run, setup, verify
+from jupyter_audit.cli.output import clean_block
 from jupyter_audit.errors import AuditError
 
-LAUNCHED = ("lab", "server")
+INTERRUPTED = 128 + signal.SIGINT
+
+EXIT_CODES: Mapping[int, str] = {
+    0: "done; for `verify`: the ledger is whole",
+    1: "a check of `doctor` failed, or a file could not be read or written",
+    2: "the command line cannot be used, or a value in it",
+    3: "a setting or the audit home is missing, wrong or unsafe",
+    4: "the ledger or its key cannot be opened, read or written; nothing was done",
+    5: "the ledger is damaged, or was rolled back",
+    6: "a rule of access or the gate said no",
+    7: "a server, kernel or session may not start",
+    8: "no server answers",
+    9: "a cell of `run` raised an error, or took too long",
+    INTERRUPTED: "interrupted with Ctrl-C",
+}
+"""What every exit code means (docs/cli.md is made from it)."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -25,43 +43,49 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="jupyter audit",
         description="Debug production from a notebook, and be able to answer for it.",
-        epilog="The commands are described in docs/cli.md.",
+        epilog="`jupyter audit COMMAND --help` says more; docs/cli.md describes every command and exit code.",
+        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--home", help="the audit home (default: $JUPYTER_AUDIT_HOME, or this account's data folder)")
-    common.add_argument("--config", help="the admin's configuration file (default: the system's folders)")
-    common.add_argument("--solo", action="store_true", help="one person holds every role (default where no roles are set)")
-    common.add_argument("--server", help="act through this running server; its token is taken from $JUPYTER_AUDIT_TOKEN")
-    common.add_argument("--json", action="store_true", help="print JSON instead of text")
-    setup.add_commands(commands, common)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", title="commands")
+    setup.add_commands(commands)
+    doctor.add_commands(commands)
     launch.add_commands(commands)
-    access.add_commands(commands, common)
-    evidence.add_commands(commands, common)
-    run.add_commands(commands, common)
+    access.add_commands(commands)
+    lists.add_commands(commands)
+    run.add_commands(commands)
+    entries.add_commands(commands)
+    verify.add_commands(commands)
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command and return its exit code."""
+    """Run one command and return its exit code (`EXIT_CODES`). Raises `SystemExit` for help and bad usage."""
     given = sys.argv[1:] if argv is None else argv
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal of another encoding shows an escape; it does not end the command.
+            stream.reconfigure(errors="backslashreplace")
     # What follows `lab` and `server` is for the launcher and for Jupyter, whose options are not known here.
-    own, rest = (given[:1], given[1:]) if given[:1] and given[0] in LAUNCHED and not {"-h", "--help"} & set(given) else (given, [])
-    options = build_parser().parse_args(own)
-    options.rest = rest
+    handed_on = bool(given) and given[0] in launch.FACES and not {"-h", "--help"} & set(given)
+    options = build_parser().parse_args(given[:1] if handed_on else given)
+    options.rest = given[1:] if handed_on else []
     try:
         code: int = options.run(options)
         sys.stdout.flush()
     except AuditError as error:
-        print(error.explain(), file=sys.stderr)
+        print(clean_block(error.explain(), indent=""), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has enough; Python must not complain again when it closes it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        print(clean_block(f"{error.strerror or error}: {error.filename or ''}", indent=""), file=sys.stderr)
+        return 1
     return code
 
 

@@ -1,130 +1,169 @@
-"""`jupyter audit run NOTEBOOK`: execute a notebook under a grant through a running server, for runbooks."""
+"""
+`jupyter audit run NOTEBOOK`: execute a notebook under a grant through a running server, for runbooks.
+
+Goes the way that a browser goes: REST, then the kernel's websocket, through the gate. Whatever happens, the
+session is ended and what came out so far is written.
+"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
+import contextlib
+import os
+import secrets
 import sys
-import uuid
+import time
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
+from jupyter_audit.cli.access import add_wishes
 from jupyter_audit.cli.context import context_of
+from jupyter_audit.cli.options import add_command
+from jupyter_audit.cli.output import clean, clean_block, print_json
 from jupyter_audit.cli.remote import RemoteServer, find_server
-from jupyter_audit.errors import ConfigError, ServerUnreachableError, UsageError
+from jupyter_audit.errors import AccessError, AuditError, ConfigError, UsageError
 
 CELL_ERROR = 9
 REFUSED = 6
-REFUSALS = frozenset({"NoActiveGrant", "GrantEnded", "GrantExpired", "GrantRevoked", "SessionEnded", "NotRecorded", "Refused"})
+REFUSALS = frozenset(
+    {
+        *("NoActiveGrant", "GrantEnded", "GrantExpired", "GrantRevoked"),
+        *("SessionEnded", "NotRecorded", "Refused"),
+    }
+)
+"""The error names under which the gate answers in a kernel's place."""
+
+POLL_S = 1.0
 
 
-def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
+def add_commands(commands: Any) -> None:
     """Add the command of this module."""
-    command = commands.add_parser("run", parents=[common], help="execute a notebook under a grant, through a running server")
-    command.add_argument("notebook", help="the notebook's file")
-    command.add_argument("--output", help="where to write it with its outputs (default: NAME.out.ipynb beside it)")
-    command.add_argument("--kernel", default="audit", help="the kernel to run it in (default: %(default)s)")
-    command.add_argument("--timeout", type=float, default=600, help="seconds that one cell may take (default: %(default)s)")
+    command = add_command(
+        commands,
+        "run",
+        run,
+        "execute a notebook under a grant, through a running server",
+        about="Uses the grant that is in force, or asks for one with --reason and --ticket and waits for its "
+        "approval.\nStops at the first cell that fails or is refused: 9 or 6 is the exit code then.",
+        examples="  jupyter audit run drain-queue.ipynb\n"
+        '  jupyter audit run drain-queue.ipynb --reason "queue is stuck" --ticket OPS-12 --minutes 10',
+        server=True,
+    )
+    command.add_argument("notebook", metavar="NOTEBOOK", help="the notebook's file")
+    command.add_argument(
+        "--output",
+        metavar="FILE",
+        help="where to write it with its outputs (default: NAME.out.ipynb beside it)",
+    )
+    command.add_argument("--kernel", default="audit", metavar="NAME", help="the kernel to run it in (default: %(default)s)")
+    command.add_argument(
+        "--timeout",
+        type=float,
+        default=600,
+        metavar="S",
+        help="seconds a cell may take (default: %(default)s)",
+    )
     command.add_argument("--allow-errors", action="store_true", help="go on after a cell that raises")
-    command.set_defaults(run=run)
+    add_wishes(command, required=False)
+    command.add_argument("--approve", action="store_true", help="approve one's own request, where that is allowed (solo mode)")
 
 
 def run(options: argparse.Namespace) -> int:
     """Execute the notebook; the exit code is 0, 6 after a refusal, 9 after an error in a cell."""
     try:
         import nbformat
+        import tornado  # noqa: F401 (needed a little later; say so before a grant is asked for)
     except ImportError as error:
-        raise ConfigError("`jupyter audit run` needs nbformat.", advice="pip install 'jupyter-audit[server]'") from error
+        raise ConfigError(f"`jupyter audit run` needs {error.name}.", advice="pip install 'jupyter-audit[server]'") from error
+    if (options.ticket or options.approve) and not options.reason:
+        raise UsageError("--ticket and --approve go with --reason.")
+    if options.reason and not options.ticket:
+        raise UsageError("--reason goes with --ticket.")
     path = Path(options.notebook)
+    output = Path(options.output) if options.output else path.with_suffix(".out.ipynb")
     try:
         notebook = nbformat.read(path, as_version=4)
-    except (OSError, ValueError, AttributeError, KeyError) as error:
-        raise UsageError(f"{path} is not a notebook that can be read: {error}.") from error
+        nbformat.validate(notebook)
+    except Exception as error:  # nbformat raises whatever a malformed file makes it raise
+        raise UsageError(f"{path} is not a notebook that can be read: {error}".split("\n")[0]) from error
     server = find_server(context_of(options).home, options.server)
-    kernel = server.request("POST", "/api/kernels", {"name": options.kernel})["id"]
+    if options.reason:
+        obtain_grant(server, options)
+    session = _start(server, f"{path.stem} (run {secrets.token_hex(3)}).ipynb", options.kernel)
     try:
-        outcome = asyncio.run(_run_cells(server, kernel, notebook, options))
+        outcome = asyncio.run(_run_cells(server, session["kernel"]["id"], notebook, options))
     finally:
-        server.request("DELETE", f"/api/kernels/{kernel}")
-        output = Path(options.output) if options.output else path.with_suffix(".out.ipynb")
-        nbformat.write(notebook, output)
+        with contextlib.suppress(AuditError):
+            # It may be gone already: the gate ends sessions whose grant has ended.
+            server.request("DELETE", f"/api/sessions/{session['id']}")
+        _write(output, nbformat.writes(notebook))
     if options.json:
-        print(json.dumps({**outcome, "output": str(output)}))
+        print_json({**outcome, "output": str(output)})
     else:
-        print(f"{outcome['ran']} cells ran, {outcome['failed']} failed. Written to {output}.")
+        told = f"{outcome['ran']} of {outcome['cells']} cells ran, {outcome['failed']} failed."
+        print(f"{told} Written to {output}.")
     return int(outcome["exit"])
 
 
-async def _run_cells(server: RemoteServer, kernel: str, notebook: Any, options: argparse.Namespace) -> dict[str, Any]:
-    from tornado.httpclient import HTTPError, HTTPRequest
-    from tornado.websocket import websocket_connect
+def obtain_grant(server: RemoteServer, options: argparse.Namespace) -> None:
+    """Ask for a grant and wait until it is given. Raises `AccessError` if it is not."""
+    wish = {name: getattr(options, name) for name in ("profile", "reason", "ticket", "minutes")}
+    request = server.api("POST", "requests", wish)["id"]
+    if options.approve:
+        server.api("POST", f"requests/{request}/approve", {})
+        return
+    print(f"Waiting for an approver: jupyter audit approve {request}", file=sys.stderr)
+    while True:
+        asked = server.api("GET", "requests?state=all&limit=500")["requests"]
+        found = next((each for each in asked if each["id"] == request), None)
+        state = found["state"] if found else "gone"
+        if found and state == "approved":
+            return
+        if state != "pending":
+            why = f": {clean(found['answer'])}" if found and found.get("answer") else ""
+            raise AccessError(f"The request {request} was not granted: it is {state}{why}.")
+        time.sleep(POLL_S)
 
-    session = uuid.uuid4().hex
-    url = f"{server.url.replace('http', 'ws', 1)}/api/kernels/{quote(kernel)}/channels?session_id={session}"
-    asked = HTTPRequest(url, headers={"Authorization": f"token {server.token}"})
-    try:
-        socket = await websocket_connect(asked, max_message_size=1 << 30)
-    except (HTTPError, OSError) as error:
-        raise ServerUnreachableError(f"The kernel's websocket could not be opened: {error}.") from error
-    outcome = {"ran": 0, "failed": 0, "exit": 0}
-    try:
-        cells = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+
+def _start(server: RemoteServer, name: str, kernel: str) -> dict[str, Any]:
+    """Start a session of its own for this run; the name is what others see in their list of running ones."""
+    wanted = {"path": name, "name": name, "type": "notebook", "kernel": {"name": kernel}}
+    made: dict[str, Any] = server.request("POST", "/api/sessions", wanted)
+    return made
+
+
+async def _run_cells(server: RemoteServer, kernel: str, notebook: Any, options: argparse.Namespace) -> dict[str, Any]:
+    # Imported here: only this command needs what comes with jupyter-server.
+    from jupyter_audit.cli.cells import CellRunner
+
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    outcome = {"cells": len(cells), "ran": 0, "failed": 0, "exit": 0}
+    async with CellRunner.connect(server, kernel) as runner:
         for number, cell in enumerate(cells, 1):
-            reply = await asyncio.wait_for(_run_cell(socket, session, cell), options.timeout)
-            refused = reply.get("ename") in REFUSALS
-            outcome["ran"] += 0 if refused else 1
-            if not options.json:
-                print(f"[{number}/{len(cells)}] {reply['status']}", file=sys.stderr)
+            began = time.monotonic()
+            try:
+                reply = await asyncio.wait_for(runner.run(cell), options.timeout)
+            except TimeoutError:
+                evalue = f"It took longer than {options.timeout:g} seconds; the kernel was ended."
+                reply = {"status": "error", "ename": "Timeout", "evalue": evalue}
+            refused = reply["status"] == "error" and reply.get("ename") in REFUSALS
+            word = "refused" if refused else clean(reply["status"])
+            print(f"[{number}/{len(cells)}] {word} {time.monotonic() - began:.1f} s", file=sys.stderr)
+            outcome["ran"] += not refused
             if reply["status"] == "ok":
                 continue
             outcome["failed"] += 1
-            print(f"{reply.get('ename')}: {reply.get('evalue')}", file=sys.stderr)
+            told = f"{reply.get('ename')}: {reply.get('evalue')}"
+            print(clean_block(told, indent="  "), file=sys.stderr)
             outcome["exit"] = REFUSED if refused else outcome["exit"] or CELL_ERROR
-            if refused or not options.allow_errors:
+            if refused or reply.get("ename") == "Timeout" or not options.allow_errors:
                 break
-    except TimeoutError:
-        outcome["exit"] = CELL_ERROR
-        outcome["failed"] += 1
-        print(f"A cell took longer than {options.timeout:g} seconds; the kernel was ended.", file=sys.stderr)
-    finally:
-        socket.close()
     return outcome
 
 
-async def _run_cell(socket: Any, session: str, cell: Any) -> dict[str, Any]:
-    """Run one cell, collect its outputs into it, and return its reply."""
-    from nbformat.v4 import output_from_msg
-
-    msg_id = uuid.uuid4().hex
-    header = {"msg_id": msg_id, "msg_type": "execute_request", "username": "", "session": session, "date": "", "version": "5.4"}
-    content = {"code": cell.source, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False,
-               "stop_on_error": True}
-    await socket.write_message(
-        json.dumps({"channel": "shell", "header": header, "parent_header": {}, "metadata": {"cellId": cell.get("id", "")},
-                    "content": content, "buffers": []})
-    )
-    cell.outputs, reply, idle = [], None, False
-    while reply is None or not idle:
-        raw = await socket.read_message()
-        if raw is None:
-            raise ServerUnreachableError("The server closed the kernel's websocket.", advice="Its log says why.")
-        if isinstance(raw, bytes):
-            # Binary frames carry buffers (widgets), which a notebook file does not hold.
-            continue
-        message = json.loads(raw)
-        kind = message["header"]["msg_type"]
-        if kind == "status" and message["content"]["execution_state"] == "dead":
-            return reply or {"status": "error", "ename": "SessionEnded", "evalue": "The session was ended."}
-        if message["parent_header"].get("msg_id") != msg_id:
-            continue
-        if kind == "execute_reply":
-            reply = message["content"]
-            cell.execution_count = reply.get("execution_count")
-        elif kind == "status":
-            idle = message["content"]["execution_state"] == "idle"
-        elif kind in ("stream", "display_data", "execute_result", "error"):
-            cell.outputs.append(output_from_msg(message))
-    assert reply is not None
-    return reply
+def _write(path: Path, text: str) -> None:
+    """Write a file in one piece: it is the old one or the new one, never half of it."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)

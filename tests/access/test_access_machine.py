@@ -172,6 +172,6 @@ class WayOfAGrant(RuleBasedStateMachine):
 
 
 WayOfAGrant.TestCase.settings = settings(
-    max_examples=100, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestTheWayOfAGrant: Any = pytest.mark.timeout(120)(WayOfAGrant.TestCase)

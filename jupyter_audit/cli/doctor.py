@@ -1,0 +1,139 @@
+"""
+`jupyter audit doctor`: everything that recording depends on, a line each, with what to do about it.
+
+Looks and never mends. Each check yields findings; a check that cannot be done is itself a finding.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import shutil
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from typing import Any
+
+from jupyter_audit_kernel.version import __version__
+
+from jupyter_audit.access.policy import Policy
+from jupyter_audit.cli.context import Context, context_of, home_of
+from jupyter_audit.cli.options import add_command
+from jupyter_audit.cli.output import clean, print_json
+from jupyter_audit.cli.server_checks import Finding, check_server
+from jupyter_audit.clock import SystemClock, format_time
+from jupyter_audit.errors import AuditError, KeyFileError, RollbackError
+from jupyter_audit.ledger import Ledger
+from jupyter_audit.model import Role
+from jupyter_audit.settings import JupyterAudit
+
+MIB = 1024 * 1024
+PARTS = ("ipykernel", "jupyter-server", "jupyterlab")
+INSTALL = "pip install 'jupyter-audit[lab]'"
+
+
+def add_commands(commands: Any) -> None:
+    """Add the command of this module."""
+    add_command(
+        commands,
+        "doctor",
+        doctor,
+        "check everything that recording depends on",
+        about="Exits with 1 if a check fails; a warning is no failure.",
+    )
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """Look at everything."""
+    failed = False
+    for finding in _examine(options):
+        failed = failed or finding.level == "fail"
+        if options.json:
+            print_json({name: getattr(finding, name) for name in Finding.__slots__})
+            continue
+        print(f"{finding.level:<4}  {finding.check}: {clean(finding.result)}")
+        if finding.advice:
+            print(f"      {clean(finding.advice)}")
+    return 1 if failed else 0
+
+
+def _examine(options: argparse.Namespace) -> Iterator[Finding]:
+    yield from _versions()
+    try:
+        context = context_of(options)
+        yield Finding("ok", "settings", options.config or "of the system's folders, or the defaults")
+        yield from _policy(context.policy)
+    except AuditError as error:
+        yield Finding("fail", "settings", str(error), error.advice)
+        # What does not depend on the settings can still be looked at.
+        settings = JupyterAudit()
+        context = Context(home_of(options), settings, Policy.from_settings(settings), SystemClock())
+    yield from _evidence(context)
+    yield from _space(context)
+    if find_spec("jupyter_server") is None:
+        yield Finding("warn", "server", "jupyter-server is not installed here", INSTALL)
+        return
+    yield from check_server(context)
+
+
+def _versions() -> Iterator[Finding]:
+    parts = [f"jupyter-audit {__version__}"]
+    for name in PARTS:
+        try:
+            parts.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            parts.append(f"no {name}")
+    system = f"Python {platform.python_version()}, {platform.system()} {platform.release()}"
+    yield Finding("ok", "versions", ", ".join([*parts, system]))
+
+
+def _policy(policy: Policy) -> Iterator[Finding]:
+    told = f"profiles {', '.join(sorted(policy.profiles))}; digest {policy.digest()[:12]}"
+    if policy.solo:
+        yield Finding("ok", "policy", f"solo mode, one person holds every role; {told}")
+    elif not policy.roles.get(Role.APPROVER):
+        advice = "Name people in c.JupyterAudit.roles['approver'], or set c.JupyterAudit.solo."
+        yield Finding("warn", "policy", f"nobody can approve a request; {told}", advice)
+    else:
+        yield Finding("ok", "policy", told)
+    if not policy.solo and not policy.roles.get(Role.AUDITOR):
+        yield Finding("warn", "auditors", "nobody is an auditor", "Name people in c.JupyterAudit.roles['auditor'].")
+
+
+def _evidence(context: Context) -> Iterator[Finding]:
+    """Home, key, ledger and remembered checkpoint: opening the ledger looks at all of them with suspicion."""
+    try:
+        context.home.check()
+        yield Finding("ok", "audit home", f"{context.home.path}, private to this account")
+        with context.ledger() as ledger:
+            yield Finding("ok", "signing key", f"{context.home.signing_key}, private, and this ledger's")
+            yield from _ledger(context, ledger)
+            yield Finding("ok", "remembered checkpoint", "the ledger extends it")
+    except AuditError as error:
+        checks: dict[type[AuditError], str] = {KeyFileError: "signing key", RollbackError: "remembered checkpoint"}
+        yield Finding("fail", checks.get(type(error), "audit home and ledger"), str(error), error.advice)
+
+
+def _ledger(context: Context, ledger: Ledger) -> Iterator[Finding]:
+    newest = ledger.entry(ledger.size() - 1)
+    told = f"{ledger.size()} entries, the newest of {format_time(newest.time)}; they are those that were signed"
+    yield Finding("ok", "ledger", told)
+    if newest.time > context.clock.now():
+        advice = "Grants end by the later of the two. Set the clock right."
+        yield Finding("warn", "clock", "it is behind the ledger's newest entry", advice)
+    anomalies = context.book(ledger).anomalies()
+    if anomalies:
+        last = anomalies[-1]
+        told = f"{len(anomalies)} entries about access had no effect; the last is entry {last.seq}: {last.what}"
+        yield Finding("warn", "access", told, "Find out who wrote them: the rules of access would not.")
+
+
+def _space(context: Context) -> Iterator[Finding]:
+    folder = next(step for step in (context.home.path, *context.home.path.parents) if step.exists())
+    free, floor = shutil.disk_usage(folder).free, context.settings.free_space_floor
+    told = f"{free // MIB} MiB free, the floor is {floor // MIB} MiB"
+    if free < floor:
+        advice = "No new session starts. Make room (a recovery grant lets an admin in), or lower "
+        yield Finding("fail", "space", told, f"{advice}c.JupyterAudit.free_space_floor.")
+    else:
+        yield Finding("ok", "space", told)

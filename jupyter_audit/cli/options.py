@@ -1,0 +1,50 @@
+"""The options that commands share, and the one way in which a command is added."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+Run = Callable[[argparse.Namespace], int]
+
+
+def add_command(
+    commands: Any,
+    name: str,
+    run: Run,
+    summary: str,
+    *,
+    about: str = "",
+    examples: str = "",
+    server: bool = False,
+) -> argparse.ArgumentParser:
+    """
+    Add a command. `summary` is its line in the list, `about` says what else is to know.
+
+    `server` adds the options of commands that can act through a running server.
+    """
+    made: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.{' ' + about if about else ''}",
+        epilog=f"examples:\n{examples}" if examples else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    made.set_defaults(run=run)
+    made.add_argument(
+        "--home",
+        metavar="DIR",
+        help="the audit home (default: $JUPYTER_AUDIT_HOME, or this account's data folder)",
+    )
+    made.add_argument("--config", metavar="FILE", help="the admin's configuration file (default: the system's folders)")
+    made.add_argument("--solo", action="store_true", help="one person holds every role (default where no roles are set)")
+    made.add_argument("--json", action="store_true", help="print JSON instead of text")
+    if server:
+        made.add_argument(
+            "--server",
+            metavar="URL",
+            help="act through this running server, as whoever the token in $JUPYTER_AUDIT_TOKEN names",
+        )
+    return made

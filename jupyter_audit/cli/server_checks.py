@@ -1,0 +1,87 @@
+"""What `jupyter audit doctor` looks at where a server is installed: isolation, kernels, and one that runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from jupyter_audit.cli.context import Context
+from jupyter_audit.cli.remote import find_server
+from jupyter_audit.errors import AuditError, ConfigError, ServerUnreachableError
+
+EXTENSION_FILE = Path("jupyter_server_config.d") / "jupyter_audit.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check found: `level` is ok, warn or fail; `advice` is what to do."""
+
+    level: str
+    check: str
+    result: str
+    advice: str = ""
+
+
+def check_server(context: Context) -> Iterator[Finding]:
+    """Look at everything that only a server needs. Jupyter's own packages must be installed."""
+    yield from _isolation(context)
+    yield from _kernels(context)
+    yield from _extension()
+    yield from _running(context)
+
+
+def _isolation(context: Context) -> Iterator[Finding]:
+    # Imported here: an environment with a kernel alone has no server to isolate kernels from.
+    from jupyter_audit.gate.isolation import Rung, probe
+
+    try:
+        report = probe(context.settings.isolation)
+    except ConfigError as error:
+        yield Finding("fail", "isolation", str(error), error.advice)
+        return
+    level = "warn" if report.rung is Rung.NONE or report.advice else "ok"
+    yield Finding(level, "isolation", f"{report.rung.value}: {report.why}", report.advice)
+
+
+def _kernels(context: Context) -> Iterator[Finding]:
+    from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+
+    for name in context.settings.allowed_kernels:
+        try:
+            spec = KernelSpecManager().get_kernel_spec(name)
+            yield Finding("ok", f"kernel {name}", spec.resource_dir)
+        except NoSuchKernel:
+            advice = "pip install --force-reinstall jupyter-audit" if name == "audit" else "Install its kernelspec."
+            yield Finding("fail", f"kernel {name}", "there is no kernelspec of this name", advice)
+
+
+def _extension() -> Iterator[Finding]:
+    from jupyter_core.paths import jupyter_config_path
+
+    found = [folder for folder in map(Path, jupyter_config_path()) if (folder / EXTENSION_FILE).is_file()]
+    if found:
+        yield Finding("ok", "server extension", f"enabled in {found[0] / EXTENSION_FILE}")
+    else:
+        told = "not enabled for servers that somebody else starts; `jupyter audit lab` does not need that"
+        yield Finding("warn", "server extension", told, "pip install --force-reinstall jupyter-audit")
+
+
+def _running(context: Context) -> Iterator[Finding]:
+    try:
+        status = find_server(context.home, None).api("GET", "status")
+    except ServerUnreachableError as error:
+        left = (context.home.run / "server.json").exists()
+        told = f"one was there and does not answer: {error}" if left else "none on this home"
+        yield Finding("warn" if left else "ok", "running server", told)
+        return
+    except AuditError as error:
+        yield Finding("warn", "running server", str(error), error.advice)
+        return
+    for assertion in status.get("unassured", ()):
+        advice = "Start it with `jupyter audit lab` or `jupyter audit server`."
+        yield Finding("warn", "running server", f"could not assure that {assertion}", advice)
+    if not status.get("recording"):
+        yield Finding("fail", "running server", "it cannot record, so nothing runs", "Its log says why.")
+    elif not status.get("unassured"):
+        yield Finding("ok", "running server", f"{status.get('mode')} mode, every assertion holds")

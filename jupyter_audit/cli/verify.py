@@ -1,0 +1,126 @@
+"""`jupyter audit verify | checkpoint`: proving the ledger whole, and what to keep for the next proof."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from jupyter_audit.cli.context import context_of, home_of
+from jupyter_audit.cli.options import add_command
+from jupyter_audit.cli.output import clean_block, print_json
+from jupyter_audit.errors import AuditError, UsageError, VerificationError
+from jupyter_audit.ledger import LedgerReader
+from jupyter_audit.ledger.verify import verify_ledger
+
+
+def add_commands(commands: Any) -> None:
+    """Add the commands of this module."""
+    command = add_command(
+        commands,
+        "verify",
+        verify,
+        "prove the ledger whole with its public key alone",
+        about="Needs the ledger's file and the key, no server and no secret. Exits with 5 if anything was "
+        "changed, removed, inserted, reordered or cut off, and names the first entry that shows it.",
+        examples="  jupyter audit verify\n  jupyter audit verify --ledger copy.db --key ledger.vkey --since last-week.checkpoint",
+    )
+    command.add_argument("--ledger", metavar="FILE", help="the ledger's file (default: the home's)")
+    command.add_argument(
+        "--key",
+        action="append",
+        metavar="VKEY",
+        help="verifier key, or a file that holds it; repeatable (default: the home's, which proves less)",
+    )
+    command.add_argument("--since", metavar="FILE", help="a checkpoint kept from before; finds what was cut off or put back")
+    command = add_command(
+        commands,
+        "checkpoint",
+        checkpoint,
+        "print the newest checkpoint, for others to keep",
+        about="It is a C2SP signed note. Whoever keeps it can tell later with `verify --since` whether "
+        "anything up to it was changed, even by somebody who holds the key.",
+        examples="  jupyter audit checkpoint > elsewhere/2026-11-24.checkpoint",
+    )
+    command.add_argument("--ledger", metavar="FILE", help="the ledger's file (default: the home's)")
+
+
+def verify(options: argparse.Namespace) -> int:
+    """Prove the ledger whole; say exactly what is wrong where it is not."""
+    # The settings are no part of the proof: an auditor has a copy of the file and none of them.
+    home = home_of(options) if not options.config else context_of(options).home
+    path = Path(options.ledger) if options.ledger else home.ledger
+    keys = [_key(text) for text in options.key or [str(home.verifier_key)]]
+    since = _read(Path(options.since)) if options.since else None
+    progress = _Progress() if sys.stderr.isatty() else None
+    try:
+        report = verify_ledger(path, verifier_keys=keys, progress=progress, since=since)
+    except VerificationError as error:
+        if options.json:
+            found = {"damage": error.damage, "seq": error.seq, "detail": str(error), "advice": error.advice}
+            print_json({"verdict": "damaged", **found})
+            return error.exit_code
+        print(f"Verdict       DAMAGED ({error.damage})", flush=True)
+        raise
+    except AuditError as error:
+        if options.json:
+            print_json({"verdict": "unknown", "detail": str(error), "advice": error.advice})
+        raise
+    finally:
+        if progress is not None:
+            progress.clear()
+    if options.json:
+        print_json({"verdict": "whole", **report.to_json()})
+        return 0
+    print(clean_block(report.text(), indent=""))
+    if not options.key:
+        print("Note          the key came from beside the ledger; give the one kept elsewhere with --key")
+    return 0
+
+
+def checkpoint(options: argparse.Namespace) -> int:
+    """Print the newest signed note."""
+    path = Path(options.ledger) if options.ledger else context_of(options).home.ledger
+    with closing(LedgerReader.open(path)) as reader:
+        note = reader.checkpoint_note()
+        if options.json:
+            print_json({"origin": reader.origin, "size": reader.size(), "note": note})
+        else:
+            print(note, end="")
+    return 0
+
+
+def _key(text: str) -> str:
+    """Return a verifier key given as such (NAME+ID+KEY, C2SP signed-note), or by the file that holds it."""
+    path = Path(text)
+    try:
+        is_file = path.is_file()
+    except (OSError, ValueError):
+        is_file = False
+    return text.strip() if text.count("+") >= 2 and not is_file else _read(path).strip()
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read: {error}.") from error
+
+
+class _Progress:
+    """Shows on a terminal how far the verification is, once in a hundred."""
+
+    def __init__(self) -> None:
+        self._shown = -1
+
+    def __call__(self, done: int, total: int) -> None:
+        share = 100 * done // total if total else 100
+        if share != self._shown:
+            self._shown = share
+            print(f"\rverifying {done} of {total} entries ({share} %)", end="", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Take the line away."""
+        print("\r\033[K", end="", file=sys.stderr, flush=True)
