@@ -200,7 +200,8 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
             content: dict[str, Any] = {"status": "error", "ename": name, "evalue": refusal.sentence, "traceback": []}
             if message.msg_type == "debug_request":
                 # The Debug Adapter Protocol's own way to say no; JupyterLab stumbles over an answer without a body.
-                content |= {"type": "response", "success": False, "message": refusal.sentence, "body": {"isStarted": False, "breakpoints": [], "stoppedThreads": []}}
+                body = {"isStarted": False, "breakpoints": [], "stoppedThreads": []}
+                content |= {"type": "response", "success": False, "message": refusal.sentence, "body": body}
             if is_cell:
                 content |= {"execution_count": 0, "user_expressions": {}, "payload": []}
             reply_on = message.channel if message.channel in ("shell", "control") else "shell"
