@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import inspect
 import sys
 import textwrap
 from pathlib import Path
 
+from jupyter_audit.cli.main import EXIT_CODES, build_parser
 from jupyter_audit.gate.messages import MESSAGES
 from jupyter_audit.record.kinds import KINDS
 from jupyter_audit.settings import JupyterAudit
@@ -72,7 +74,38 @@ def messages() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"configuration.md": configuration, "entries.md": entries, "messages.md": messages}
+def commands() -> str:
+    """Return the page of commands, from their own help."""
+    lines = [
+        NOTE + "# Commands\n",
+        "`jupyter audit COMMAND`. Commands that act write to the ledger of the audit home as the account of the operating "
+        "system, or, with `--server`, act through a running server as whoever the token in `$JUPYTER_AUDIT_TOKEN` names. What "
+        "goes wrong is one sentence on standard error, with what to do next.\n",
+        "## Exit codes\n",
+        "| code | meaning |\n| --- | --- |",
+        *(f"| {code} | {meaning} |" for code, meaning in EXIT_CODES.items()),
+        "",
+    ]
+    for name, parser in sorted(_subparsers().items()):
+        lines.append(f"## `jupyter audit {name}`\n")
+        lines.append(f"```text\n{_help_of(parser)}\n```\n")
+    return "\n".join(lines)
+
+
+def _subparsers() -> dict[str, argparse.ArgumentParser]:
+    for action in build_parser()._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            return dict(action.choices)
+    raise RuntimeError("the command line has no commands")
+
+
+def _help_of(parser: argparse.ArgumentParser) -> str:
+    """Return a command's help as it is at 100 columns, wherever this runs."""
+    parser.formatter_class = functools.partial(parser.formatter_class, width=100)  # type: ignore[assignment]
+    return parser.format_help().strip()
+
+
+PAGES = {"cli.md": commands, "configuration.md": configuration, "entries.md": entries, "messages.md": messages}
 
 
 def main() -> int:
