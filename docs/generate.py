@@ -16,7 +16,11 @@ import sys
 import textwrap
 from pathlib import Path
 
+import yaml
+
 from jupyter_audit.cli.main import EXIT_CODES, build_parser
+from jupyter_audit.detect.fields import ALL_FIELDS
+from jupyter_audit.detect.rules import RULES_FOLDER
 from jupyter_audit.gate.messages import MESSAGES
 from jupyter_audit.record.kinds import KINDS
 from jupyter_audit.settings import JupyterAudit
@@ -92,6 +96,28 @@ def commands() -> str:
     return "\n".join(lines)
 
 
+def detections() -> str:
+    """Return the page of detections, from the rules and the table of fields."""
+    lines = [
+        NOTE + "# Detections\n",
+        "Sigma rules (`jupyter_audit/detect/rules/`), run by pySigma's SQLite backend over a view of the ledger after each entry. What a "
+        "rule finds is an entry, `finding.raised`. Code is read, never run: whoever hides what a cell does from a reader (names made "
+        "up at run time, code from elsewhere) hides it from these rules too, but not from the ledger. The cases that each rule must "
+        "find, must leave alone, and cannot see are files in `tests/detect/cases/`.\n",
+    ]
+    for path in sorted(RULES_FOLDER.glob("*.yml")):
+        for rule in yaml.safe_load_all(path.read_text(encoding="utf-8")):
+            if "title" in rule and "level" in rule:
+                lines.append(f"## {rule['title']}\n")
+                lines.append(f"`{path.name}`, level **{rule['level']}**.\n")
+                lines.append(rule["description"].strip() + "\n")
+                lines.extend(f"- False positive: {text}" for text in rule.get("falsepositives", ()))
+                lines.append("")
+    lines += ["## Fields\n", "| field | form | meaning |", "| --- | --- | --- |"]
+    lines += [f"| `{field.name}` | {field.form} | {field.meaning} |" for field in ALL_FIELDS]
+    return "\n".join(lines) + "\n"
+
+
 def _subparsers() -> dict[str, argparse.ArgumentParser]:
     for action in build_parser()._actions:
         if isinstance(action, argparse._SubParsersAction):
@@ -105,7 +131,13 @@ def _help_of(parser: argparse.ArgumentParser) -> str:
     return parser.format_help().strip()
 
 
-PAGES = {"cli.md": commands, "configuration.md": configuration, "entries.md": entries, "messages.md": messages}
+PAGES = {
+    "cli.md": commands,
+    "configuration.md": configuration,
+    "detections.md": detections,
+    "entries.md": entries,
+    "messages.md": messages,
+}
 
 
 def main() -> int:
