@@ -100,10 +100,10 @@ def detections() -> str:
     """Return the page of detections, from the rules and the table of fields."""
     lines = [
         NOTE + "# Detections\n",
-        "Sigma rules (`jupyter_audit/detect/rules/`), run by pySigma's SQLite backend over a view of the ledger after each entry. What a "
-        "rule finds is an entry, `finding.raised`. Code is read, never run: whoever hides what a cell does from a reader (names made "
-        "up at run time, code from elsewhere) hides it from these rules too, but not from the ledger. The cases that each rule must "
-        "find, must leave alone, and cannot see are files in `tests/detect/cases/`.\n",
+        "Sigma rules (`jupyter_audit/detect/rules/`), run by pySigma's SQLite backend over a view of the ledger after each "
+        "entry. What a rule finds is an entry, `finding.raised`. Code is read, never run: whoever hides what a cell does from a "
+        "reader (names made up at run time, code from elsewhere) hides it from these rules too, but not from the ledger. The "
+        "cases that each rule must find, must leave alone, and cannot see are files in `tests/detect/cases/`.\n",
     ]
     for path in sorted(RULES_FOLDER.glob("*.yml")):
         for rule in yaml.safe_load_all(path.read_text(encoding="utf-8")):
