@@ -14,7 +14,8 @@ import sys
 
 from ipykernel.kernelapp import IPKernelApp
 from jupyter_audit_kernel.formats import SESSION_VARIABLE, VERIFY_KEY_VARIABLE, PermitChecker
-from jupyter_audit_kernel.kernel import AuditKernel, AuditSession
+from jupyter_audit_kernel.kernel import AuditKernel
+from jupyter_audit_kernel.session import AuditSession
 from jupyter_client.session import Session
 from nacl.signing import VerifyKey
 from traitlets import Bool, default
@@ -29,10 +30,13 @@ class AuditKernelApp(IPKernelApp):  # type: ignore[misc]
     exec_PYTHONSTARTUP = Bool(False)  # noqa: N815 (the trait's own name in IPython)
     # Nothing beside the notebook may shadow a module that is imported while the kernel starts.
     ignore_cwd = Bool(True)
+    checker: PermitChecker
 
     @default("session")
     def _default_session(self) -> Session:
-        return AuditSession(parent=self)
+        session = AuditSession(parent=self)
+        session.checker = self.checker
+        return session
 
     def init_sockets(self) -> None:
         """Bind the sockets, without ipykernel's advice about ciphers: who may use them is decided by permits."""
@@ -73,6 +77,6 @@ def main() -> None:
     # Commands stay in memory: the ledger keeps them, and a history file would outlive the session.
     config = Config({"HistoryManager": {"hist_file": ":memory:"}})
     app = AuditKernelApp.instance(config=config)
-    AuditKernel.permit_checker = checker
+    app.checker = checker
     app.initialize()
     app.start()

@@ -1,23 +1,19 @@
 """
-The audit kernel: IPython's kernel, which runs nothing that the server did not permit.
+The audit kernel: IPython's kernel, which runs nothing that the server did not permit (P2).
 
-Every message on shell (subshells too), control and stdin is checked before it is dispatched; what is refused is
-answered, so that no client hangs, and reported. A permit keeps out whoever else reaches the kernel's ports.
-It does not guard the kernel against code that already runs in it: nothing inside a process can.
+Every message on shell (subshells too), control and stdin is admitted by its session before it is dispatched
+(session.py). What is refused is answered, so that no client hangs, and reported; what is not a message is dropped.
 """
 
 from __future__ import annotations
 
-import json
-import threading
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any
 
 from ipykernel.ipkernel import IPythonKernel
-from jupyter_audit_kernel.formats import PERMIT_FREE, REPORT_TYPE, PermitChecker, PermitError
+from jupyter_audit_kernel.formats import REPORT_TYPE
+from jupyter_audit_kernel.session import AuditSession, RefusedError
 from jupyter_audit_kernel.version import __version__
-from jupyter_client.session import Session
+from traitlets import Type
 
 NAME = "PermitRefused"
 SENTENCE = (
@@ -26,110 +22,99 @@ SENTENCE = (
 )
 
 
-class AuditSession(Session):
-    """A session that lets a stdin reply through only if it was permitted."""
-
-    kernel: AuditKernel | None = None
-
-    def recv(self, socket: Any, mode: int = 1, content: bool = True, copy: bool = True) -> Any:
-        """Receive as Session does; an input_reply without a good permit is as if it had not come."""
-        ident, message = super().recv(socket, mode, content, copy)
-        kernel = self.kernel
-        if message is None or kernel is None or socket is not kernel.stdin_socket:
-            return ident, message
-        header = message["header"]
-        error = kernel.report(header, kernel.lacks_permit(header, message["metadata"], message["content"]))
-        return (None, None) if error else (ident, message)
-
-
 class AuditKernel(IPythonKernel):  # type: ignore[misc]
     """An IPython kernel that asks for a permit."""
 
     implementation = "jupyter-audit"
     implementation_version = __version__
-    permit_checker: ClassVar[PermitChecker]
+    debugger_class = Type("jupyter_audit_kernel.debugger.AuditDebugger")
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._checker = self.permit_checker
-        self._check_lock = threading.Lock()
-        if isinstance(self.session, AuditSession):
-            self.session.kernel = self
+        if not isinstance(self.session, AuditSession):
+            raise TypeError(f"the audit kernel needs a session that asks for permits, not {self.session!r}")
+        self.session.on_refused = self._report
 
     async def dispatch_shell(
         self, msg: Any, /, subshell_id: str | None = None, *, concurrent: bool = False
     ) -> None:
-        """Check a shell message, then dispatch it as ipykernel does."""
-        # A lone frame is ipykernel's own word between its threads; from outside there are always several.
-        if len(msg) > 1:
-            if self._supports_kernel_subshells:
-                manager = self.shell_channel_thread.manager
-                stream = manager.get_subshell_to_shell_channel_socket(subshell_id)
-            else:
-                stream = self.shell_stream
-            if self._refused(msg, stream, "shell", announce=not concurrent):
-                return
-        await super().dispatch_shell(msg, subshell_id=subshell_id, concurrent=concurrent)
+        """Admit a shell message, then dispatch it as ipykernel does."""
+        if len(msg) == 1:
+            # ipykernel's own word between its threads; from outside there are always several frames.
+            await super().dispatch_shell(msg, subshell_id=subshell_id, concurrent=concurrent)
+            return
+        frames = self._admitted(msg, "shell", subshell_id, announce=not concurrent)
+        if frames is not None:
+            try:
+                await super().dispatch_shell(msg, subshell_id=subshell_id, concurrent=concurrent)
+            finally:
+                self.session.withdraw(frames)
 
     async def process_control(self, msg: Any) -> None:
-        """Check a control message, then process it as ipykernel does."""
-        if not self._refused(msg, self.control_stream, "control", announce=True):
-            await super().process_control(msg)
+        """Admit a control message, then process it as ipykernel does."""
+        frames = self._admitted(msg, "control", None, announce=True)
+        if frames is not None:
+            try:
+                await super().process_control(msg)
+            finally:
+                self.session.withdraw(frames)
 
-    def lacks_permit(
-        self, header: Mapping[str, Any], metadata: Mapping[str, Any], content: Mapping[str, Any]
-    ) -> PermitError | None:
-        """Return why a message has no good permit; None if it has one (which is used up now) or needs none."""
-        if header["msg_type"] in PERMIT_FREE:
+    def _admitted(self, raw: Any, channel: str, subshell_id: str | None, *, announce: bool) -> Any:
+        """Return the frames of a message that may be dispatched now; None if it may not, and was answered."""
+        try:
+            idents, frames = self.session.feed_identities(raw, copy=False)
+            self.session.vouch(frames, self.session.admit(frames, copy=False))
+        except RefusedError as refused:
+            self._report(refused)
+            self._answer(refused, idents, channel, self._stream(channel, subshell_id), announce=announce)
             return None
-        try:
-            with self._check_lock:
-                self._checker.check(header, metadata, content, datetime.now(UTC))
-        except PermitError as error:
-            return error
-        return None
-
-    def report(self, header: Mapping[str, Any], error: PermitError | None) -> PermitError | None:
-        """Tell the server of a message that was refused; return what was given."""
-        if error is not None:
-            report = {
-                "report": "permit_refused",
-                "cause": error.cause,
-                "msg_type": str(header.get("msg_type"))[:100],
-                "msg_id": str(header.get("msg_id"))[:200],
-            }
-            self.session.send(self.iopub_socket, REPORT_TYPE, report, ident=self._topic(REPORT_TYPE))
-        return error
-
-    def _refused(self, frames: Any, stream: Any, channel: str, *, announce: bool) -> bool:
-        if not self.session:
-            return False
-        idents, parts = self.session.feed_identities(frames, copy=False)
-        try:
-            # A look that is as cheap as can be, since every cell waits for it. Whether the message is signed with
-            # the kernel's own key ipykernel checks next, or the second look below.
-            header, metadata, content = (json.loads(parts[i].bytes) for i in (1, 3, 4))
-            if self.lacks_permit(header, metadata, content) is None:
-                return False
-            message = self.session.deserialize(parts, content=False, copy=False)
         except Exception:
-            # Not a message at all, or somebody's without the key; ipykernel logs it and drops it.
-            return False
-        error = self.report(message["header"], self.lacks_permit(message["header"], metadata, content))
-        if error is None:
-            return False
-        msg_type = str(message["header"]["msg_type"])
-        if announce:
-            self._publish_status("busy", channel, parent=message)
-        if msg_type.endswith("_request"):
-            reply = {
-                "status": "error",
-                "ename": NAME,
-                "evalue": SENTENCE.format(error=error),
-                "traceback": [],
-                "execution_count": self.execution_count,
-            }
-            self.session.send(stream, msg_type.removesuffix("_request") + "_reply", reply, parent=message, ident=idents)
-        if announce:
-            self._publish_status_and_flush("idle", channel, stream, parent=message)
-        return True
+            # Broad on purpose: whatever makes a message unreadable, it must not be read by anything that comes after.
+            self.log.exception("Invalid message on the %s channel", channel)
+            return None
+        return frames
+
+    def _stream(self, channel: str, subshell_id: str | None) -> Any:
+        if channel == "control":
+            return self.control_stream
+        if self._supports_kernel_subshells:
+            return self.shell_channel_thread.manager.get_subshell_to_shell_channel_socket(subshell_id)
+        return self.shell_stream
+
+    def _report(self, refused: RefusedError) -> None:
+        """Tell the server of a message that was refused."""
+        header = refused.message["header"]
+        known = header if isinstance(header, dict) else {}
+        report = {
+            "report": "permit_refused",
+            "cause": refused.error.cause,
+            "msg_type": _shown(known.get("msg_type")),
+            "msg_id": _shown(known.get("msg_id")),
+        }
+        self.session.send(self.iopub_socket, REPORT_TYPE, report, ident=self._topic(REPORT_TYPE))
+
+    def _answer(self, refused: RefusedError, idents: Any, channel: str, stream: Any, *, announce: bool) -> None:
+        message, msg_type = refused.message, str(refused.message["msg_type"])
+        try:
+            if announce:
+                self._publish_status("busy", channel, parent=message)
+            if msg_type.endswith("_request"):
+                reply = {
+                    "status": "error",
+                    "ename": NAME,
+                    "evalue": SENTENCE.format(error=refused.error),
+                    "traceback": [],
+                    "execution_count": self.execution_count,
+                }
+                reply_type = msg_type.removesuffix("_request") + "_reply"
+                self.session.send(stream, reply_type, reply, parent=message, ident=idents)
+            if announce:
+                self._publish_status_and_flush("idle", channel, stream, parent=message)
+        except (TypeError, ValueError, AttributeError):
+            # A header that no answer can carry back: text that is no Unicode, a list where an object belongs.
+            self.log.warning("A message without a permit could not be answered.")
+
+
+def _shown(value: object) -> str:
+    """Return a stranger's text as a report can hold it: bounded, and without lone surrogates."""
+    return str(value)[:200].encode("utf-8", "replace").decode("utf-8")

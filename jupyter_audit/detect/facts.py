@@ -271,7 +271,7 @@ def _transformed(source: str) -> str:
         # IPython reads the whole cell again for each magic in it. What it would make of plain lines is clear.
         return _MAGIC_LINE.sub(_called, _SHELL_LINE.sub(_called, source))
     try:
-        return _TRANSFORMER.transform_cell(source)
+        return str(_TRANSFORMER.transform_cell(source))
     except Exception:  # IPython's transformers are many and raise what they like on text that is not code
         return source
 

@@ -207,9 +207,11 @@ def temporaries(trees: Iterable[exp.Expr]) -> frozenset[str]:
 
 
 def harmless(name: str) -> str:
-    """Return a table's name with nothing in it that could be code or markup; at most 60 characters."""
-    name = re.sub(r"[^\w.$-]", "", name)[:60]
-    return "(computed)" if _HOLE_NAME in name else name
+    """Return a table's name, or a word in its place if it is too long or could be code or markup."""
+    if _HOLE_NAME in name:
+        return "(computed)"
+    name = re.sub(r"[\s\"`\[\]]", "", name)
+    return name if re.fullmatch(r"[\w.$#@-]{0,60}", name) else "(odd-name)"
 
 
 def _parse(text: str) -> list[exp.Expr] | None:

@@ -6,6 +6,7 @@ import base64
 import os
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,3 +97,11 @@ def connect(manager: KernelManager, terms: Terms | None) -> BlockingKernelClient
     client.start_channels()
     client.wait_for_ready(timeout=60)
     return client
+
+
+def wait_until(condition: Callable[[], object], what: str, seconds: float = 20.0) -> None:
+    """Return once `condition` holds; fail, saying what was waited for, if it never does."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds:g} s in vain for {what}"
+        time.sleep(0.02)
