@@ -88,8 +88,8 @@ def _load(path: Path) -> Config:
     loader = PyFileConfigLoader if path.suffix == ".py" else JSONFileConfigLoader
     try:
         return loader(path.name, path=str(path.parent)).load_config()
-    except Exception as error:
-        # A Python file can raise anything; half a configuration must not be served.
+    except (Exception, SystemExit) as error:
+        # A Python file can raise anything, and try to leave; half a configuration must not be served.
         raise ConfigError(
             f"The configuration file {path} could not be read: {type(error).__name__}: {error}.",
             advice="Mend the file; nothing is started with a part of it.",

@@ -21,6 +21,14 @@ from jupyter_audit.cli.remote import RemoteServer
 from jupyter_audit.errors import ServerUnreachableError
 
 LARGEST_MESSAGE = 1 << 30
+REFUSALS = frozenset(
+    {
+        *("NoActiveGrant", "GrantEnded", "GrantExpired", "GrantRevoked"),
+        *("SessionEnded", "NotRecorded", "Refused"),
+    }
+)
+"""The error names under which the gate answers in a kernel's place."""
+
 SHOWN = ("stream", "display_data", "execute_result", "error")
 
 
@@ -58,16 +66,14 @@ class CellRunner:
         await self._send(msg_id, cell)
         collected = Collector(cell, self._displays)
         reply: Mapping[str, Any] | None = None
+        refusal: Mapping[str, Any] | None = None
         idle = False
         while reply is None or not idle:
             message = await self._receive()
             kind, content = message["header"]["msg_type"], message["content"]
             if kind == "status" and content["execution_state"] == "dead":
-                return reply or {
-                    "status": "error",
-                    "ename": "SessionEnded",
-                    "evalue": "The session was ended.",
-                }
+                ended = {"status": "error", "ename": "SessionEnded", "evalue": "The session was ended."}
+                return refusal or reply or ended
             if message["parent_header"].get("msg_id") != msg_id:
                 continue
             if kind == "execute_reply":
@@ -77,7 +83,10 @@ class CellRunner:
                 idle = content["execution_state"] == "idle"
             else:
                 collected.take(kind, message)
-        return reply
+                if kind == "error" and content.get("ename") in REFUSALS:
+                    # The gate ends what runs under an ended grant; the kernel only says that it was interrupted.
+                    refusal = {"status": "error", "ename": content["ename"], "evalue": content["evalue"]}
+        return refusal or reply
 
     async def _send(self, msg_id: str, cell: Any) -> None:
         header = {

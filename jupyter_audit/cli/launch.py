@@ -8,6 +8,7 @@ import sys
 from importlib.util import find_spec
 from typing import Any
 
+from jupyter_audit.cli.options import description
 from jupyter_audit.errors import ConfigError
 
 FACES = {
@@ -29,7 +30,7 @@ def add_commands(commands: Any) -> None:
         command = commands.add_parser(
             name,
             help=summary,
-            description=f"{summary[0].upper()}{summary[1:]}. {ABOUT}",
+            description=description(summary, ABOUT),
             epilog=f"examples:\n  jupyter audit {name} --solo\n"
             f"  jupyter audit {name} --config /etc/jupyter/audited.py --port 8890",
             formatter_class=argparse.RawDescriptionHelpFormatter,

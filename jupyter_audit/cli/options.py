@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from collections.abc import Callable
 from typing import Any
+
+WIDTH = 100
+"""Columns of a help text's prose; examples are printed as they are."""
 
 Run = Callable[[argparse.Namespace], int]
 
@@ -27,7 +31,7 @@ def add_command(
     made: argparse.ArgumentParser = commands.add_parser(
         name,
         help=summary,
-        description=f"{summary[0].upper()}{summary[1:]}.{' ' + about if about else ''}",
+        description=description(summary, about),
         epilog=f"examples:\n{examples}" if examples else None,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -48,3 +52,8 @@ def add_command(
             help="act through this running server, as whoever the token in $JUPYTER_AUDIT_TOKEN names",
         )
     return made
+
+
+def description(summary: str, about: str) -> str:
+    """Return the prose of a command's help: its summary as a sentence, and what else is to know."""
+    return textwrap.fill(f"{summary[0].upper()}{summary[1:]}. {about}", WIDTH)

@@ -94,7 +94,7 @@ def _refusal(error: urllib.error.HTTPError) -> AuditError:
     if not isinstance(said, dict):
         said = {}
     code, advice = str(said.get("code") or ""), str(said.get("advice") or "")
-    if error.code in (301, 302, 303, 307, 308, 401) or (error.code == 403 and not code):
+    if error.code in (301, 302, 303, 307, 308, 401) or (error.code == 403 and code in ("", "unauthenticated")):
         advice = f"Set the server's token in ${TOKEN_VARIABLE}; the server prints it when it starts."
         code = "not_permitted"
     detail = said.get("detail") or said.get("message") or f"HTTP {error.code} {error.reason}"

@@ -26,14 +26,6 @@ from jupyter_audit.errors import AccessError, AuditError, ConfigError, UsageErro
 
 CELL_ERROR = 9
 REFUSED = 6
-REFUSALS = frozenset(
-    {
-        *("NoActiveGrant", "GrantEnded", "GrantExpired", "GrantRevoked"),
-        *("SessionEnded", "NotRecorded", "Refused"),
-    }
-)
-"""The error names under which the gate answers in a kernel's place."""
-
 POLL_S = 1.0
 
 
@@ -45,7 +37,7 @@ def add_commands(commands: Any) -> None:
         run,
         "execute a notebook under a grant, through a running server",
         about="Uses the grant that is in force, or asks for one with --reason and --ticket and waits for its "
-        "approval.\nStops at the first cell that fails or is refused: 9 or 6 is the exit code then.",
+        "approval. Stops at the first cell that fails or is refused: 9 or 6 is the exit code then.",
         examples="  jupyter audit run drain-queue.ipynb\n"
         '  jupyter audit run drain-queue.ipynb --reason "queue is stuck" --ticket OPS-12 --minutes 10',
         server=True,
@@ -135,7 +127,7 @@ def _start(server: RemoteServer, name: str, kernel: str) -> dict[str, Any]:
 
 async def _run_cells(server: RemoteServer, kernel: str, notebook: Any, options: argparse.Namespace) -> dict[str, Any]:
     # Imported here: only this command needs what comes with jupyter-server.
-    from jupyter_audit.cli.cells import CellRunner
+    from jupyter_audit.cli.cells import REFUSALS, CellRunner
 
     cells = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
     outcome = {"cells": len(cells), "ran": 0, "failed": 0, "exit": 0}

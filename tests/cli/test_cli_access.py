@@ -60,6 +60,7 @@ def test_a_request_can_be_denied_or_withdrawn(cli: CommandLine) -> None:
         (("revoke", "g-000000000000", "--reason", "x"), 6, "no grant"),
         (("approve", "r-\x1b[2J"), 6, "no request"),
         (("approve",), 2, "REQUEST"),
+        (("deny", "r-000000000000", "--reason", ""), 6, "no request"),
         (("fly",), 2, "invalid choice"),
         (("requests", "--serve", "x"), 2, "unrecognized"),
     ],

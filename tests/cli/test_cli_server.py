@@ -32,7 +32,8 @@ def cli(empty: CommandLine, server: AuditedServer, monkeypatch: pytest.MonkeyPat
     yield empty
     for grant in server.api("GET", "grants?live=true")["grants"]:
         server.revoke(grant["id"])
-    server.reader.size()
+    for asked in server.api("GET", "requests")["requests"]:
+        server.api("POST", f"requests/{asked['id']}/withdraw", {})
 
 
 @pytest.fixture
