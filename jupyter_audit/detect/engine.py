@@ -133,9 +133,7 @@ class Engine:
         new: dict[str, list[tuple[int, float]]] = {}
         for seq, person, time in self._view.connection.execute(rule.counted).fetchall():
             new.setdefault(str(person), []).append((int(seq), _seconds(time)))
-        return [
-            match for person, counted in new.items() for match in self._bursts_of(rule, person, counted, high)
-        ]
+        return [match for person, counted in new.items() for match in self._bursts_of(rule, person, counted, high)]
 
     def _bursts_of(self, rule: Rule, person: str, new: list[tuple[int, float]], high: int) -> list[Match]:
         """The bursts of one person that the newly counted entries make or reach, unless one goes on."""
@@ -182,9 +180,7 @@ class Engine:
                     return found
                 moment = min(moment, _seconds(time))
                 found.insert(0, (int(number), _seconds(time)))
-            (oldest,) = self._view.connection.execute(
-                "SELECT time FROM main.entry WHERE seq = ?", (low,)
-            ).fetchone()
+            (oldest,) = self._view.connection.execute("SELECT time FROM main.entry WHERE seq = ?", (low,)).fetchone()
             if moment - _seconds(oldest) > rule.timespan:
                 return found
             seq, step = low, min(step * 2, 4096)
@@ -204,9 +200,7 @@ def explain(rule: Rule, row: Mapping[str, object]) -> str:
     return f"{rule.title}: {words.get('person', 'somebody')}, entry {words.get('seq', '?')}. {rule.check}"
 
 
-def _match(
-    rule: Rule, entries: tuple[int, ...], about: tuple[int, ...], row: Mapping[str, object], explanation: str
-) -> Match:
+def _match(rule: Rule, entries: tuple[int, ...], about: tuple[int, ...], row: Mapping[str, object], explanation: str) -> Match:
     grant, session = row["grant"], row["session"]
     return Match(
         rule=rule,

@@ -26,7 +26,7 @@ from jupyter_audit.detect.vocabulary import CODE_MAGICS, SHELL_ALIASES, SHELL_MA
 MOST_CODE = 100_000
 """Characters of one cell that are parsed (about 0.1 s of work); more is searched for patterns."""
 
-MOST_TRANSFORMING = 1_500_000
+MOST_TRANSFORMING = 200_000
 """Magics in a cell times its characters, up to which IPython transforms it (about half a second)."""
 
 MOST_SQL_READ = 100_000
@@ -41,9 +41,7 @@ _DOTTED = re.compile(r"(?<![\w.])[A-Za-z_]\w*(?:\s*\.\s*[A-Za-z_]\w*)+")
 _ESCAPE_LINE = re.compile(r"(?m)^[ \t]*+(?:[\w,][\w, ]*+=[ \t]*+)?(!{1,2}|%%?)[ \t]*+([\w!]*)")
 _OPTIONS = re.compile(r"^(?:\s*+-{1,2}\w++(?:[= ]\d++)?(?=\s))*+\s*+")
 
-_MADE_TEMPORARY = re.compile(
-    r"(?i)\bcreate\s+(?:local\s+|global\s+)?temp(?:orary)?\s+table\s+(?:if\s+not\s+exists\s+)?([\w.]+)"
-)
+_MADE_TEMPORARY = re.compile(r"(?i)\bcreate\s+(?:local\s+|global\s+)?temp(?:orary)?\s+table\s+(?:if\s+not\s+exists\s+)?([\w.]+)")
 
 _CONNECTION = re.compile(r"^\s*\S+://\S+|^\s*--\w+\s+\S+")
 
@@ -212,11 +210,7 @@ class Reading:
                 if piece.strip():
                     self.read(piece)
         elif name in SQL_MAGICS:
-            statement = (
-                body
-                if body is not None and body.strip()
-                else re.sub(r"^\s*\S+://\S+|^\s*--\w+\s+\S+", "", line)
-            )
+            statement = body if body is not None and body.strip() else re.sub(r"^\s*\S+://\S+|^\s*--\w+\s+\S+", "", line)
             self.sql(statement)
 
     def shell(self, command: str) -> None:

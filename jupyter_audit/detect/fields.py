@@ -88,13 +88,10 @@ ALL_FIELDS: tuple[Field, ...] = (
     Field(
         "work",
         Form.YES_NO,
-        "Whether a person's code went to a kernel: an admitted cell (the canary cell "
-        "is none), debugger message or typed input.",
+        "Whether a person's code went to a kernel: an admitted cell (the canary cell is none), debugger message or typed input.",
         _IS_WORK,
     ),
-    Field(
-        "cell_entry", Form.NUMBER, "The entry of the cell that this is, or that this is about.", _CELL_ENTRY
-    ),
+    Field("cell_entry", Form.NUMBER, "The entry of the cell that this is, or that this is about.", _CELL_ENTRY),
     _of_body("kernel_id", Form.TEXT, "The kernel."),
     _of_body("kernel_name", Form.TEXT, "The kernelspec of a session that started or was refused."),
     _of_body("msg_id", Form.TEXT, "The client's name for the message (its word).", sayable=False),
@@ -107,9 +104,7 @@ ALL_FIELDS: tuple[Field, ...] = (
     _of_body("canary", Form.YES_NO, "Whether the cell is the server's own test of a new kernel."),
     _of_body("cause", Form.TEXT, "Why something was refused or ended; a short word such as `no_grant`."),
     _of_body("status", Form.TEXT, "How a cell ended: ok, error, aborted, ended, unknown."),
-    _of_body(
-        "error", Form.TEXT, "The name of the error a cell ended with (the kernel's word).", sayable=False
-    ),
+    _of_body("error", Form.TEXT, "The name of the error a cell ended with (the kernel's word).", sayable=False),
     _of_body("duration_ms", Form.NUMBER, "How long a cell took, in milliseconds."),
     _of_body("isolation", Form.TEXT, "The isolation rung of a session or server."),
     _of_body("profile", Form.TEXT, "The profile of a request or approval."),
@@ -153,12 +148,8 @@ ALL_FIELDS: tuple[Field, ...] = (
         Form.LIST,
         "What those statements change, as `DELETE:orders`; temporary tables are left out.",
     ),
-    _from_code(
-        "sql_unlimited", Form.LIST, "Tables read without WHERE, LIMIT (of at most 10,000) or aggregate."
-    ),
-    _from_code(
-        "obfuscated", Form.TEXT, "How the code hides what it runs: exec of a computed text, and the like."
-    ),
+    _from_code("sql_unlimited", Form.LIST, "Tables read without WHERE, LIMIT (of at most 10,000) or aggregate."),
+    _from_code("obfuscated", Form.TEXT, "How the code hides what it runs: exec of a computed text, and the like."),
     _from_code("read_as", Form.TEXT, "How the code was read: `python`, `ipython`, or by patterns as `text`."),
 )
 

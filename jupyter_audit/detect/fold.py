@@ -63,9 +63,7 @@ _DECODERS: Mapping[str, Callable[[bytes], bytes | None]] = {
     "gzip.decompress": _inflate,
 }
 
-_CODECS = frozenset(
-    {"rot13", "rot_13", "hex", "hex_codec", "base64", "base64_codec", "utf-8", "utf8", "ascii"}
-)
+_CODECS = frozenset({"rot13", "rot_13", "hex", "hex_codec", "base64", "base64_codec", "utf-8", "utf8", "ascii"})
 
 
 class Folder:
@@ -217,9 +215,7 @@ class Folder:
                 return value.encode("utf-8", "replace")
             case bytes(), "decode", _:
                 return value.decode("utf-8", "replace")
-            case str(), (
-                "strip" | "lstrip" | "rstrip" | "lower" | "upper" | "casefold" | "swapcase" | "title"
-            ), []:
+            case str(), ("strip" | "lstrip" | "rstrip" | "lower" | "upper" | "casefold" | "swapcase" | "title"), []:
                 return _UNARY_TEXT[method](value)
         return None
 
@@ -252,9 +248,7 @@ def _function(name: str, arguments: Sequence[Folded]) -> Folded:
             return text[::-1]
         case "textwrap.dedent" | "inspect.cleandoc" | "sys.intern", [str() as text]:
             return text
-        case "codecs.decode" | "codecs.encode", [str() | bytes() as value, str() as codec] if (
-            codec.lower() in _CODECS
-        ):
+        case "codecs.decode" | "codecs.encode", [str() | bytes() as value, str() as codec] if codec.lower() in _CODECS:
             return _recoded(name, value, codec.lower())
     decoder = _DECODERS.get(name)
     if decoder is not None and arguments and isinstance(arguments[0], (str, bytes)):

@@ -51,9 +51,7 @@ def parse_working_hours(text: str, zone: str) -> WorkingHours:
     hours = [int(part) for part in match.groups()]
     start, end = hours[0] * 60 + hours[1], hours[2] * 60 + hours[3]
     if max(hours[1], hours[3]) > 59 or max(start, end) > _DAY or start == _DAY:
-        raise ConfigError(
-            f"JupyterAudit.working_hours is {text!r}: there is no such time of day.", advice=advice
-        )
+        raise ConfigError(f"JupyterAudit.working_hours is {text!r}: there is no such time of day.", advice=advice)
     if start == end:
         raise ConfigError(f"JupyterAudit.working_hours is {text!r}: it begins where it ends.", advice=advice)
     try:

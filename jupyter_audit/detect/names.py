@@ -26,14 +26,10 @@ _CANONICAL = {
     "posix": "os",
     "nt": "os",
 }
-_IMPORTERS = frozenset(
-    {"__import__", "importlib.import_module", "importlib.__import__", "pydoc.locate", "pkgutil.resolve_name"}
-)
+_IMPORTERS = frozenset({"__import__", "importlib.import_module", "importlib.__import__", "pydoc.locate", "pkgutil.resolve_name"})
 _NAMESPACES = frozenset({"globals", "locals", "vars"})
 # Getting at these with a name that is computed hides which of their functions is used.
-_SENSITIVE = frozenset(
-    {"os", "subprocess", "__builtins__", "pty", "ctypes", "get_ipython", "shutil", "importlib", "asyncio"}
-)
+_SENSITIVE = frozenset({"os", "subprocess", "__builtins__", "pty", "ctypes", "get_ipython", "shutil", "importlib", "asyncio"})
 
 
 class Names:
@@ -77,7 +73,7 @@ class Names:
             module = node.module or ""
             if alias.name == "*":
                 self.stars.append(canonical(module))
-                found.append(canonical(module) + ".*")
+                found.append(canonical(module) + ".__all__")
                 continue
             dotted = canonical(f"{module}.{alias.name}")
             found.append(dotted)
@@ -93,9 +89,7 @@ class Names:
             return ("?",)
         self._depth += 1
         try:
-            names = tuple(dict.fromkeys(canonical(name)[:MOST_NAME] for name in self._resolve(node)))[
-                :MOST_CANDIDATES
-            ]
+            names = tuple(dict.fromkeys(canonical(name)[:MOST_NAME] for name in self._resolve(node)))[:MOST_CANDIDATES]
         finally:
             self._depth -= 1
         self._resolved[id(node)] = names

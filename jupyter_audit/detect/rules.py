@@ -37,6 +37,10 @@ BURST_FIELDS = frozenset({"count", "first", "last", "timespan"})
 _CONDITION_KEYS = {
     "SigmaConditionError": ("detection", "condition"),
     "SigmaDetectionError": ("detection",),
+    "SigmaModifierError": ("detection",),
+    "SigmaTypeError": ("detection",),
+    "SigmaValueError": ("detection",),
+    "SigmaRegularExpressionError": ("detection",),
     "SigmaLogsourceError": ("logsource",),
     "SigmaLevelError": ("level",),
     "SigmaStatusError": ("status",),
@@ -127,18 +131,13 @@ def _load_file(path: Path) -> Iterator[Rule]:
     last = where[-1]
     with last.explaining():
         collection.resolve_rule_references()
-    backend = sqliteBackend(
-        table=VIEW, timestamp_field="time", event_id_field="seq", collate_nocase=True, collect_errors=False
-    )
+    backend = sqliteBackend(table=VIEW, timestamp_field="time", event_id_field="seq", collate_nocase=True, collect_errors=False)
     with last.explaining():
         for sigma in collection.rules:
             if isinstance(sigma, SigmaRule):
                 _check_fields(sigma, places[sigma.id])
     counted = {
-        id(reference.rule)
-        for sigma in collection.rules
-        if isinstance(sigma, SigmaCorrelationRule)
-        for reference in sigma.rules
+        id(reference.rule) for sigma in collection.rules if isinstance(sigma, SigmaCorrelationRule) for reference in sigma.rules
     }
     digest = hashlib.sha256(text.encode()).hexdigest()
     queries: dict[int, str] = {}
@@ -165,16 +164,12 @@ def _convert(backend: Any, sigma: Any) -> str:
     backend.convert_rule(sigma)
     conditions = [
         backend.convert_condition(condition.parsed, state)
-        for condition, state in zip(
-            sigma.detection.parsed_condition, sigma.get_conversion_states(), strict=True
-        )
+        for condition, state in zip(sigma.detection.parsed_condition, sigma.get_conversion_states(), strict=True)
     ]
     return " OR ".join(f"({condition})" for condition in conditions)
 
 
-def _burst(
-    sigma: Any, place: _Place, section: Mapping[str, Any], queries: Mapping[int, str], digest: str
-) -> Rule:
+def _burst(sigma: Any, place: _Place, section: Mapping[str, Any], queries: Mapping[int, str], digest: str) -> Rule:
     if sigma.type is not SigmaCorrelationType.EVENT_COUNT:
         raise _broken(place.path, place.line(("correlation", "type")), "only event_count can be run here")
     group_by = list(sigma.group_by or [])
@@ -247,8 +242,7 @@ def _section(sigma: Any, place: _Place) -> Mapping[str, Any]:
                 raise _broken(
                     place.path,
                     line,
-                    f"{SECTION}.explanation names ${name}: a finding cannot be purged, so it must not say "
-                    "what people wrote",
+                    f"{SECTION}.explanation names ${name}: a finding cannot be purged, so it must not say what people wrote",
                 )
     return section
 
@@ -256,9 +250,7 @@ def _section(sigma: Any, place: _Place) -> Mapping[str, Any]:
 def _check_fields(sigma: Any, place: _Place) -> None:
     for item in _items(sigma.detection.detections.values()):
         if item.field is None:
-            raise _broken(
-                place.path, place.line(("detection",)), "keywords without a field cannot be run here"
-            )
+            raise _broken(place.path, place.line(("detection",)), "keywords without a field cannot be run here")
         if item.field not in FIELDS:
             line = place.line_of_key(item.field)
             raise _broken(place.path, line, f"{item.field} is no field (docs/detections.md lists them)")
@@ -328,9 +320,9 @@ class _Explaining:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         # pySigma lets TypeError, AttributeError and the like through for values of a wrong shape.
-        if isinstance(
-            error, (SigmaError, TypeError, AttributeError, KeyError, ValueError)
-        ) and not isinstance(error, ConfigError):
+        if isinstance(error, (SigmaError, TypeError, AttributeError, KeyError, ValueError)) and not isinstance(
+            error, ConfigError
+        ):
             keys = _CONDITION_KEYS.get(type(error).__name__, ())
             raise _broken(self._place.path, self._place.line(keys), f"{error}") from error
 

@@ -69,9 +69,7 @@ class DetectionRunner:
     folder of Sigma rules; by default the product's own.
     """
 
-    def __init__(
-        self, ledger: Path, recorder: Appender, settings: JupyterAudit, *, rules: Path | None = None
-    ) -> None:
+    def __init__(self, ledger: Path, recorder: Appender, settings: JupyterAudit, *, rules: Path | None = None) -> None:
         self._ledger = ledger
         self._recorder = recorder
         self._hours = parse_working_hours(settings.working_hours, settings.time_zone)
@@ -138,9 +136,7 @@ class DetectionRunner:
             self._ready.set_result(None)
             self._follow(reader, engine, known, rules)
 
-    def _follow(
-        self, reader: LedgerReader, engine: Engine, known: KnownFindings, rules: Sequence[Rule]
-    ) -> None:
+    def _follow(self, reader: LedgerReader, engine: Engine, known: KnownFindings, rules: Sequence[Rule]) -> None:
         said = ""
         while True:
             closing = self._closing.is_set()
@@ -166,9 +162,7 @@ class DetectionRunner:
             self._wake.clear()
             self._closing.wait(SETTLE_SECONDS)
 
-    def _catch_up(
-        self, reader: LedgerReader, engine: Engine, known: KnownFindings, rules: Sequence[Rule]
-    ) -> None:
+    def _catch_up(self, reader: LedgerReader, engine: Engine, known: KnownFindings, rules: Sequence[Rule]) -> None:
         while self._next < (size := reader.size()):
             high = min(self._next + MOST_AT_ONCE, size) - 1
             matches, failures = engine.judge(self._next, high)
@@ -201,9 +195,7 @@ class DetectionRunner:
         if failure.rule.id in self._failed_rules:
             return
         self._failed_rules.add(failure.rule.id)
-        _log.error(
-            "The detection %r failed for entry %d (%s).", failure.rule.title, failure.low, failure.error
-        )
+        _log.error("The detection %r failed for entry %d (%s).", failure.rule.title, failure.low, failure.error)
         self._put_gap(
             {
                 "rule": failure.rule.id,
@@ -229,11 +221,7 @@ class DetectionRunner:
 
         def decide(reader: LedgerReader) -> Sequence[Draft]:
             newest = next(reader.entries(types=[judged.TYPE], newest_first=True, limit=1), None)
-            known = (
-                newest is not None
-                and newest.body.get("rules") == judged.rules
-                and _through(newest) >= through
-            )
+            known = newest is not None and newest.body.get("rules") == judged.rules and _through(newest) >= through
             return [] if known else [kinds.draft(judged)]
 
         self._append(decide)

@@ -61,9 +61,7 @@ _WRITE_PATTERNS = tuple(
         ("ALTER", r"alter\s+" + _OBJECT + r"(?:\s+if\s+exists)?"),
         (
             "CREATE",
-            r"create\s+(?:or\s+replace\s+)?(?:unique\s+)?"
-            + _OBJECT
-            + r"(?:\s+concurrently)?(?:\s+if\s+not\s+exists)?",
+            r"create\s+(?:or\s+replace\s+)?(?:unique\s+)?" + _OBJECT + r"(?:\s+concurrently)?(?:\s+if\s+not\s+exists)?",
         ),
         ("RENAME", r"rename\s+table"),
         ("LOAD", r"load\s+data\b.{0,300}?\binto\s+table"),
@@ -87,12 +85,8 @@ _WRITES: dict[type[exp.Expr], str] = {
 }
 # These give back as many values as they are given, so they do not make a result small.
 _GATHERING = (exp.ArrayAgg, exp.GroupConcat, exp.JSONArrayAgg, exp.JSONObjectAgg, exp.JSONBObjectAgg)
-_GATHERING_NAMES = frozenset(
-    {"json_group_array", "json_group_object", "json_agg", "jsonb_agg", "xmlagg", "string_agg"}
-)
-_CATALOGUES = re.compile(
-    r"(?i)^(information_schema|pg_catalog|sys)\.|^(sqlite_(temp_)?(master|schema)|pg_\w+|pragma_\w+|dual)$"
-)
+_GATHERING_NAMES = frozenset({"json_group_array", "json_group_object", "json_agg", "jsonb_agg", "xmlagg", "string_agg"})
+_CATALOGUES = re.compile(r"(?i)^(information_schema|pg_catalog|sys)\.|^(sqlite_(temp_)?(master|schema)|pg_\w+|pragma_\w+|dual)$")
 _ENGLISH = frozenset(
     [
         "the",
@@ -326,8 +320,7 @@ def _filters(tree: exp.Select) -> bool:
     """Whether WHERE can leave anything out: a test that names no column (1=1, TRUE) cannot."""
     where = tree.args.get("where")
     return where is not None and any(
-        isinstance(node, (exp.Column, exp.Placeholder, exp.Parameter, exp.Exists, exp.Anonymous))
-        for node in where.walk()
+        isinstance(node, (exp.Column, exp.Placeholder, exp.Parameter, exp.Exists, exp.Anonymous)) for node in where.walk()
     )
 
 

@@ -62,9 +62,7 @@ class EventView:
 
     def show(self, low: int, high: int, person: str | None = None) -> None:
         """Let the view hold the entries `low` to `high`, of `person` alone where one is named."""
-        self.connection.execute(
-            "UPDATE temp.audit_window SET low = ?, high = ?, person = ?", (low, high, person)
-        )
+        self.connection.execute("UPDATE temp.audit_window SET low = ?, high = ?, person = ?", (low, high, person))
 
     def read_code(self, low: int, high: int) -> None:
         """Read the code of the entries `low` to `high` in their order, so that aliases are known in time."""
@@ -121,9 +119,7 @@ class EventView:
             entry = self._reader.entry(seq)
         except LedgerError:
             return "", CodeFacts()  # damaged: verification's to report
-        msg_type = (
-            "execute_request" if entry.type.startswith("cell.") else str(entry.body.get("msg_type", ""))
-        )
+        msg_type = "execute_request" if entry.type.startswith("cell.") else str(entry.body.get("msg_type", ""))
         sources = sources_of(msg_type, self._content(seq))
         facts = extract(sources, self._names_before(seq, entry.session))
         if entry.session is not None and entry.type == "cell.admitted":

@@ -95,9 +95,7 @@ class Visitor(ast.NodeVisitor):
             self._folder.constants[target.id] = folded
             return
         self._folder.constants.pop(target.id, None)
-        self._names.bind(
-            target.id, [name for name in self._names.resolve(value) if _stands_for_something(name)]
-        )
+        self._names.bind(target.id, [name for name in self._names.resolve(value) if _stands_for_something(name)])
 
     # --- expressions ------------------------------------------------------------------------------
 
@@ -191,10 +189,7 @@ class Visitor(ast.NodeVisitor):
         return known
 
     def _says_only(self, names: tuple[str, ...]) -> bool:
-        return all(
-            name in SAYS_ONLY or name.endswith(("Error", "Exception", "Warning")) or _logs(name)
-            for name in names
-        )
+        return all(name in SAYS_ONLY or name.endswith(("Error", "Exception", "Warning")) or _logs(name) for name in names)
 
     def _sql_call(self, node: ast.Call, method: str) -> None:
         if not node.args:
@@ -238,11 +233,7 @@ class Visitor(ast.NodeVisitor):
 
     def _code(self, node: ast.expr) -> str | None:
         """The code that is handed to exec, through a `compile` around it."""
-        if (
-            isinstance(node, ast.Call)
-            and node.args
-            and any(n.endswith("compile") for n in self._names.resolve(node.func))
-        ):
+        if isinstance(node, ast.Call) and node.args and any(n.endswith("compile") for n in self._names.resolve(node.func)):
             return self._folder.whole_text(node.args[0])
         return self._folder.whole_text(node)
 

@@ -38,9 +38,7 @@ SHELL_ALIASES = frozenset(
 
 SHELL_MAGICS = frozenset({"sx", "system", "!", "bash", "sh", "script", "cmd"})
 
-CODE_MAGICS = frozenset(
-    {"time", "timeit", "prun", "lprun", "mprun", "memit", "debug", "capture", "pyinstrument", "scalene"}
-)
+CODE_MAGICS = frozenset({"time", "timeit", "prun", "lprun", "mprun", "memit", "debug", "capture", "pyinstrument", "scalene"})
 
 SQL_MAGICS = frozenset({"sql", "sqlcmd", "bigquery", "sparksql", "duckdb"})
 

@@ -40,9 +40,7 @@ class SetClock:
 class Work:
     """Makes the drafts of one person's session, as the gate and the capture make them."""
 
-    def __init__(
-        self, person: str = "bob", session: str = "s-000000000001", grant: str | None = "g-1"
-    ) -> None:
+    def __init__(self, person: str = "bob", session: str = "s-000000000001", grant: str | None = "g-1") -> None:
         self.actor = Actor(person, "test")
         self.session = session
         self.grant = grant

@@ -24,9 +24,7 @@ PIECES = st.sampled_from(
 NEAR_CODE = st.lists(PIECES | st.text(max_size=5), max_size=30).map("".join)
 
 
-@given(
-    st.text() | NEAR_CODE, st.dictionaries(st.text(max_size=3), st.tuples(st.text(max_size=8)), max_size=3)
-)
+@given(st.text() | NEAR_CODE, st.dictionaries(st.text(max_size=3), st.tuples(st.text(max_size=8)), max_size=3))
 @settings(max_examples=400, deadline=None)
 def test_no_text_makes_reading_code_fail(text: str, known: dict[str, tuple[str, ...]]) -> None:
     facts = extract([text], known)

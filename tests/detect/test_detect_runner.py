@@ -29,9 +29,7 @@ Run = Callable[..., DetectionRunner]
 LONG = 20.0
 
 
-def test_a_finding_names_the_cell_and_the_grant_and_explains_itself(
-    home: Home, recorder: Recorder, run_detections: Run
-) -> None:
+def test_a_finding_names_the_cell_and_the_grant_and_explains_itself(home: Home, recorder: Recorder, run_detections: Run) -> None:
     runner = run_detections()
     cell = recorder.record(Work().cell("!cat /etc/passwd")).result()
     assert runner.wait_until_judged(cell.seq, LONG)
@@ -43,16 +41,14 @@ def test_a_finding_names_the_cell_and_the_grant_and_explains_itself(
     assert "passwd" not in finding.raw
 
 
-def test_a_finding_repeats_nothing_that_a_person_wrote(
-    home: Home, recorder: Recorder, run_detections: Run
-) -> None:
+def test_a_finding_repeats_nothing_that_a_person_wrote(home: Home, recorder: Recorder, run_detections: Run) -> None:
     """Findings cannot be purged: only names of tables and words of the rules may stand in them (P6)."""
     runner = run_detections()
     codes = [
         "!mysql -psecret4711 shop",
         "cur.execute(\"UPDATE cards SET number = 'secret4711' WHERE id = 1\")",
         "cur.execute(\"SELECT 'secret4711', * FROM cards\")",
-        "cur.execute(\"DELETE FROM \\\"<script>x; y\\n\\\" WHERE id = 1\")",
+        'cur.execute("DELETE FROM \\"<script>x; y\\n\\" WHERE id = 1")',
         "import os as secret4711\nsecret4711.system('x')",
     ]
     for code in codes:
@@ -65,9 +61,7 @@ def test_a_finding_repeats_nothing_that_a_person_wrote(
         assert "<" not in finding.raw
 
 
-def test_what_was_appended_while_no_server_ran_is_judged_once(
-    home: Home, recorder: Recorder, run_detections: Run
-) -> None:
+def test_what_was_appended_while_no_server_ran_is_judged_once(home: Home, recorder: Recorder, run_detections: Run) -> None:
     recorder.record(Work().cell("!ls")).result()
     run_detections().close()
     assert len(findings(home)) == 1
@@ -77,9 +71,7 @@ def test_what_was_appended_while_no_server_ran_is_judged_once(
     assert len(findings(home)) == 2
 
 
-def test_entries_of_other_processes_are_judged(
-    home: Home, recorder: Recorder, clock: SetClock, run_detections: Run
-) -> None:
+def test_entries_of_other_processes_are_judged(home: Home, recorder: Recorder, clock: SetClock, run_detections: Run) -> None:
     runner = run_detections()
     with open_ledger(home, clock=clock) as other:
         (cell,) = other.append([Work().cell("!ls")])
@@ -155,9 +147,7 @@ def test_a_burst_is_one_finding_however_long_it_goes_on(
     assert len(findings(home, "Burst of refusals")) == 2
 
 
-def test_bursts_of_two_people_are_two_and_do_not_add_up(
-    home: Home, recorder: Recorder, run_detections: Run
-) -> None:
+def test_bursts_of_two_people_are_two_and_do_not_add_up(home: Home, recorder: Recorder, run_detections: Run) -> None:
     runner = run_detections()
     for person in ("eve", "eva"):
         for _ in range(5):
@@ -188,9 +178,7 @@ def test_a_night_of_work_is_one_finding_for_each_grant(
     assert [finding.grant for finding in nights] == ["g-1", "g-2"]
 
 
-def test_a_cell_that_reads_and_shows_a_whole_table_is_one_finding(
-    home: Home, recorder: Recorder, run_detections: Run
-) -> None:
+def test_a_cell_that_reads_and_shows_a_whole_table_is_one_finding(home: Home, recorder: Recorder, run_detections: Run) -> None:
     runner = run_detections()
     work = Work()
     cell = recorder.record(work.cell("pd.read_sql('SELECT * FROM orders', con)")).result()
@@ -201,9 +189,7 @@ def test_a_cell_that_reads_and_shows_a_whole_table_is_one_finding(
     assert [finding.body["entries"] for finding in findings(home)] == [[cell.seq]]
 
 
-def test_what_a_cell_showed_is_told_of_its_person(
-    home: Home, recorder: Recorder, run_detections: Run
-) -> None:
+def test_what_a_cell_showed_is_told_of_its_person(home: Home, recorder: Recorder, run_detections: Run) -> None:
     runner = run_detections()
     work = Work("alice")
     cell = recorder.record(work.cell("load()")).result()
@@ -212,9 +198,7 @@ def test_what_a_cell_showed_is_told_of_its_person(
     assert runner.wait_until_judged(end.seq, LONG)
     (finding,) = findings(home)
     assert finding.body["entries"] == [cell.seq, end.seq]
-    assert str(finding.body["explanation"]).startswith(
-        f"alice read a large table in the cell of entry {cell.seq}: 50000 rows"
-    )
+    assert str(finding.body["explanation"]).startswith(f"alice read a large table in the cell of entry {cell.seq}: 50000 rows")
 
 
 def test_findings_are_not_judged(home: Home, recorder: Recorder, run_detections: Run) -> None:
