@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,6 +76,29 @@ def test_a_cell_reaches_what_the_table_says_and_nothing_else(rung: tuple[Rung, A
         if expected not in ("either", result) and not (name == "read the server's memory" and level is Rung.NONE):
             wrong.append((name, result, reply.get("ename"), reply.get("evalue")))
     assert wrong == []
+
+
+def test_killing_the_supervisor_is_refused_or_put_down_as_an_end_that_was_not_clean(rung: tuple[Rung, AuditedServer]) -> None:
+    """Out of reach on rung `none`, asserted so that a change is noticed: what must hold there is that the ledger says so."""
+    level, server = rung
+    grant = server.grant()
+    client = server.kernel()
+    mark = f"mark-{uuid.uuid4().hex}"
+    job = [sys.executable, "-c", "import time; time.sleep(600)", mark]
+    client.run(f"import os, subprocess, signal; subprocess.Popen({job!r}, start_new_session=True, env={{}})")
+    try:
+        client.execute("os.kill(os.getppid(), signal.SIGKILL)")
+        if level is not Rung.NONE:
+            attempt = server.await_entry("cell.admitted", lambda e: b"getppid" in (server.reader.content(e.seq, "message") or b""))
+            assert server.finished(attempt.seq).body["error"] == "PermissionError"
+            server.revoke(grant)
+        ended = server.await_entry("session.ended", lambda e: e.body["kernel_id"] == client.kernel_id)
+        left = subprocess.run(["pgrep", "-f", mark], capture_output=True, check=False).stdout
+        assert (ended.body["clean"], bool(left)) == ((False, True) if level is Rung.NONE else (True, False))
+    finally:
+        subprocess.run(["pkill", "-9", "-f", mark], check=False)
+        if level is Rung.NONE:
+            server.revoke(grant)
 
 
 def test_doctor_and_sessions_name_the_rung_in_force() -> None:
