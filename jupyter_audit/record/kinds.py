@@ -174,8 +174,8 @@ class SessionEnded(Kind):
     A kernel's life is over, with everything it started.
 
     `cause` is one of `shutdown`, `restart`, `expired`, `revoked`, `died`, `canary`, `foreign_code`,
-    `not_recorded`, `server_stopped`. `processes` counts what was still alive and was killed; `clean` is false
-    if something of it could not be shown to be gone.
+    `not_recorded`, `server_stopped`, `server_died` (put down by a later server; nobody saw it). `processes`
+    counts what was still alive and was killed; `clean` is false if something of it could not be shown to be gone.
     """
 
     TYPE = "session.ended"

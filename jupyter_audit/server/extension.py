@@ -29,7 +29,7 @@ from jupyter_audit.home import Home, default_home
 from jupyter_audit.ledger import LedgerReader, open_ledger
 from jupyter_audit.record import kinds
 from jupyter_audit.record.recorder import Recorder
-from jupyter_audit.server import guard
+from jupyter_audit.server import aftermath, guard
 from jupyter_audit.server.assertions import assess
 from jupyter_audit.server.endings import Endings
 from jupyter_audit.server.handlers import handlers_for
@@ -59,6 +59,7 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):
     _endings: Endings | None = None
     _detections: DetectionRunner | None = None
     _sweeper: asyncio.Task[None] | None = None
+    _life: aftermath.LifeLock | None = None
 
     def _link_jupyter_server_extension(self, serverapp: Any) -> None:
         """Before anything is built: set the gate's classes on a server that the launcher did not start."""
@@ -171,6 +172,13 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):
             assured=services.assessment.assured,
             unassured=services.assessment.unassured,
         )
+        run = services.home.run
+        self._life = aftermath.LifeLock(run, services.server_id)
+        # What earlier servers left unsaid is said before this one's own first word.
+        unsaid = services.recorder.transact(
+            lambda reader: aftermath.left_unsaid(reader, lambda server: aftermath.lives(run, server))
+        )
+        await asyncio.wrap_future(unsaid)
         await asyncio.wrap_future(services.recorder.record(kinds.draft(started)))
         self._detections.start()
         self._sweeper = asyncio.get_running_loop().create_task(endings.sweep_for_ever())
@@ -191,3 +199,5 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):
         await asyncio.to_thread(services.watcher.close)
         await asyncio.to_thread(services.recorder.close)
         services.reader.close()
+        if self._life is not None:
+            self._life.release()
