@@ -1,0 +1,175 @@
+"""
+Files that come back other than they were left: a journal lost or swapped, torn pages, an index that lies, a full disk.
+
+After each, what was acknowledged is there, or opening or verifying says in words that it is not.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from ledger_story import EVE, SetClock, a_draft, check
+
+from jupyter_audit.errors import LedgerError, RollbackError, VerificationError
+from jupyter_audit.home import Home
+from jupyter_audit.ledger import create_ledger, open_ledger
+from jupyter_audit.ledger.schema import OBJECTS
+
+
+@pytest.fixture
+def place(tmp_path: Path, clock: SetClock) -> Home:
+    """A home whose ledger is damaged by the test: unlike `home`, nothing is verified at the end."""
+    home = Home(tmp_path / "damaged")
+    create_ledger(home, clock=clock, actor=EVE)
+    return home
+
+
+def wal_of(home: Home) -> Path:
+    return home.ledger.with_name("ledger.db-wal")
+
+
+def killed_with_a_journal(home: Home, clock: SetClock, entries: int) -> Path:
+    """Leave `home` as a killed writer leaves it: newest entries only in the -wal; return a copy of that -wal."""
+    kept = home.path / "kept-wal"
+    with open_ledger(home, clock=clock) as ledger:
+        ledger.connection.execute("PRAGMA wal_autocheckpoint = 0")
+        for number in range(entries):
+            ledger.append([a_draft(number)])
+        ledger.remember()
+        # What a killed process leaves is what is on disk now; closing in order would take the -wal away.
+        shutil.copy(home.ledger, home.path / "kept.db")
+        shutil.copy(wal_of(home), kept)
+    for suffix in ("", "-wal", "-shm"):
+        home.ledger.with_name(f"ledger.db{suffix}").unlink(missing_ok=True)
+    (home.path / "kept.db").rename(home.ledger)
+    return kept
+
+
+def test_a_journal_that_is_there_is_taken_up_whole(place: Home, clock: SetClock) -> None:
+    killed_with_a_journal(place, clock, 5).rename(wal_of(place))
+    with open_ledger(place, clock=clock) as ledger:
+        assert ledger.size() == 6
+    check(place)
+
+
+def test_a_journal_that_is_gone_is_a_rollback_and_refused_at_opening(place: Home, clock: SetClock) -> None:
+    killed_with_a_journal(place, clock, 5).unlink()
+    with pytest.raises(RollbackError, match=r"1 entries of 6 remembered"):
+        open_ledger(place, clock=clock)
+
+
+def test_a_journal_cut_short_is_a_rollback_and_refused_at_opening(place: Home, clock: SetClock) -> None:
+    kept = killed_with_a_journal(place, clock, 5)
+    data = kept.read_bytes()
+    for share in (0.2, 0.5, 0.9):
+        for suffix in ("-wal", "-shm"):
+            place.ledger.with_name(f"ledger.db{suffix}").unlink(missing_ok=True)
+        whole = place.ledger.read_bytes()
+        wal_of(place).write_bytes(data[: int(len(data) * share)])
+        with pytest.raises(RollbackError):
+            open_ledger(place, clock=clock)
+        place.ledger.write_bytes(whole)
+
+
+def test_a_journal_of_another_ledger_is_not_mixed_in(place: Home, clock: SetClock, tmp_path: Path) -> None:
+    other = Home(tmp_path / "other")
+    create_ledger(other, clock=clock, actor=EVE)
+    foreign = killed_with_a_journal(other, clock, 9)
+    killed_with_a_journal(place, clock, 5)
+    foreign.rename(wal_of(place))
+    with pytest.raises(LedgerError):
+        open_ledger(place, clock=clock)
+
+
+def test_a_journal_of_an_older_copy_is_found(place: Home, clock: SetClock) -> None:
+    older = killed_with_a_journal(place, clock, 3).read_bytes()
+    wal_of(place).write_bytes(older)
+    with open_ledger(place, clock=clock) as ledger:
+        for number in range(20):
+            ledger.append([a_draft(number)])
+    newer = place.ledger.read_bytes()
+    wal_of(place).write_bytes(older)
+    # SQLite replays the old frames over the newer pages: what comes of it must not pass for the ledger.
+    with pytest.raises(LedgerError):
+        open_ledger(place, clock=clock).close()
+    place.ledger.write_bytes(newer)
+    for suffix in ("-wal", "-shm"):
+        place.ledger.with_name(f"ledger.db{suffix}").unlink(missing_ok=True)
+    assert check(place).entries == 24
+
+
+def test_a_torn_page_is_found_wherever_it_is(place: Home, clock: SetClock) -> None:
+    with open_ledger(place, clock=clock) as ledger:
+        ledger.append([a_draft(number) for number in range(300)])
+    with closing(sqlite3.connect(place.ledger)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    whole = place.ledger.read_bytes()
+    for start in range(0, len(whole), size):
+        half = start + size // 2
+        torn = whole[:half] + bytes(size - size // 2) + whole[start + size :]
+        if torn == whole:
+            continue
+        place.ledger.write_bytes(torn)
+        with pytest.raises(VerificationError):
+            check(place)
+    place.ledger.write_bytes(whole)
+    assert check(place).entries == 301
+
+
+def test_an_index_that_hides_an_entry_is_found(place: Home, clock: SetClock) -> None:
+    with open_ledger(place, clock=clock) as ledger:
+        ledger.append([a_draft(number) for number in range(8)])
+    with closing(sqlite3.connect(place.ledger)) as connection:
+        # The index is swapped for one that leaves an entry out, under the schema text of the whole one.
+        sql = OBJECTS["index", "entry_by_type"]
+        connection.execute("DROP INDEX entry_by_type")
+        connection.execute("CREATE INDEX entry_by_type ON entry (type) WHERE seq <> 3")
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("UPDATE sqlite_schema SET sql = ? WHERE name = 'entry_by_type'", (sql,))
+        connection.commit()
+    with pytest.raises(VerificationError) as found:
+        check(place)
+    assert found.value.damage == "file"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A real file system of one MiB."""
+    mount = tmp_path / "small"
+    mount.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(mount)], capture_output=True, check=False
+    )
+    if made.returncode:
+        pytest.skip("this account cannot mount a small file system")
+    yield mount
+    subprocess.run(["umount", "-l", str(mount)], check=True)
+
+
+def test_a_disk_that_is_really_full_refuses_in_words_and_keeps_what_was_acknowledged(
+    small_disk: Path, clock: SetClock
+) -> None:
+    home = Home(small_disk / "audit")
+    create_ledger(home, clock=clock, actor=EVE)
+    acknowledged = 1
+    with open_ledger(home, clock=clock) as ledger:
+        refused: LedgerError | None = None
+        while refused is None:
+            try:
+                acknowledged += len(ledger.append([a_draft(acknowledged, code=os.urandom(8000).hex())]))
+            except LedgerError as error:
+                refused = error
+        assert "full" in str(refused) or "failed" in str(refused)
+        assert ledger.size() == acknowledged
+        assert acknowledged > 5
+    with open_ledger(home, clock=clock) as ledger:
+        assert ledger.size() == acknowledged
+    check(home)
