@@ -19,6 +19,7 @@ from jupyter_audit_kernel.version import __version__
 from jupyter_audit.cli import access, doctor, entries, launch, lists, run, setup, verify
 from jupyter_audit.cli.output import clean_block
 from jupyter_audit.errors import AuditError
+from jupyter_audit.ledger.damage import DAMAGES, exit_code
 
 INTERRUPTED = 128 + signal.SIGINT
 
@@ -28,11 +29,12 @@ EXIT_CODES: Mapping[int, str] = {
     2: "the command line cannot be used, or a value in it",
     3: "a setting or the audit home is missing, wrong or unsafe",
     4: "the ledger or its key cannot be opened, read or written; nothing was done",
-    5: "the ledger is damaged, or was rolled back",
+    5: "the ledger was rolled back, replaced, or changed while it was read",
     6: "a rule of access or the gate said no",
     7: "a server, kernel or session may not start",
     8: "no server answers",
     9: "a cell of `run` raised an error, or took too long",
+    **{exit_code(damage): f"damage `{damage}`: {meaning}" for damage, meaning in DAMAGES.items()},
     INTERRUPTED: "interrupted with Ctrl-C",
 }
 """What every exit code means (docs/cli.md is made from it)."""

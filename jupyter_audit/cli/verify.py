@@ -23,8 +23,9 @@ def add_commands(commands: Any) -> None:
         "verify",
         verify,
         "prove the ledger whole with its public key alone",
-        about="Needs the ledger's file and the key, no server and no secret. Exits with 5 if anything was "
-        "changed, removed, inserted, reordered or cut off, and names the first entry that shows it.",
+        about="Needs the ledger's file and the key, no server and no secret. If anything was "
+        "changed, removed, inserted, reordered or cut off, it names the first entry that shows it, and exits with a code "
+        "for each class of damage.",
         examples="  jupyter audit verify\n  jupyter audit verify --ledger copy.db --key ledger.vkey --since last-week.checkpoint",
     )
     command.add_argument("--ledger", metavar="FILE", help="the ledger's file (default: the home's)")

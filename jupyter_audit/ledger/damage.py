@@ -30,10 +30,19 @@ DAMAGES: Mapping[str, str] = {
     "rollback": "The ledger is shorter than the checkpoint given to compare with.",
     "fork": "The ledger is not an extension of the checkpoint given to compare with.",
 }
-"""Damage class to its meaning, as docs/ledger-format.md shows it."""
+"""Damage class to its meaning, as docs/ledger-format.md shows it. Grows at its end only: the order gives the exit codes."""
+
+FIRST_EXIT_CODE = 40
+"""What a command exits with for the first class of the table; the second has the next number, and so on."""
+
+
+def exit_code(damage: str) -> int:
+    """Return what a command that finds this class of damage exits with, so that scripts can tell them apart."""
+    return FIRST_EXIT_CODE + list(DAMAGES).index(damage)
 
 
 def damaged(damage: str, message: str, *, seq: int | None = None, advice: str = "") -> VerificationError:
     """Return the error for a damage class of the table; `seq` is the entry that shows it."""
-    assert damage in DAMAGES
-    return VerificationError(message, damage=damage, seq=seq, advice=advice)
+    error = VerificationError(message, damage=damage, seq=seq, advice=advice)
+    error.exit_code = exit_code(damage)
+    return error

@@ -17,6 +17,7 @@ from jupyter_audit.cli.entries import parse_since
 from jupyter_audit.clock import SystemClock
 from jupyter_audit.errors import UsageError
 from jupyter_audit.ledger import open_ledger
+from jupyter_audit.ledger.damage import exit_code
 from jupyter_audit.model import Actor, Content, Draft
 
 
@@ -182,10 +183,10 @@ def test_verify_accepts_and_names_the_entry_that_was_changed(cli: CommandLine) -
         raw.execute("UPDATE entry SET raw = replace(raw, 'T-1', 'T-2') WHERE seq = ?", (seq,))
     raw.close()
     done = cli("verify")
-    assert done.code == 5
+    assert done.code == exit_code("entry_changed")
     assert "DAMAGED" in done.out
     told = cli("verify", "--json")
-    assert (told.code, told.rows()[0]["verdict"]) == (5, "damaged")
+    assert (told.code, told.rows()[0]["verdict"]) == (exit_code("entry_changed"), "damaged")
 
 
 def test_verify_names_the_entry_when_one_byte_of_it_was_changed(cli: CommandLine) -> None:
@@ -200,7 +201,7 @@ def test_verify_names_the_entry_when_one_byte_of_it_was_changed(cli: CommandLine
             raw.execute(sql)
     raw.close()
     told = cli("verify", "--json")
-    assert (told.code, told.rows()[0]["seq"]) == (5, seq)
+    assert (told.code, told.rows()[0]["seq"]) == (exit_code("entry_changed"), seq)
 
 
 def test_verify_with_a_checkpoint_kept_from_before_finds_an_older_copy(cli: CommandLine, tmp_path: Path) -> None:
@@ -214,7 +215,7 @@ def test_verify_with_a_checkpoint_kept_from_before_finds_an_older_copy(cli: Comm
     cli.granted()
     assert cli.good("verify", "--since", str(kept)).code == 0
     key = str(cli.home.verifier_key)
-    assert cli("verify", "--ledger", str(older), "--key", key, "--since", str(kept)).code == 5
+    assert cli("verify", "--ledger", str(older), "--key", key, "--since", str(kept)).code == exit_code("rollback")
     assert cli("verify", "--ledger", str(older), "--key", key).code == 0
 
 
@@ -240,7 +241,7 @@ def test_verify_of_somebody_elses_ledger_with_ones_own_key_fails(cli: CommandLin
     cli.folder = tmp_path / "other"
     cli.folder.mkdir()
     cli.good("init")
-    assert cli("verify", "--key", mine).code == 5
+    assert cli("verify", "--key", mine).code == exit_code("key")
 
 
 def test_verify_needs_no_configuration_and_no_secret(cli: CommandLine) -> None:

@@ -17,7 +17,7 @@ from nacl.signing import VerifyKey
 
 from jupyter_audit.ledger import LedgerReader, verify_ledger
 from jupyter_audit.ledger.content import DOMAIN
-from jupyter_audit.ledger.damage import DAMAGES
+from jupyter_audit.ledger.damage import DAMAGES, damaged, exit_code
 from jupyter_audit.ledger.schema import OBJECTS
 
 GOLDEN = Path(__file__).parents[1] / "vectors" / "ledger-v1"
@@ -104,3 +104,11 @@ def test_the_specifications_schema_and_damages_are_the_codes() -> None:
     assert schema == [";\n".join(OBJECTS.values()) + ";"]
     assert damages == list(DAMAGES.items())
     assert DOMAIN == b"jupyter-audit content v1\x00"
+
+
+def test_every_damage_class_has_an_exit_code_of_its_own() -> None:
+    codes = [exit_code(damage) for damage in DAMAGES]
+
+    assert codes == list(range(40, 40 + len(DAMAGES)))
+    assert max(codes) < 126  # from there on a shell speaks for itself
+    assert damaged("entry_changed", "x").exit_code == 46
