@@ -16,7 +16,7 @@ from collections.abc import Mapping
 
 from jupyter_audit_kernel.version import __version__
 
-from jupyter_audit.cli import access, doctor, entries, launch, lists, run, setup, verify
+from jupyter_audit.cli import access, doctor, entries, launch, lists, prove, run, setup, verify
 from jupyter_audit.cli.output import clean_block
 from jupyter_audit.errors import AuditError
 from jupyter_audit.ledger.damage import DAMAGES, exit_code
@@ -29,7 +29,7 @@ EXIT_CODES: Mapping[int, str] = {
     2: "the command line cannot be used, or a value in it",
     3: "a setting or the audit home is missing, wrong or unsafe",
     4: "the ledger or its key cannot be opened, read or written; nothing was done",
-    5: "the ledger was rolled back, replaced, or changed while it was read",
+    5: "the ledger was rolled back, replaced, or changed while it was read; or a proof does not hold",
     6: "a rule of access or the gate said no",
     7: "a server, kernel or session may not start",
     8: "no server answers",
@@ -58,6 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_commands(commands)
     entries.add_commands(commands)
     verify.add_commands(commands)
+    prove.add_commands(commands)
     return parser
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from jupyter_audit.cli.context import context_of, home_of
 from jupyter_audit.cli.options import add_command
-from jupyter_audit.cli.output import clean_block, print_json
+from jupyter_audit.cli.output import clean, clean_block, print_json
 from jupyter_audit.errors import AuditError, UsageError, VerificationError
 from jupyter_audit.ledger import LedgerReader
+from jupyter_audit.ledger.note import NoteError, format_verifier_key, parse_verifier_key
+from jupyter_audit.ledger.proof import ProvenEntry, ProvenGrowth, check_proof
 from jupyter_audit.ledger.verify import verify_ledger
 
 
@@ -36,6 +39,7 @@ def add_commands(commands: Any) -> None:
         help="verifier key, or a file that holds it; repeatable (default: the home's, which proves less)",
     )
     command.add_argument("--since", metavar="FILE", help="a checkpoint kept from before; finds what was cut off or put back")
+    command.add_argument("--proof", metavar="FILE", help="check this file of `jupyter audit prove` instead; needs no ledger")
     command = add_command(
         commands,
         "checkpoint",
@@ -54,6 +58,8 @@ def verify(options: argparse.Namespace) -> int:
     home = home_of(options) if not options.config else context_of(options).home
     path = Path(options.ledger) if options.ledger else home.ledger
     keys = [_key(text) for text in options.key or [str(home.verifier_key)]]
+    if options.proof:
+        return _verify_proof(_read(Path(options.proof)), keys, options)
     since = _read(Path(options.since)) if options.since else None
     progress = _Progress() if sys.stderr.isatty() else None
     try:
@@ -79,6 +85,37 @@ def verify(options: argparse.Namespace) -> int:
     if not options.key:
         print("Note          the key came from beside the ledger; give the one kept elsewhere with --key")
     return 0
+
+
+def _verify_proof(text: str, keys: Sequence[str], options: argparse.Namespace) -> int:
+    """Check a proof file, and say what it shows."""
+    try:
+        proven = check_proof(text, [parse_verifier_key(key) for key in keys])
+    except NoteError as error:
+        raise UsageError(f"That is not a verifier key: {error}.") from error
+    except VerificationError as error:
+        if options.json:
+            print_json({"verdict": "not proven", "detail": str(error), "advice": error.advice})
+        raise
+    facts = _growth_facts(proven) if isinstance(proven, ProvenGrowth) else _entry_facts(proven)
+    if options.json:
+        print_json({"verdict": "proven", **facts})
+        return 0
+    for name, value in facts.items():
+        print(f"{name.capitalize():<14}{clean(value)}")
+    print("Verdict       PROVEN. It is as it was signed; a proof does not say what came after its checkpoint.")
+    return 0
+
+
+def _entry_facts(proven: ProvenEntry) -> dict[str, Any]:
+    shown = {name: data.decode("utf-8", "backslashreplace") for name, data in proven.contents.items()}
+    facts: dict[str, Any] = {"ledger": proven.checkpoint.origin, "seq": proven.entry.seq, "entry": proven.entry.raw}
+    facts |= {"checkpoint": proven.checkpoint.size, "key": format_verifier_key(proven.key)}
+    return facts | ({"contents": shown} if shown else {})
+
+
+def _growth_facts(proven: ProvenGrowth) -> dict[str, Any]:
+    return {"ledger": proven.new.origin, "from": proven.old.size, "to": proven.new.size, "root": proven.new.root.hex()}
 
 
 def checkpoint(options: argparse.Namespace) -> int:

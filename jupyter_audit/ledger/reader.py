@@ -167,9 +167,16 @@ class LedgerReader:
 
     def checkpoint_note(self) -> str:
         """Return the newest checkpoint, as the signed note that others can keep and compare."""
-        row = self._one("SELECT note FROM checkpoint ORDER BY size DESC LIMIT 1")
+        return self._note(self._one("SELECT note FROM checkpoint ORDER BY size DESC LIMIT 1"), "")
+
+    def checkpoint_at(self, size: int) -> str:
+        """Return the checkpoint over the first `size` entries; raises `VerificationError` where none was made."""
+        return self._note(self._one("SELECT note FROM checkpoint WHERE size = ?", size), f" of size {size}")
+
+    @staticmethod
+    def _note(row: tuple[object, ...] | None, which: str) -> str:
         if row is None or not isinstance(row[0], str):
-            raise damaged("checkpoint_missing", "The ledger has no checkpoint.")
+            raise damaged("checkpoint_missing", f"The ledger has no checkpoint{which}.")
         return row[0]
 
     def root(self, size: int) -> bytes:

@@ -99,7 +99,7 @@ def test_the_specifications_example_is_the_ledgers(golden: Path) -> None:
 def test_the_specifications_schema_and_damages_are_the_codes() -> None:
     text = SPEC.read_text(encoding="utf-8")
     schema = re.findall(r"```sql\n(.*?)\n```", text, re.DOTALL)
-    damages = re.findall(r"^\| `([a-z_]+)` \| (.*) \|$", text.partition("<!-- damages")[2], re.MULTILINE)
+    damages = re.findall(r"^\| `([a-z_]+)` \| (.*) \|$", text.partition("<!-- damages")[2].partition("<!-- end")[0], re.MULTILINE)
 
     assert schema == [";\n".join(OBJECTS.values()) + ";"]
     assert damages == list(DAMAGES.items())

@@ -1,0 +1,68 @@
+"""`jupyter audit prove`: a file that shows one entry, or the ledger's growth, to somebody who has no ledger."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from jupyter_audit.cli.context import home_of
+from jupyter_audit.cli.options import add_command
+from jupyter_audit.errors import UsageError
+from jupyter_audit.ledger import LedgerReader
+from jupyter_audit.ledger.proving import prove_entry, prove_growth
+
+
+def add_commands(commands: Any) -> None:
+    """Add the command of this module."""
+    command = add_command(
+        commands,
+        "prove",
+        prove,
+        "write a proof of one entry, or of growth since a checkpoint",
+        about="`jupyter audit verify --proof FILE --key VKEY` checks it with the first verifier key alone, without the ledger. "
+        "The contents (code, output) are only in it with --with-contents.",
+        examples="  jupyter audit prove 1742 --with-contents --output 1742.proof\n"
+        "  jupyter audit prove --from last-week.checkpoint --output week.proof",
+    )
+    command.add_argument("entry", nargs="?", type=int, metavar="ENTRY", help="the number of the entry to prove")
+    command.add_argument("--with-contents", action="store_true", help="put the entry's code and output in, where held")
+    command.add_argument("--from", dest="old", metavar="FILE", help="a checkpoint kept from before: prove growth since then")
+    command.add_argument("--to", dest="new", metavar="FILE", help="the later checkpoint (default: the newest)")
+    command.add_argument("--output", metavar="FILE", help="write here, readable by this account alone (default: print)")
+    command.add_argument("--ledger", metavar="FILE", help="the ledger's file (default: the home's)")
+
+
+def prove(options: argparse.Namespace) -> int:
+    """Write the proof that was asked for."""
+    if (options.entry is None) == (options.old is None):
+        raise UsageError("Name the entry to prove, or a checkpoint with --from: one of the two.")
+    if options.new is not None and options.old is None:
+        raise UsageError("--to needs --from.")
+    path = Path(options.ledger) if options.ledger else home_of(options).ledger
+    with closing(LedgerReader.open(path)) as reader:
+        if options.old is None:
+            text = prove_entry(reader, options.entry, with_contents=options.with_contents)
+        else:
+            text = prove_growth(reader, _read(options.old), _read(options.new) if options.new else None)
+    if not options.output:
+        sys.stdout.write(text)
+        return 0
+    # It can hold code and output of production: not for other accounts, and never over another file.
+    try:
+        descriptor = os.open(options.output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError as error:
+        raise UsageError(f"{options.output} is there already. Name another file.") from error
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    return 0
+
+
+def _read(name: str) -> str:
+    try:
+        return Path(name).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{name} cannot be read: {error}.") from error

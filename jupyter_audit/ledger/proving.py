@@ -1,0 +1,78 @@
+"""Makes proof files from a ledger: reads the paths, the checkpoints and the key changes that `proof` puts together."""
+
+from __future__ import annotations
+
+from jupyter_audit.errors import LedgerError, UsageError
+from jupyter_audit.ledger.checkpoint import unverified_checkpoint
+from jupyter_audit.ledger.damage import damaged
+from jupyter_audit.ledger.envelope import KEY_ROTATED
+from jupyter_audit.ledger.note import NoteError
+from jupyter_audit.ledger.proof import Inclusion, format_entry_proof, format_growth_proof, format_tlog_proof
+from jupyter_audit.ledger.reader import LedgerReader
+from jupyter_audit.ledger.store import explained
+
+
+def prove_entry(reader: LedgerReader, seq: int, *, with_contents: bool) -> str:
+    """
+    Return the proof file of entry `seq` under the newest checkpoint.
+
+    `with_contents` puts in the contents that are held, for the reader of the proof to see. Raises `LedgerError` if
+    there is no such entry, `VerificationError` if what is stored does not read.
+    """
+    note = reader.checkpoint_note()
+    size = unverified_checkpoint(note).size
+    entry = reader.entry(seq)
+    if seq >= size:
+        raise LedgerError(f"Entry {seq} came after the newest checkpoint. Try again.")
+    contents = {name: _salted(reader, seq, name) for name in entry.contents} if with_contents else {}
+    held = {name: content for name, content in contents.items() if content is not None}
+    inclusion = Inclusion(entry.raw, format_tlog_proof(seq, reader.inclusion_proof(seq, size), note))
+    return format_entry_proof(inclusion, _key_changes(reader, size), held)
+
+
+def prove_growth(reader: LedgerReader, old: str, new: str | None = None) -> str:
+    """
+    Return the proof file that the checkpoint `new` (the newest, if none is given) extends the checkpoint `old`.
+
+    Both are signed notes. Raises `UsageError` for a text that is no checkpoint of this ledger, `VerificationError`
+    (`rollback`, `fork`) if the ledger is not one that grew from it.
+    """
+    note = reader.checkpoint_note() if new is None else new
+    sizes = []
+    for text in (old, note):
+        try:
+            checkpoint = unverified_checkpoint(text)
+        except NoteError as error:
+            raise UsageError(f"That is not a checkpoint: {error}.") from error
+        if checkpoint.origin != reader.origin:
+            raise UsageError(f"That checkpoint is of {checkpoint.origin}, not of {reader.origin}.")
+        if checkpoint.size > reader.size():
+            message = f"The ledger has {reader.size()} entries, fewer than the {checkpoint.size} of that checkpoint."
+            raise damaged("rollback", message, advice="Keep both, for evidence.")
+        if checkpoint.root != reader.root(checkpoint.size):
+            message = f"The first {checkpoint.size} entries are not those of that checkpoint."
+            raise damaged("fork", message, advice="Keep both, for evidence: the ledger was replaced, or there are two.")
+        sizes.append(checkpoint.size)
+    first, last = sizes
+    if first > last:
+        raise UsageError(f"The later checkpoint covers {last} entries, fewer than the {first} of the earlier one.")
+    return format_growth_proof(old, note, reader.consistency_proof(first, last), _key_changes(reader, last))
+
+
+def _key_changes(reader: LedgerReader, size: int) -> list[Inclusion]:
+    """Return every key change before `size`, each under the checkpoint that its old key signed last."""
+    changes = []
+    # The change that ends the checkpoint itself is under the old key, so the proof does not need it.
+    for entry in reader.entries(types=[KEY_ROTATED], stop=size - 1):
+        path = reader.inclusion_proof(entry.seq, entry.seq + 1)
+        changes.append(Inclusion(entry.raw, format_tlog_proof(entry.seq, path, reader.checkpoint_at(entry.seq + 1))))
+    return changes
+
+
+def _salted(reader: LedgerReader, seq: int, name: str) -> tuple[bytes, bytes] | None:
+    data = reader.content(seq, name)
+    if data is None:
+        return None
+    with explained("read the ledger"):
+        row = reader.connection.execute("SELECT salt FROM content WHERE seq = ? AND name = ?", (seq, name)).fetchone()
+    return None if row is None else (bytes(row[0]), data)

@@ -1,0 +1,67 @@
+"""`jupyter audit prove` and `verify --proof`: from the ledger's machine to somebody who has a key and nothing else."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+from cli_house import CommandLine
+
+
+def test_a_proof_made_here_is_checked_elsewhere_with_the_key_alone(cli: CommandLine, tmp_path: Path) -> None:
+    cli.granted()
+    key = cli.home.verifier_key.read_text().strip()
+    seq = cli.entries("access.requested")[0].seq
+    proof = tmp_path / "entry.proof"
+    cli.good("prove", str(seq), "--with-contents", "--output", str(proof))
+    assert stat.S_IMODE(proof.stat().st_mode) == 0o600
+    cli.home.ledger.rename(tmp_path / "elsewhere.db")
+
+    shown = cli.good("verify", "--proof", str(proof), "--key", key)
+
+    assert "PROVEN" in shown.out
+    assert "access.requested" in shown.out
+    assert cli("verify", "--proof", str(proof), "--key", key, "--json").rows()[0]["seq"] == seq
+
+
+def test_a_proof_that_was_edited_does_not_hold_and_says_so(cli: CommandLine, tmp_path: Path) -> None:
+    cli.granted()
+    seq = cli.entries("access.requested")[0].seq
+    proof = tmp_path / "entry.proof"
+    proof.write_text(cli.good("prove", str(seq)).out.replace("T-1", "T-2"))
+
+    done = cli("verify", "--proof", str(proof), "--json")
+
+    assert (done.code, done.rows()[0]["verdict"]) == (5, "not proven")
+    assert "is not under its checkpoint" in done.err
+
+
+def test_growth_since_a_kept_checkpoint_is_proven(cli: CommandLine, tmp_path: Path) -> None:
+    kept, proof = tmp_path / "kept.checkpoint", tmp_path / "growth.proof"
+    kept.write_text(cli.good("checkpoint").out)
+    cli.granted()
+    cli.good("prove", "--from", str(kept), "--output", str(proof))
+
+    facts = cli("verify", "--proof", str(proof), "--json").rows()[0]
+
+    assert (facts["verdict"], facts["from"]) == ("proven", 1)
+    assert facts["to"] == len(cli.entries())
+
+
+def test_what_cannot_be_proven_is_refused_in_words(cli: CommandLine, tmp_path: Path) -> None:
+    kept = tmp_path / "kept.checkpoint"
+    kept.write_text("no checkpoint")
+    for words, said in (
+        (["prove"], "one of the two"),
+        (["prove", "0", "--from", str(kept)], "one of the two"),
+        (["prove", "0", "--to", str(kept)], "--to needs --from"),
+        (["prove", "99"], "There is no entry 99"),
+        (["prove", "--from", str(kept)], "not a checkpoint"),
+        (["prove", "--from", str(tmp_path / "nowhere")], "cannot be read"),
+        (["prove", "0", "--output", str(kept)], "is there already"),
+        (["verify", "--proof", str(kept)], "it is not JSON"),
+        (["verify", "--proof", str(tmp_path / "nowhere")], "cannot be read"),
+    ):
+        done = cli(*words)
+        assert done.code != 0
+        assert said in done.err
