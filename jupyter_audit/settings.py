@@ -88,6 +88,12 @@ class JupyterAudit(Configurable):
         "recovery profile).",
     ).tag(config=True)
 
+    retention_days = Int(
+        0,
+        help="How many days contents (code, outputs) are kept; 0 keeps them for ever. `jupyter audit purge --retention` "
+        "takes what is older, entries stay: run it from cron or a systemd timer, once a day.",
+    ).tag(config=True)
+
     preview_bytes = Int(8192, help="How much of each output's text is kept, in bytes.").tag(config=True)
 
     record_timeout_seconds = Float(

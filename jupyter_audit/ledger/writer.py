@@ -394,6 +394,20 @@ class Ledger(LedgerReader):
         """
         return self._transact(lambda: [_pack(draft) for draft in decide(self)])
 
+    def append_own(self, act: Callable[[], Draft | None]) -> list[Entry]:
+        """
+        Append one of the ledger's entries about itself, in the transaction in which `act` does what it says.
+
+        `act` is called with the write lock held and returns the draft; None takes everything back. Errors as with
+        `append`, and then nothing of what `act` did is left.
+        """
+
+        def prepare() -> list[_Packed]:
+            draft = act()
+            return [] if draft is None else [_pack(draft, own=True)]
+
+        return self._transact(prepare)
+
     def remember(self) -> None:
         """Put the newest checkpoint where a rollback cannot reach it. Failure is logged, never raised."""
         self._remembered_at = time.monotonic()

@@ -13,7 +13,6 @@ from jupyter_audit.ledger.envelope import KEY_ROTATED, PURGED
 from jupyter_audit.ledger.keys import Signer
 from jupyter_audit.ledger.note import format_verifier_key
 from jupyter_audit.ledger.schema import OBJECTS
-from jupyter_audit.ledger.writer import _pack
 from jupyter_audit.model import Actor, Content, Draft
 
 EVE = Actor("eve", "os-account")
@@ -90,10 +89,10 @@ def tell_story(home: Home, clock: SetClock) -> str:
         ledger.append([Draft("server.started", {"server": "ü", "note": "\u2028 \x00 \U0001f600"}, actor=EVE)])
         ledger.append([a_draft(276, code="x = 1\n" * 400)])
         purge = Draft(PURGED, {"contents": [{"first": 4, "last": 4}], "reason": "asked for"}, actor=EVE)
-        ledger._transact(lambda: [_pack(purge, own=True)])
+        ledger.append_own(lambda: purge)
         successor = Signer.generate(ledger.origin)
         rotation = Draft(KEY_ROTATED, {"epoch": 1, "verifier_key": format_verifier_key(successor.verifier)})
-        ledger._transact(lambda: [_pack(rotation, own=True)])
+        ledger.append_own(lambda: rotation)
     tamper(home, "DELETE FROM content WHERE seq = 4")
     home.signing_key.write_text(successor.secret_text())
     with open_ledger(home, clock=clock) as ledger:
