@@ -4,7 +4,7 @@ The audit home: the one folder that holds everything the engineer's code must no
     <home>/                     mode 0700, owned by the account that runs the server
         ledger.db               the ledger (and SQLite's -wal and -shm beside it)
         keys/ledger.key         the signing key of the current epoch, mode 0600
-        keys/ledger.vkey        its public half, for auditors
+        keys/ledger.vkey        the ledger's first public key, for auditors
         remembered.checkpoint   the last checkpoint seen, kept outside the ledger to notice a rollback
         run/                    what one server's life needs: connection files, server info, kernel folders
         jupyter/                the Jupyter configuration folder of the server that the launcher starts
@@ -54,8 +54,13 @@ class Home:
         return self.path / "keys" / "ledger.key"
 
     @property
+    def next_signing_key(self) -> Path:
+        """The secret that a rotation under way will put in its place."""
+        return self.path / "keys" / "ledger.key.next"
+
+    @property
     def verifier_key(self) -> Path:
-        """The public key of the current epoch, as a signed-note verifier key."""
+        """The ledger's first public key, as a signed-note verifier key: later ones are proven from it."""
         return self.path / "keys" / "ledger.vkey"
 
     @property

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jupyter_audit.clock import Clock, format_time
-from jupyter_audit.errors import KeyFileError, LedgerError, RollbackError, VerificationError
+from jupyter_audit.errors import KeyFileError, LedgerError, RollbackError, UsageError, VerificationError
 from jupyter_audit.home import Home
 from jupyter_audit.ledger.checkpoint import Checkpoint, format_checkpoint, parse_checkpoint
 from jupyter_audit.ledger.content import SALT_SIZE, commit, pack
@@ -32,7 +32,7 @@ from jupyter_audit.ledger.envelope import (
     check_draft,
     format_entry,
 )
-from jupyter_audit.ledger.keys import Signer, create_key_files, load_signer
+from jupyter_audit.ledger.keys import Signer, create_key_files
 from jupyter_audit.ledger.merkle import CompactRange, leaf_hash
 from jupyter_audit.ledger.note import (
     NoteError,
@@ -43,10 +43,11 @@ from jupyter_audit.ledger.note import (
 )
 from jupyter_audit.ledger.reader import LedgerReader
 from jupyter_audit.ledger.remembered import load_remembered, remember
+from jupyter_audit.ledger.rotation import load_key_in_force, prepare_successor, settle, sync_folder
 from jupyter_audit.ledger.schema import FORMAT_VERSION, create_schema, verify_schema
 from jupyter_audit.ledger.store import KEEP_AND_VERIFY, connect, explain
 from jupyter_audit.ledger.tree import STEP, StoredTree, read_leaves
-from jupyter_audit.model import Actor, Commitment, Draft, Entry
+from jupyter_audit.model import Actor, Commitment, Draft, Entry, Json
 
 _log = logging.getLogger(__name__)
 
@@ -151,7 +152,7 @@ def create_ledger(home: Home, *, clock: Clock, actor: Actor) -> None:
         for suffix in ("", "-wal", "-shm"):
             unfinished.with_name(unfinished.name + suffix).unlink(missing_ok=True)
     for folder in (home.path, home.path / "keys"):
-        _sync_folder(folder)
+        sync_folder(folder)
 
 
 def _create_file(path: Path, first: Draft, signer: Signer, clock: Clock) -> str:
@@ -166,14 +167,6 @@ def _create_file(path: Path, first: Draft, signer: Signer, clock: Clock) -> str:
     finally:
         connection.close()
     return head.note
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _insert(
@@ -235,8 +228,13 @@ def open_ledger(home: Home, *, clock: Clock) -> Ledger:
         connection.execute("BEGIN")  # one snapshot for everything that is looked at
         verify_schema(connection)
         reader = LedgerReader(connection, home.ledger)
-        signer = load_signer(home.signing_key)
-        _check_key(reader, signer, home.signing_key)
+        try:
+            signer = load_key_in_force(home, _key_at(reader, reader.size() + 1))
+        except KeyFileError:
+            # Another process may be moving key files at this moment; not while the write lock is held here.
+            connection.execute("ROLLBACK")
+            connection.execute("BEGIN IMMEDIATE")
+            signer = load_key_in_force(home, _key_at(reader, reader.size() + 1))
         head = _load_head(reader)
         _check_remembered(reader, head, remembered, home)
         connection.execute("COMMIT")
@@ -254,21 +252,15 @@ def open_ledger(home: Home, *, clock: Clock) -> Ledger:
 def _key_at(reader: LedgerReader, size: int) -> VerifierKey:
     """Return the key in force at `size`: a key change is signed by the key that it ends."""
     changes = list(reader.entries(types=[KEY_ROTATED], stop=size - 1, newest_first=True, limit=1))
-    entry = changes[0] if changes else reader.entry(0)
+    return _named_key(changes[0] if changes else reader.entry(0))
+
+
+def _named_key(entry: Entry) -> VerifierKey:
     text = entry.body.get("verifier_key")
     try:
         return parse_verifier_key(text if isinstance(text, str) else "")
     except NoteError as error:
         raise damaged("key", f"Entry {entry.seq} names no key: {error}.", seq=entry.seq) from error
-
-
-def _check_key(reader: LedgerReader, signer: Signer, path: Path) -> None:
-    """Raise `KeyFileError` unless the ledger's next checkpoint is this signer's to sign."""
-    if _key_at(reader, reader.size() + 1) != signer.verifier:
-        raise KeyFileError(
-            f"The signing key {path} is not the one that {reader.origin} is signed with now.",
-            advice="Put back the key that belongs to it. Nothing can be appended with another one.",
-        )
 
 
 def _load_head(reader: LedgerReader) -> _Head:
@@ -371,6 +363,8 @@ class Ledger(LedgerReader):
         self._clock = clock
         self._signer = signer
         self._head = head
+        self._key_in_force = signer.verifier
+        self._unsettled = home.next_signing_key.exists()  # a rotation was cut off; the next append settles it
         self._deciding = False
         self._remembered_at = time.monotonic()
         self._files = self._identify_files()
@@ -408,6 +402,26 @@ class Ledger(LedgerReader):
 
         return self._transact(prepare)
 
+    def rotate_key(self, *, actor: Actor, reason: str) -> Entry:
+        """
+        Introduce a new key under the one in force, and destroy the old secret; return the entry that says so.
+
+        Other processes that have the ledger open go on with the new key by themselves. Errors as with `append`;
+        `KeyFileError` if key files cannot be written.
+        """
+        if not reason.strip():
+            raise UsageError("A new key needs a reason: the ledger keeps it.")
+
+        def introduce() -> Draft:
+            epoch = 1 + sum(1 for _ in self.entries(types=[KEY_ROTATED]))
+            successor = prepare_successor(self._home, self.origin)
+            body: dict[str, Json] = {"epoch": epoch, "verifier_key": format_verifier_key(successor.verifier)}
+            return Draft(KEY_ROTATED, body | {"reason": reason}, actor=actor)
+
+        [entry] = self.append_own(introduce)
+        self.transact(lambda _: ())  # follows the key, and settles its files, with the write lock held
+        return entry
+
     def remember(self) -> None:
         """Put the newest checkpoint where a rollback cannot reach it. Failure is logged, never raised."""
         self._remembered_at = time.monotonic()
@@ -430,6 +444,7 @@ class Ledger(LedgerReader):
             connection.execute("BEGIN IMMEDIATE")
             self._check_files()
             self._catch_up()
+            self._follow_key()
             self._deciding = True
             packed = prepare()
             self._deciding = False
@@ -452,6 +467,8 @@ class Ledger(LedgerReader):
             if not self._is_stored_after_all(head.note):
                 raise explain(error, _APPENDING) from error
         self._head = head
+        if entries[-1].type == KEY_ROTATED:
+            self._key_in_force = _named_key(entries[-1])
         if time.monotonic() - self._remembered_at >= _REMEMBER_EVERY_S:
             self.remember()
         return entries
@@ -511,6 +528,15 @@ class Ledger(LedgerReader):
                 advice="Find out who touched the audit home. Put the ledger back, then start again.",
             )
 
+    def _follow_key(self) -> None:
+        """Sign with the key in force from now on, and settle a rotation that is not, with the write lock held."""
+        if self._signer.verifier != self._key_in_force:
+            self._signer = load_key_in_force(self._home, self._key_in_force)
+            settle(self._home, self._key_in_force)
+        elif self._unsettled:
+            settle(self._home, self._key_in_force)
+        self._unsettled = False
+
     def _catch_up(self) -> None:
         """Take in what other processes appended, if what they left is a continuation of what was known."""
         row = self._connection.execute(_NEWEST_CHECKPOINT).fetchone()
@@ -533,5 +559,5 @@ class Ledger(LedgerReader):
                 tree.append(leaf)
         if tree.root() != checkpoint.root:
             raise damaged("entry_changed", f"The newest checkpoint does not fit the {size} entries.")
-        _check_key(self, self._signer, self._home.signing_key)  # another process may have changed it
+        self._key_in_force = _key_at(self, size + 1)  # another process may have changed it
         self._head = _Head(tree, note, format_time(self.entry(size - 1).time))
