@@ -3,6 +3,7 @@
 #   make lab     an audited JupyterLab with a production database to debug
 #   make review  the auditor's side: verify the lab's ledger and show it as a page
 #   make test    the test suite, against what `pip install` gives a user
+#   make soak    the tests that take minutes: every byte flipped, hundreds of kills
 #   make lint    ruff, mypy --strict, import contracts
 #   make bench   audited against plain, in one run
 #   make clean   remove what these made (the lab's ledger too)
@@ -16,7 +17,7 @@ SOURCES := $(shell find jupyter_audit kernel -type f -not -name '*.pyc')
 # installs what a user would get, again whenever a source file is newer.
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: lab review test lint bench clean
+.PHONY: lab review test soak lint bench clean
 
 $(VENV)/made:
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12 …" if sys.version_info < (3, 11) else 0)'
@@ -47,6 +48,9 @@ review: $(VENV)/lab
 # -P: the tests see the installed package, never the folder beside them.
 test: $(VENV)/test
 	$(BIN)/python -P -m pytest $(PYTEST_ARGS)
+
+soak: $(VENV)/test
+	$(BIN)/python -P -m pytest -m soak --timeout 3600 $(PYTEST_ARGS)
 
 lint: $(VENV)/lint $(VENV)/test
 	$(BIN)/ruff check .

@@ -249,9 +249,18 @@ def test_several_processes_append_and_nothing_is_lost_or_doubled(home: Home, clo
 
 
 def test_what_was_acknowledged_survives_kill_minus_nine(home: Home, clock: SetClock) -> None:
+    kill_and_look(home, clock, rounds=18)
+
+
+@pytest.mark.soak
+def test_what_was_acknowledged_survives_hundreds_of_kills(home: Home, clock: SetClock) -> None:
+    kill_and_look(home, clock, rounds=400)
+
+
+def kill_and_look(home: Home, clock: SetClock, *, rounds: int) -> None:
     luck = random.Random(9)
     acknowledged: list[list[object]] = []
-    for number in range(18):
+    for number in range(rounds):
         writers = [start(home, f"round{number}{letter}", 10_000) for letter in "ab"[: 1 + number % 2]]
         assert writers[0].stdout is not None
         for line in itertools.islice(writers[0].stdout, luck.randrange(1, 30)):  # it has begun, and more

@@ -1,0 +1,453 @@
+"""
+A second verifier of ledgers, to be read in ten minutes: the standard library and PyNaCl, nothing of Jupyter Audit.
+
+    python verify_independently.py LEDGER VERIFIER-KEY-OR-ITS-FILE [KEPT-CHECKPOINT-FILE]
+
+Written from ledger-format.md, which must lie beside it (the schema is compared with the page's); "(n)" in a comment is a step
+of its section 7. Exits with 0 and a summary if the ledger is whole, with 1 and the damage (section 8) if not, 2 for bad usage.
+Work on a copy if a server may be writing: this reads the file slowly and from one snapshot.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import sqlite3
+import sys
+import zlib
+from collections.abc import Iterator
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from nacl.exceptions import CryptoError
+from nacl.signing import VerifyKey
+
+PAGE = Path(__file__).with_name("ledger-format.md")
+NAME = re.compile(r"[^\x00-\x1f\x7f]{1,256}")
+TYPE = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
+REQUIRED = {"v", "seq", "time", "type", "actor", "body"}
+OPTIONAL = {"grant", "session", "contents", "commit", "clock_back"}
+
+
+class DamagedError(Exception):
+    """The ledger is not whole: the class of damage, the entry that shows it, and a sentence."""
+
+    def __init__(self, damage: str, seq: int | None, what: str) -> None:
+        super().__init__(what)
+        self.damage, self.seq = damage, seq
+
+
+def need(holds: object, damage: str, seq: int | None, what: str) -> None:
+    """Raise `DamagedError` unless `holds`."""
+    if not holds:
+        raise DamagedError(damage, seq, what)
+
+
+# --- entries (section 1) ------------------------------------------------------------------------------
+
+
+def canonical(value: Any, depth: int = 0) -> str:
+    """The one spelling of a value; raises ValueError for what has none."""
+    if isinstance(value, (dict, list)) and depth == 64:
+        raise ValueError("nested too deep")
+    if isinstance(value, dict):
+        names = sorted(value, key=lambda name: name.encode("utf-16-be"))
+        return "{" + ",".join(f"{canonical(name)}:{canonical(value[name], depth + 1)}" for name in names) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(canonical(item, depth + 1) for item in value) + "]"
+    if isinstance(value, float) or (isinstance(value, int) and abs(value) > 2**53 - 1):
+        raise ValueError("not an integer of 53 bits")
+    return json.dumps(value, ensure_ascii=False)
+
+
+def is_name(value: object) -> bool:
+    return isinstance(value, str) and NAME.fullmatch(value) is not None
+
+
+def parse_entry(raw: object) -> dict[str, Any]:
+    """(3) The entry that a text spells; raises ValueError."""
+    if not isinstance(raw, str) or len(raw.encode()) > 1_048_576:
+        raise ValueError("not a text of at most 1 MiB")
+    entry = json.loads(raw)
+    if not isinstance(entry, dict) or canonical(entry) != raw:
+        raise ValueError("not in canonical spelling")
+    if not entry.keys() >= REQUIRED or not entry.keys() <= REQUIRED | OPTIONAL:
+        raise ValueError("members are missing or too many")
+    actor, commit = entry["actor"], entry.get("commit", 2)
+    checks = [
+        type(entry["v"]) is int and entry["v"] == 1,
+        type(entry["seq"]) is int and entry["seq"] >= 0,
+        isinstance(entry["time"], str) and TIME.fullmatch(entry["time"]) and datetime.fromisoformat(entry["time"]),
+        isinstance(entry["type"], str) and TYPE.fullmatch(entry["type"]),
+        isinstance(actor, dict) and actor.keys() == {"name", "vouched_by"} and all(map(is_name, actor.values())),
+        isinstance(entry["body"], dict),
+        is_name(entry.get("grant", "-")) and is_name(entry.get("session", "-")),
+        type(commit) is int and commit >= 2,
+        entry.get("clock_back", True) is True,
+        "contents" not in entry or are_commitments(entry["contents"]),
+    ]
+    if not all(checks):
+        raise ValueError("a member does not have its form")
+    return entry
+
+
+def are_commitments(contents: object) -> bool:
+    return isinstance(contents, dict) and bool(contents) and all(
+        re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name)
+        and isinstance(what, dict)
+        and what.keys() == {"digest", "size", "media_type"}
+        and isinstance(what["digest"], str) and re.fullmatch(r"[0-9a-f]{64}", what["digest"])
+        and type(what["size"]) is int and what["size"] >= 0
+        and isinstance(what["media_type"], str) and re.fullmatch(r"[\x20-\x7e]{1,256}", what["media_type"])
+        for name, what in contents.items()
+    )  # fmt: skip
+
+
+# --- notes and keys (sections 3 and 4) ----------------------------------------------------------------
+
+
+def decode(text: str) -> bytes:
+    data = base64.b64decode(text, validate=True)
+    if base64.b64encode(data).decode() != text:
+        raise ValueError("not the canonical base64")
+    return data
+
+
+class Key:
+    """A verifier key: name, key ID, public key."""
+
+    def __init__(self, text: object) -> None:
+        if not isinstance(text, str) or text.count("+") < 2:
+            raise ValueError("not a verifier key")
+        self.text = text
+        self.name, shown_id, encoded = text.split("+", 2)
+        data = decode(encoded)
+        self.id = sha256(self.name.encode() + b"\n" + data).digest()[:4]
+        if len(data) != 33 or data[0] != 1 or self.id.hex() != shown_id or not re.fullmatch(r"[^\s+]+", self.name):
+            raise ValueError("not a verifier key")
+        self.public = VerifyKey(data[1:])
+
+
+def parse_checkpoint(note: object) -> tuple[str, int, bytes, str, list[tuple[str, bytes]]]:
+    """Origin, size, root, the text that is signed, and the signatures; raises ValueError."""
+    if not isinstance(note, str) or re.search(r"[\x00-\x09\x0b-\x1f\ud800-\udfff]", note):
+        raise ValueError("not a note")
+    body, separator, signatures = note.rpartition("\n\n")
+    if not separator or not signatures.endswith("\n"):
+        raise ValueError("not a note")
+    found = re.fullmatch(r"([^\n]+)\n(0|[1-9][0-9]{0,18})\n([^\n]+)", body)
+    if not found or len(decode(found[3])) != 32:
+        raise ValueError("not a checkpoint")
+    signed = []
+    for line in signatures[:-1].split("\n"):
+        parts = re.fullmatch("\u2014 ([^\\s+]+) (\\S+)", line)
+        if not parts or len(decode(parts[2])) < 5:
+            raise ValueError("not a signature line")
+        signed.append((parts[1], decode(parts[2])))
+    return found[1], int(found[2]), decode(found[3]), body + "\n", signed
+
+
+def is_signed(text: str, signed: list[tuple[str, bytes]], keys: list[Key]) -> bool:
+    """Whether one of the keys signed; a line of one of them that does not fit makes it False."""
+    count = 0
+    for name, data in signed:
+        for key in keys:
+            if (name, data[:4]) == (key.name, key.id):
+                try:
+                    key.public.verify(text.encode(), data[4:])
+                except (CryptoError, ValueError):
+                    return False
+                count += 1
+    return count > 0
+
+
+# --- the tree (RFC 6962 section 2.1) ------------------------------------------------------------------
+
+
+class Tree:
+    """The peaks of a growing tree: (level, hash), largest first."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.peaks: list[tuple[int, bytes]] = []
+
+    def add(self, node: bytes) -> list[tuple[int, int, bytes]]:
+        """Add a leaf hash; return (level, position, hash) of what it completes at levels 8, 16, 24, …"""
+        level, complete = 0, []
+        while self.peaks and self.peaks[-1][0] == level:
+            node = sha256(b"\x01" + self.peaks.pop()[1] + node).digest()
+            level += 1
+            if level % 8 == 0:
+                complete.append((level, self.size >> level, node))
+        self.peaks.append((level, node))
+        self.size += 1
+        return complete
+
+    def root(self) -> bytes:
+        root = self.peaks[-1][1]
+        for _, peak in reversed(self.peaks[:-1]):
+            root = sha256(b"\x01" + peak + root).digest()
+        return root
+
+
+# --- contents and purges (sections 2 and 5) -----------------------------------------------------------
+
+
+def fits(commitment: dict[str, Any], salt: bytes, encoding: str, stored: bytes) -> bool:
+    """(7) Whether a stored content is what its entry commits to."""
+    data = stored
+    if encoding == "zlib":
+        stream = zlib.decompressobj()
+        try:
+            data = stream.decompress(stored, commitment["size"] + 1)
+        except zlib.error:
+            return False
+        if not stream.eof or stream.unused_data:
+            return False
+    elif encoding != "plain":
+        return False
+    digest = sha256(b"jupyter-audit content v1\0" + salt + data).hexdigest()
+    return len(salt) == 32 and len(data) == commitment["size"] and digest == commitment["digest"]
+
+
+def selections(entry: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a `content.purged` says; raises ValueError if it is malformed."""
+    listed = entry["body"].get("contents")
+    if not isinstance(listed, list) or not listed:
+        raise ValueError("no selections")
+    for item in listed:
+        known = isinstance(item, dict) and {"first", "last"} <= item.keys() <= {"first", "last", "session", "actor", "names"}
+        if not known or type(item["first"]) is not int or type(item["last"]) is not int:
+            raise ValueError("not a selection")
+        names = item.get("names", ["-"])
+        texts = [item.get("session", "-"), item.get("actor", "-"), *(names if isinstance(names, list) and names else [None])]
+        if not 0 <= item["first"] <= item["last"] < entry["seq"] or not all(isinstance(text, str) for text in texts):
+            raise ValueError("not a selection")
+    return listed
+
+
+def covered(entry: dict[str, Any], name: str, purges: list[dict[str, Any]]) -> bool:
+    return any(
+        item["first"] <= entry["seq"] <= item["last"]
+        and item.get("session", entry.get("session")) == entry.get("session")
+        and item.get("actor", entry["actor"]["name"]) == entry["actor"]["name"]
+        and name in item.get("names", [name])
+        for item in purges
+    )
+
+
+# --- the walk (section 7) -----------------------------------------------------------------------------
+
+
+class Verifier:
+    """One walk from the first entry to the last. `pending` waits until its commit is known to be what was signed."""
+
+    def __init__(self, database: sqlite3.Connection, key: Key, kept: str | None) -> None:
+        self.database, self.keys, self.tree = database, [key], Tree()
+        self.start, self.end, self.signed = 0, 1, 0
+        self.suspect: int | None = None
+        self.pending: DamagedError | None = None
+        try:
+            self.kept = parse_checkpoint(kept) if kept is not None else None
+        except ValueError as error:
+            raise DamagedError("remembered", None, f"the kept checkpoint is {error}") from error
+
+    def rows(self, sql: str, *values: object) -> Iterator[Any]:
+        return iter(self.database.execute(sql, values))
+
+    def suspend(self, holds: object, damage: str, seq: int, what: str) -> None:
+        if not holds and self.pending is None:
+            self.pending = DamagedError(damage, seq, what)
+
+    def schema(self, *kinds: str) -> None:
+        """(1) and (8): the objects of these kinds are those of the page."""
+        text = re.search(r"```sql\n(.*?);\n```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+        assert text is not None
+        wanted = {(sql.split()[1].lower(), sql.split()[2]): sql for sql in re.split(r";\n(?=CREATE )", text[1])}
+        found = {(kind, name): sql for kind, name, sql in self.rows("SELECT type, name, sql FROM sqlite_schema")
+                 if not name.startswith("sqlite_autoindex_")}  # fmt: skip
+        if kinds:
+            wanted = {key: sql for key, sql in wanted.items() if key[0] in kinds}
+            found = {key: found.get(key) for key in wanted}
+        need(found == wanted, "schema", None, "tables, indexes or triggers are not those of the format")
+
+    def walk(self) -> str:
+        for pragma, value in (("application_id", 0x4A41554C), ("user_version", 1)):
+            need(next(self.rows(f"PRAGMA {pragma}"))[0] == value, "schema", None, f"{pragma} is not {value}")
+        self.schema("table")
+        purges = self.find_purges()
+        checkpoints = self.rows("SELECT size, note FROM checkpoint ORDER BY size")
+        checkpoint = next(checkpoints, None)
+        previous = ""
+        try:
+            for seq, raw, leaf in self.rows("SELECT seq, raw, leaf FROM entry NOT INDEXED ORDER BY seq"):
+                entry = self.take(seq, raw, leaf, previous)
+                previous = entry["time"]
+                self.take_contents(entry, purges)
+                while checkpoint is not None and checkpoint[0] <= self.tree.size:
+                    self.take_checkpoint(entry, *checkpoint)
+                    checkpoint = next(checkpoints, None)
+                if self.end == self.tree.size != self.signed:
+                    need(self.suspect is None, "entry_changed", self.suspect, "an entry is not what was signed")
+                    raise DamagedError("checkpoint_missing", self.start, f"the commit from entry {self.start} has no checkpoint")
+                if self.kept and self.kept[1] == self.tree.size:
+                    need(self.kept[2] == self.tree.root(), "fork", None, "the first entries are not those of the kept checkpoint")
+            return self.conclude(checkpoint)
+        except DamagedError as error:
+            if self.suspect is None or error.seq == self.suspect:
+                raise
+            raise DamagedError("entry_changed", self.suspect, f"entry {self.suspect} is not what was signed") from error
+
+    def find_purges(self) -> list[dict[str, Any]]:
+        found = []
+        for seq, raw in self.rows("SELECT seq, raw FROM entry NOT INDEXED ORDER BY seq"):
+            if isinstance(raw, str) and '"type":"content.purged"' in raw:
+                try:
+                    entry = parse_entry(raw)
+                except (ValueError, RecursionError):
+                    continue  # the walk comes to it
+                try:
+                    found += selections(entry) if entry["type"] == "content.purged" else []
+                except ValueError as error:
+                    raise DamagedError("entry_form", seq, f"entry {seq} is malformed: {error}") from error
+        return found
+
+    def take(self, seq: int, raw: object, leaf: object, previous: str) -> dict[str, Any]:
+        number = self.tree.size
+        need(seq == number, "sequence", number, f"entry {number} is missing")  # (2)
+        if number == self.end:
+            self.start, self.end, self.suspect, self.pending = number, number + 1, None, None
+        try:
+            entry = parse_entry(raw)  # (3)
+        except (ValueError, RecursionError) as error:
+            raise DamagedError("entry_form", number, f"entry {number}: {error}") from error
+        need(entry["seq"] == number, "sequence", number, f"entry {number} says another number")
+        if number == self.start:
+            self.end = number + entry.get("commit", 1)
+        else:
+            need("commit" not in entry, "checkpoint_missing", number, f"entry {number} begins a commit inside another")
+        digest = sha256(b"\x00" + str(raw).encode()).digest()
+        if leaf != digest and self.suspect is None:
+            self.suspect = number
+            self.suspend(False, "leaf", number, f"the leaf hash beside entry {number} is another's")
+        self.suspend(("clock_back" in entry) == (entry["time"] < previous), "time", number, "clock_back is wrong")  # (5)
+        if number == 0:
+            self.take_origin(entry)
+        self.suspend(number == 0 or entry["type"] != "ledger.created", "origin", number, "a second ledger.created")
+        last = number + 1 == self.end
+        self.suspend(last or entry["type"] != "ledger.key_rotated", "key", number, "a key change does not end its commit")
+        for level, position, node in self.tree.add(digest):  # (8)
+            row = next(self.rows("SELECT hash FROM subtree WHERE level = ? AND position = ?", level, position), None)
+            self.suspend(row == (node,), "subtree", position << level, f"subtree {position} of level {level} is wrong")
+        return entry
+
+    def take_origin(self, entry: dict[str, Any]) -> None:
+        """(4) Entry 0 names format, origin and the key that the verifier has."""
+        body, key = entry["body"], self.keys[0]
+        try:
+            named = Key(body.get("verifier_key"))
+        except ValueError as error:
+            raise DamagedError("origin", 0, f"entry 0 names no key: {error}") from error
+        about = (entry["type"], body.get("format"), body.get("epoch"), body.get("origin"))
+        need(about == ("ledger.created", 1, 0, named.name), "origin", 0, "entry 0 is no ledger.created of format 1")
+        need(named.text == key.text, "key", 0, f"the ledger was begun under another key: {named.text}")
+
+    def take_contents(self, entry: dict[str, Any], purges: list[dict[str, Any]]) -> None:
+        seq = entry["seq"]
+        held = {name: row for name, *row in self.rows("SELECT name, salt, encoding, data FROM content WHERE seq = ?", seq)}
+        commitments = entry.get("contents", {})
+        for name in held:
+            self.suspend(name in commitments, "content_foreign", seq, f"entry {seq} commits to no content {name!r}")
+        for name, commitment in commitments.items():
+            purged = covered(entry, name, purges)
+            if name not in held:
+                self.suspend(purged, "content_missing", seq, f"content {name} of entry {seq} is gone unexplained")
+                continue
+            self.suspend(not purged, "content_unpurged", seq, f"content {name} of entry {seq} should be gone")
+            self.suspend(fits(commitment, *held[name]), "content_changed", seq, f"content {name} of entry {seq} was changed")
+
+    def take_checkpoint(self, entry: dict[str, Any], size: int, note: object) -> None:
+        """(6) The checkpoint where a commit ends."""
+        at_end = size == self.tree.size == self.end
+        need(at_end, "checkpoint_foreign", max(size - 1, 0), f"a checkpoint of size {size} where no commit ends")
+        try:
+            origin, signed_size, root, text, signed = parse_checkpoint(note)
+        except ValueError as error:
+            raise DamagedError("checkpoint_form", size - 1, f"checkpoint {size}: {error}") from error
+        need((origin, signed_size) == (self.keys[0].name, size), "checkpoint_form", size - 1, f"checkpoint {size} is another's")
+        need(is_signed(text, signed, self.keys[-1:]), "checkpoint_signature", size - 1, f"checkpoint {size} is not signed")
+        if root != self.tree.root():
+            seq = self.start if self.suspect is None else self.suspect
+            raise DamagedError("entry_changed", seq, f"entry {seq}, or one of its commit, is not what was signed")
+        self.suspect = None
+        if self.pending is not None:
+            raise self.pending
+        self.signed = size
+        if entry["type"] == "ledger.key_rotated":
+            try:
+                key = Key(entry["body"].get("verifier_key"))
+            except ValueError as error:
+                raise DamagedError("key", size - 1, f"entry {size - 1}: {error}") from error
+            right = key.name == origin and entry["body"].get("epoch") == len(self.keys)
+            need(right, "key", size - 1, f"the key change in entry {size - 1} is of another origin or epoch")
+            self.keys.append(key)
+
+    def conclude(self, checkpoint: tuple[int, str] | None) -> str:
+        size = self.tree.size
+        need(size, "origin", 0, "there are no entries")
+        need(checkpoint is None, "truncated", size, f"a checkpoint covers more than the {size} entries")
+        cut = "truncated" if self.end > size else "checkpoint_missing"
+        need(self.signed == size, cut, size, f"the commit from entry {self.start} is not whole")
+        foreign = next(self.rows("SELECT seq FROM content WHERE seq < 0 OR seq >= ? LIMIT 1", size), None)
+        need(foreign is None, "content_foreign", foreign and foreign[0], "content is stored for an entry that there is not")
+        (stored,) = next(self.rows("SELECT count(*) FROM subtree"))
+        levels = range(8, 64, 8)
+        need(stored == sum(size >> level for level in levels), "subtree", None, "there are subtree hashes of no entries")
+        self.schema()  # (8)
+        need(next(self.rows("PRAGMA integrity_check(1)")) == ("ok",), "file", None, "the file's pages contradict each other")
+        if self.kept:  # (9)
+            origin, kept_size, _, text, signed = self.kept
+            ours = origin == self.keys[0].name and is_signed(text, signed, self.keys)
+            need(ours, "remembered", None, "the kept checkpoint is not of this ledger")
+            need(kept_size <= size, "rollback", size, f"a checkpoint of {kept_size} entries was kept; there are {size}")
+        end = "the end was compared with a kept checkpoint" if self.kept else "whether the end was cut off was not checked"
+        return f"WHOLE: {self.keys[0].name}, {size} entries, {len(self.keys)} keys, root {self.tree.root().hex()}; {end}"
+
+
+def verify(ledger: Path, key: str, kept: str | None = None) -> str:
+    """Return what was found of a ledger that is whole; raises `DamagedError`, or ValueError for a key that is none."""
+    database = sqlite3.connect(f"{ledger.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+    database.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
+    try:
+        database.execute("BEGIN")
+        return Verifier(database, Key(key.strip()), kept).walk()
+    except (sqlite3.Error, UnicodeError) as error:
+        raise DamagedError("file", None, f"the file cannot be read: {error}") from error
+    finally:
+        database.close()
+
+
+def main(arguments: list[str]) -> int:
+    if len(arguments) not in (2, 3):
+        print(__doc__, file=sys.stderr)
+        return 2
+    try:
+        key = Path(arguments[1])
+        kept = Path(arguments[2]).read_text(encoding="utf-8") if len(arguments) == 3 else None
+        print(verify(Path(arguments[0]), key.read_text(encoding="utf-8") if key.is_file() else arguments[1], kept))
+    except DamagedError as error:
+        where = "" if error.seq is None else f", entry {error.seq}"
+        print(f"DAMAGED ({error.damage}{where}): {error}")
+        return 1
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,85 @@
+"""Every byte of a ledger's file, flipped: either it is found, or the file still says exactly the same."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from ledger_story import EVE, SetClock, a_draft, check
+
+from jupyter_audit.errors import LedgerError
+from jupyter_audit.home import Home
+from jupyter_audit.ledger import create_ledger, open_ledger
+from jupyter_audit.ledger.purging import Wanted, purge
+
+TABLES = ("entry", "content", "checkpoint", "subtree", "sqlite_schema")
+
+
+@pytest.fixture
+def small(tmp_path: Path, clock: SetClock) -> Home:
+    """A ledger of few entries with every table in use but the subtrees, as small as SQLite makes it."""
+    home = Home(tmp_path / "small")
+    create_ledger(home, clock=clock, actor=EVE)
+    with open_ledger(home, clock=clock) as ledger:
+        ledger.append([a_draft(1), a_draft(2)])
+        purge(ledger, Wanted(session="s-0"), actor=EVE, reason="asked for")
+        ledger.rotate_key(actor=EVE, reason="yearly")
+        ledger.append([a_draft(5)])
+    with closing(sqlite3.connect(home.ledger)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.execute("VACUUM")
+        connection.execute("PRAGMA journal_mode = DELETE")
+    return home
+
+
+def says(home: Home) -> list[object]:
+    """Everything that the file says to whoever reads it through SQLite."""
+    with closing(sqlite3.connect(f"{home.ledger.as_uri()}?mode=ro", uri=True)) as connection:
+        connection.text_factory = bytes
+        said: list[object] = [connection.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version")]
+        for table in TABLES:
+            columns = "type, name, tbl_name, sql" if table == "sqlite_schema" else "*"
+            rows = connection.execute(f"SELECT {columns} FROM {table} NOT INDEXED").fetchall()
+            said.append(sorted(rows, key=repr))
+        return said
+
+
+def flip(home: Home, places: Iterable[int]) -> tuple[int, int]:
+    """Flip the bytes one at a time; return how many flips were found, and how many said the same."""
+    whole = bytearray(home.ledger.read_bytes())
+    told = says(home)
+    found = same = 0
+    for place in places:
+        bit = 1 << (place % 8)
+        whole[place] ^= bit
+        home.ledger.write_bytes(whole)
+        try:
+            check(home)
+        except LedgerError:
+            found += 1
+        else:
+            assert says(home) == told, f"byte {place} changed what the ledger says, and nobody noticed"
+            same += 1
+        whole[place] ^= bit
+    home.ledger.write_bytes(whole)
+    check(home)
+    return found, same
+
+
+def test_a_flipped_byte_is_found_or_says_the_same(small: Home) -> None:
+    found, same = flip(small, range(0, small.ledger.stat().st_size, 17))
+    assert found > 100
+    assert same > 100  # free space is most of a small file
+
+
+def test_a_flipped_byte_of_the_header_is_found_or_says_the_same(small: Home) -> None:
+    found, _ = flip(small, range(100))
+    assert found > 30
+
+
+@pytest.mark.soak
+def test_every_flipped_byte_is_found_or_says_the_same(small: Home) -> None:
+    flip(small, range(small.ledger.stat().st_size))
