@@ -14,6 +14,7 @@ from jupyter_audit.clock import format_time
 from jupyter_audit.errors import NotPermittedError
 from jupyter_audit.ledger import LedgerReader
 from jupyter_audit.ledger.envelope import CREATED, KEY_ROTATED
+from jupyter_audit.ledger.passphrase import confirm
 from jupyter_audit.model import Actor, Entry, Role
 
 COLUMNS = {"epoch": "EPOCH", "since_entry": "SINCE ENTRY", "since": "SINCE", "key": "KEY"}
@@ -31,7 +32,12 @@ def add_commands(commands: Any) -> None:
         examples="  jupyter audit keys\n  jupyter audit keys rotate --reason 'yearly'\n"
         "  jupyter audit keys rotate --if-older-than 90d --if-entries 1000000 --reason 'by timer'",
     )
-    command.add_argument("action", nargs="?", choices=["rotate"], help="give the ledger a new key")
+    command.add_argument(
+        "action",
+        nargs="?",
+        choices=["rotate", "protect", "unprotect"],
+        help="make a new key; put the key file under a passphrase; or take the passphrase away",
+    )
     command.add_argument("--reason", default="", help="why; the ledger keeps it")
     command.add_argument("--if-older-than", metavar="AGE", help="rotate only if the key is older than this, such as 90d")
     command.add_argument("--if-entries", metavar="N", type=int, help="… or has signed at least this many entries")
@@ -47,6 +53,14 @@ def keys(options: argparse.Namespace) -> int:
         return 0
     if Role.ADMIN not in context.principal.roles:
         raise NotPermittedError("Only an admin may change the key.", advice="Ask somebody in c.JupyterAudit.roles['admin'].")
+    if options.action != "rotate":
+        protect = options.action == "protect"
+        with context.ledger() as ledger:
+            if protect:
+                confirm()
+            ledger.protect_key(protected=protect)
+        print("The key file needs the passphrase now." if protect else "The key file is plain now.")
+        return 0
     with context.ledger() as ledger:
         newest = _introductions(ledger)[-1]
         now = context.clock.now()

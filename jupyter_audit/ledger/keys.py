@@ -3,6 +3,9 @@ The signing key: made once with the ledger, kept in a file that only its owner c
 
 The files have the forms of signed notes: `PRIVATE+KEY+<name>+<key ID>+<base64 of 0x01 ‖ seed>` and the
 verifier key beside it. A key that others could have read is refused, because whoever read it can sign.
+
+A protected key reads `PROTECTED+KEY+<name>+<key ID>+<base64 of salt ‖ box>`: the box is NaCl's secretbox of the plain
+line, its key Argon2id over the passphrase with that salt (16 bytes; libsodium's interactive limits).
 """
 
 from __future__ import annotations
@@ -13,7 +16,11 @@ import stat
 from pathlib import Path
 
 from nacl.bindings import crypto_sign, crypto_sign_BYTES
+from nacl.exceptions import CryptoError
+from nacl.pwhash import argon2id
+from nacl.secret import SecretBox
 from nacl.signing import SigningKey
+from nacl.utils import random
 
 from jupyter_audit.errors import KeyFileError
 from jupyter_audit.ledger.note import (
@@ -28,8 +35,10 @@ from jupyter_audit.ledger.note import (
     key_id,
     parse_verifier_key,
 )
+from jupyter_audit.ledger.passphrase import passphrase
 
 _PREFIX = "PRIVATE+KEY+"
+_PROTECTED = "PROTECTED+KEY+"
 
 
 class Signer:
@@ -51,6 +60,13 @@ class Signer:
         """Return the signed note over `text`, which must end in a newline."""
         signature = crypto_sign(text.encode(), self._secret)[:crypto_sign_BYTES]
         return f"{text}\n{format_signature(NoteSignature(self.verifier.name, self._id, signature))}"
+
+    def protected_text(self, secret: bytes) -> str:
+        """Return the key file's only line, unreadable without the passphrase."""
+        salt = random(argon2id.SALTBYTES)
+        box = SecretBox(_stretched(secret, salt)).encrypt(self.secret_text().encode())
+        encoded = base64.b64encode(salt + box).decode()
+        return f"{_PROTECTED}{self.verifier.name}+{self._id.hex()}+{encoded}\n"
 
     def secret_text(self) -> str:
         """Return the key file's only line."""
@@ -80,6 +96,34 @@ def create_key_files(signer: Signer, signing_key: Path, verifier_key: Path) -> N
         for path in created:
             path.unlink(missing_ok=True)
         raise
+
+
+def _stretched(secret: bytes, salt: bytes) -> bytes:
+    # The interactive limits: every command that writes pays them, some 50 ms.
+    operations, memory = argon2id.OPSLIMIT_INTERACTIVE, argon2id.MEMLIMIT_INTERACTIVE
+    return argon2id.kdf(SecretBox.KEY_SIZE, secret, salt, opslimit=operations, memlimit=memory)
+
+
+def is_protected(path: Path) -> bool:
+    """Say whether the key in `path` needs a passphrase; raises `OSError` if it cannot be read."""
+    with path.open("rb") as file:
+        return file.read(len(_PROTECTED)) == _PROTECTED.encode()
+
+
+def unprotect(text: str, secret: bytes) -> str:
+    """Return the plain line of a protected key; raises `NoteError` for another passphrase or form."""
+    line = text.removesuffix("\n").removeprefix(_PROTECTED)
+    name, _, rest = line.partition("+")
+    shown_id, _, encoded = rest.partition("+")
+    try:
+        data = decode_base64(encoded)
+        salt, box = data[: argon2id.SALTBYTES], data[argon2id.SALTBYTES :]
+        plain = SecretBox(_stretched(secret, salt)).decrypt(box).decode("ascii")
+    except (NoteError, CryptoError, UnicodeDecodeError):
+        raise NoteError("it is not protected by this passphrase") from None
+    if not plain.startswith(f"{_PREFIX}{name}+{shown_id}+"):
+        raise NoteError("it protects another key than it names")
+    return plain
 
 
 def parse_signing_key(text: str) -> Signer:
@@ -130,7 +174,8 @@ def load_signer(path: Path) -> Signer:
             )
         content = file.read(4096)
     try:
-        return parse_signing_key(content.decode("ascii"))
+        text = content.decode("ascii")
+        return parse_signing_key(unprotect(text, passphrase()) if text.startswith(_PROTECTED) else text)
     except (NoteError, UnicodeDecodeError) as error:
         raise KeyFileError(
             f"The signing key {path} cannot be used: {error}.", advice="Restore it from where it is kept."

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from jupyter_audit.errors import KeyFileError
 from jupyter_audit.home import Home
-from jupyter_audit.ledger.keys import Signer, load_signer
+from jupyter_audit.ledger.keys import Signer, is_protected, load_signer
 from jupyter_audit.ledger.note import VerifierKey
+from jupyter_audit.ledger.passphrase import passphrase
 
 
 def load_key_in_force(home: Home, wanted: VerifierKey) -> Signer:
@@ -48,16 +49,34 @@ def prepare_successor(home: Home, name: str) -> Signer:
     """
     successor = Signer.generate(name)
     try:
-        home.next_signing_key.unlink(missing_ok=True)
-        descriptor = os.open(home.next_signing_key, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(successor.secret_text())
-            file.flush()
-            os.fsync(file.fileno())
-        sync_folder(home.next_signing_key.parent)
+        _write_next(home, successor, protected=is_protected(home.signing_key))
     except OSError as error:
         raise KeyFileError(f"The next key cannot be written: {error.strerror}. Nothing was changed.") from error
     return successor
+
+
+def rewrite(home: Home, signer: Signer, *, protected: bool) -> None:
+    """
+    Write the key in force anew, protected by the passphrase or not. Call it with the ledger's write lock held.
+
+    Raises `KeyFileError` if it cannot be written; then the old file is as it was.
+    """
+    try:
+        _write_next(home, signer, protected=protected)
+    except OSError as error:
+        raise KeyFileError(f"The key cannot be written: {error.strerror}. Nothing was changed.") from error
+    settle(home, signer.verifier)
+
+
+def _write_next(home: Home, signer: Signer, *, protected: bool) -> None:
+    text = signer.protected_text(passphrase()) if protected else signer.secret_text()
+    home.next_signing_key.unlink(missing_ok=True)
+    descriptor = os.open(home.next_signing_key, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    sync_folder(home.next_signing_key.parent)
 
 
 def settle(home: Home, wanted: VerifierKey) -> None:

@@ -43,7 +43,7 @@ from jupyter_audit.ledger.note import (
 )
 from jupyter_audit.ledger.reader import LedgerReader
 from jupyter_audit.ledger.remembered import load_remembered, remember
-from jupyter_audit.ledger.rotation import load_key_in_force, prepare_successor, settle, sync_folder
+from jupyter_audit.ledger.rotation import load_key_in_force, prepare_successor, rewrite, settle, sync_folder
 from jupyter_audit.ledger.schema import FORMAT_VERSION, create_schema, verify_schema
 from jupyter_audit.ledger.store import KEEP_AND_VERIFY, connect, explain
 from jupyter_audit.ledger.tree import STEP, StoredTree, read_leaves
@@ -421,6 +421,14 @@ class Ledger(LedgerReader):
         [entry] = self.append_own(introduce)
         self.transact(lambda _: ())  # follows the key, and settles its files, with the write lock held
         return entry
+
+    def protect_key(self, *, protected: bool) -> None:
+        """Have the key file need the passphrase from now on, or no longer. Raises `LedgerError`, `KeyFileError`."""
+
+        def write() -> None:
+            rewrite(self._home, self._signer, protected=protected)
+
+        self.append_own(write)  # no entry: only for the write lock
 
     def remember(self) -> None:
         """Put the newest checkpoint where a rollback cannot reach it. Failure is logged, never raised."""

@@ -1,0 +1,90 @@
+"""
+The passphrase of a protected signing key: where it comes from, once for each process.
+
+In this order: a file descriptor ($JUPYTER_AUDIT_KEY_PASSPHRASE_FD), a file ($JUPYTER_AUDIT_KEY_PASSPHRASE_FILE, or the systemd
+credential `jupyter-audit-passphrase`), the environment ($JUPYTER_AUDIT_KEY_PASSPHRASE, which is taken out of it so that
+no child inherits it), the terminal. Kernels get none of these variables: theirs are an allow-list.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import stat
+import sys
+from functools import cache
+from pathlib import Path
+
+from jupyter_audit.errors import KeyFileError
+
+VARIABLE = "JUPYTER_AUDIT_KEY_PASSPHRASE"
+CREDENTIAL = "jupyter-audit-passphrase"
+SHORTEST = 12
+_LONGEST = 4096
+
+
+@cache
+def passphrase() -> bytes:
+    """
+    Return the passphrase, without a newline at its end.
+
+    It is kept in memory: descriptors and terminals give it once, and a key that changes is read again. Raises
+    `KeyFileError` if there is none, or it is not safe where it is.
+    """
+    secret = _find().rstrip(b"\r\n")
+    if len(secret) < SHORTEST:
+        raise KeyFileError(f"The passphrase of the signing key is shorter than {SHORTEST} bytes.")
+    return secret
+
+
+def confirm() -> None:
+    """Have a new passphrase that is typed typed twice: a slip would lock the key up. Raises `KeyFileError`."""
+    typed = _is_typed()
+    first = passphrase()
+    if typed and getpass.getpass("The same passphrase again: ").encode() != first:
+        raise KeyFileError("The two passphrases are not the same. Nothing was changed.")
+
+
+def _is_typed() -> bool:
+    given = (VARIABLE, f"{VARIABLE}_FD", f"{VARIABLE}_FILE", "CREDENTIALS_DIRECTORY")
+    return not any(name in os.environ for name in given)
+
+
+def _find() -> bytes:
+    descriptor = os.environ.pop(f"{VARIABLE}_FD", None)
+    if descriptor is not None:
+        try:
+            with os.fdopen(int(descriptor), "rb") as file:
+                return file.read(_LONGEST)
+        except (ValueError, OSError) as error:
+            raise KeyFileError(f"${VARIABLE}_FD does not name a file descriptor that can be read: {descriptor}.") from error
+    named = os.environ.get(f"{VARIABLE}_FILE")
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    if named is not None:
+        return _from_file(Path(named))
+    if credentials is not None and (Path(credentials) / CREDENTIAL).exists():
+        return _from_file(Path(credentials) / CREDENTIAL)
+    given = os.environ.pop(VARIABLE, None)
+    if given is not None:
+        return os.fsencode(given)
+    if sys.stdin is not None and sys.stdin.isatty():
+        return getpass.getpass("Passphrase of the ledger's signing key: ").encode()
+    raise KeyFileError(
+        "The signing key is protected by a passphrase, and none was given.",
+        advice=f"Give it by ${VARIABLE}_FILE, ${VARIABLE}_FD, the systemd credential {CREDENTIAL}, or on a terminal "
+        "(docs/keys.md).",
+    )
+
+
+def _from_file(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            if mode & 0o077:
+                raise KeyFileError(
+                    f"The passphrase file {path} is open to other accounts (mode {mode:04o}).",
+                    advice=f"Choose another passphrase (`jupyter audit keys protect`), and `chmod 600 {path}`.",
+                )
+            return file.read(_LONGEST)
+    except OSError as error:
+        raise KeyFileError(f"The passphrase file {path} cannot be read: {error.strerror}.") from error
