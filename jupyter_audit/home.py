@@ -6,6 +6,7 @@ The audit home: the one folder that holds everything the engineer's code must no
         keys/ledger.key         the signing key of the current epoch, mode 0600
         keys/ledger.vkey        the ledger's first public key, for auditors
         remembered.checkpoint   the last checkpoint seen, kept outside the ledger to notice a rollback
+        anchors/                what each sink of checkpoints has taken
         run/                    what one server's life needs: connection files, server info, kernel folders
         jupyter/                the Jupyter configuration folder of the server that the launcher starts
 
@@ -67,6 +68,11 @@ class Home:
     def remembered_checkpoint(self) -> Path:
         """The newest checkpoint that any of our processes has seen."""
         return self.path / "remembered.checkpoint"
+
+    @property
+    def anchors(self) -> Path:
+        """What each sink of checkpoints has taken."""
+        return self.path / "anchors"
 
     @property
     def run(self) -> Path:

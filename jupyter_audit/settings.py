@@ -88,6 +88,18 @@ class JupyterAudit(Configurable):
         "recovery profile).",
     ).tag(config=True)
 
+    anchors = List(
+        Unicode(),
+        default_value=[],
+        help="Where checkpoints are sent, so that the past can be compared with what others hold: file:/path (a JSON line "
+        "each, best on another machine's disk), syslog+tcp://host:port, syslog+udp://host:port (RFC 5424). A sink that is "
+        "down gets later what it missed. `jupyter audit doctor` shows how far each is.",
+    ).tag(config=True)
+
+    anchor_seconds = Float(
+        10.0, help="How often the server sends new checkpoints to the anchors, in seconds; besides once as it stops."
+    ).tag(config=True)
+
     retention_days = Int(
         0,
         help="How many days contents (code, outputs) are kept; 0 keeps them for ever. `jupyter audit purge --retention` "

@@ -24,6 +24,7 @@ from jupyter_audit.cli.server_checks import Finding, check_server
 from jupyter_audit.clock import SystemClock, format_time
 from jupyter_audit.errors import AuditError, KeyFileError, RollbackError
 from jupyter_audit.ledger import Ledger
+from jupyter_audit.ledger.anchors import Anchors
 from jupyter_audit.model import Role
 from jupyter_audit.settings import JupyterAudit
 
@@ -121,11 +122,26 @@ def _ledger(context: Context, ledger: Ledger) -> Iterator[Finding]:
     if newest.time > context.clock.now():
         advice = "Grants end by the later of the two. Set the clock right."
         yield Finding("warn", "clock", "it is behind the ledger's newest entry", advice)
+    yield from _anchors(context, ledger)
     anomalies = context.book(ledger).anomalies()
     if anomalies:
         last = anomalies[-1]
         told = f"{len(anomalies)} entries about access had no effect; the last is entry {last.seq}: {last.what}"
         yield Finding("warn", "access", told, "Find out who wrote them: the rules of access would not.")
+
+
+def _anchors(context: Context, ledger: Ledger) -> Iterator[Finding]:
+    anchors = Anchors(context.home.anchors, context.settings.anchors, context.clock)
+    if not anchors:
+        advice = "Set c.JupyterAudit.anchors, or keep `jupyter audit checkpoint` elsewhere: only then a replaced end shows."
+        yield Finding("warn", "anchors", "checkpoints are kept nowhere else", advice)
+    for standing in anchors.standing(ledger):
+        told = f"{standing.sink} has {standing.delivered} entries, {standing.behind} behind"
+        if standing.failing_since:
+            told += f"; failing since {standing.failing_since}: {standing.error}"
+            yield Finding("warn", "anchor", told, "Mend the sink; it gets what it missed (`jupyter audit anchor` sends now).")
+        else:
+            yield Finding("ok", "anchor", told)
 
 
 def _space(context: Context) -> Iterator[Finding]:

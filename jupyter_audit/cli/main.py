@@ -16,7 +16,7 @@ from collections.abc import Mapping
 
 from jupyter_audit_kernel.version import __version__
 
-from jupyter_audit.cli import access, doctor, entries, keys, launch, lists, prove, purge, run, setup, verify
+from jupyter_audit.cli import access, anchor, doctor, entries, keys, launch, lists, prove, purge, run, setup, verify
 from jupyter_audit.cli.output import clean_block
 from jupyter_audit.errors import AuditError
 from jupyter_audit.ledger.damage import DAMAGES, exit_code
@@ -59,6 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     entries.add_commands(commands)
     verify.add_commands(commands)
     keys.add_commands(commands)
+    anchor.add_commands(commands)
     prove.add_commands(commands)
     purge.add_commands(commands)
     return parser

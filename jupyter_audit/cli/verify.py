@@ -14,6 +14,7 @@ from jupyter_audit.cli.options import add_command
 from jupyter_audit.cli.output import clean, clean_block, print_json
 from jupyter_audit.errors import AuditError, UsageError, VerificationError
 from jupyter_audit.ledger import LedgerReader
+from jupyter_audit.ledger.anchors import newest_kept
 from jupyter_audit.ledger.note import NoteError, format_verifier_key, parse_verifier_key
 from jupyter_audit.ledger.proof import ProvenEntry, ProvenGrowth, check_proof
 from jupyter_audit.ledger.verify import verify_ledger
@@ -38,7 +39,11 @@ def add_commands(commands: Any) -> None:
         metavar="VKEY",
         help="verifier key, or a file that holds it; repeatable (default: the home's, which proves less)",
     )
-    command.add_argument("--since", metavar="FILE", help="a checkpoint kept from before; finds what was cut off or put back")
+    command.add_argument(
+        "--since",
+        metavar="FILE",
+        help="a checkpoint kept from before, or the file of an anchor: finds what was cut off or put back",
+    )
     command.add_argument("--proof", metavar="FILE", help="check this file of `jupyter audit prove` instead; needs no ledger")
     command = add_command(
         commands,
@@ -60,7 +65,7 @@ def verify(options: argparse.Namespace) -> int:
     keys = [_key(text) for text in options.key or [str(home.verifier_key)]]
     if options.proof:
         return _verify_proof(_read(Path(options.proof)), keys, options)
-    since = _read(Path(options.since)) if options.since else None
+    since = newest_kept(_read(Path(options.since))) if options.since else None
     progress = _Progress() if sys.stderr.isatty() else None
     try:
         report = verify_ledger(path, verifier_keys=keys, progress=progress, since=since)

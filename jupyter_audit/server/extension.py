@@ -30,6 +30,7 @@ from jupyter_audit.ledger import LedgerReader, open_ledger
 from jupyter_audit.record import kinds
 from jupyter_audit.record.recorder import Recorder
 from jupyter_audit.server import aftermath, guard
+from jupyter_audit.server.anchoring import Anchoring
 from jupyter_audit.server.assertions import assess
 from jupyter_audit.server.endings import Endings
 from jupyter_audit.server.handlers import handlers_for
@@ -60,6 +61,7 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):
     _detections: DetectionRunner | None = None
     _sweeper: asyncio.Task[None] | None = None
     _life: aftermath.LifeLock | None = None
+    _anchoring: Anchoring | None = None
 
     def _link_jupyter_server_extension(self, serverapp: Any) -> None:
         """Before anything is built: set the gate's classes on a server that the launcher did not start."""
@@ -138,6 +140,7 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):
         endings = Endings(services, serverapp.kernel_manager, self.log)
         lives.on_foreign_code = lambda session: self._end_foreign(session)
         self._services, self._lives, self._endings = services, lives, endings
+        self._anchoring = Anchoring(home, settings, clock, self.log)
         self._detections = DetectionRunner(home.ledger, recorder, settings)
         self.settings[SETTINGS_KEY] = services
         self.settings[LIVES_KEY] = lives
@@ -181,6 +184,8 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):
         await asyncio.wrap_future(unsaid)
         await asyncio.wrap_future(services.recorder.record(kinds.draft(started)))
         self._detections.start()
+        if self._anchoring is not None:
+            self._anchoring.start()
         self._sweeper = asyncio.get_running_loop().create_task(endings.sweep_for_ever())
         services.serving = True
 
@@ -199,5 +204,7 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):
         await asyncio.to_thread(services.watcher.close)
         await asyncio.to_thread(services.recorder.close)
         services.reader.close()
+        if self._anchoring is not None:
+            await asyncio.to_thread(self._anchoring.close)
         if self._life is not None:
             self._life.release()

@@ -28,7 +28,7 @@ from jupyter_audit.access.principals import os_account
 from jupyter_audit.access.service import AccessService
 from jupyter_audit.clock import SystemClock, format_time
 from jupyter_audit.home import Home
-from jupyter_audit.ledger import LedgerReader, create_ledger, open_ledger, verify_ledger
+from jupyter_audit.ledger import LedgerReader, LedgerReport, create_ledger, open_ledger, verify_ledger
 from jupyter_audit.model import Actor, Entry
 from jupyter_audit.record import kinds
 from jupyter_audit.settings import JupyterAudit
@@ -192,9 +192,9 @@ class AuditedServer:
         """Return how a cell ended, once it has."""
         return self.await_entry("cell.finished", lambda entry: entry.body["admitted"] == admitted)
 
-    def verify(self) -> None:
-        """Verify the whole ledger with its public key."""
-        verify_ledger(self.home.ledger, verifier_keys=[self.home.verifier_key.read_text()])
+    def verify(self) -> LedgerReport:
+        """Verify the whole ledger with its public key; return the report."""
+        return verify_ledger(self.home.ledger, verifier_keys=[self.home.verifier_key.read_text()])
 
 
 @contextmanager

@@ -1,0 +1,205 @@
+"""
+Anchors: checkpoints carried to places that whoever holds the ledger cannot change (P5).
+
+A sink is a file to which lines are appended, or a syslog server (RFC 5424). What a sink has not taken yet is owed to
+it: the ledger keeps every checkpoint, so nothing is lost while a sink is down. Reads the ledger, never writes it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from jupyter_audit.clock import Clock, format_time
+from jupyter_audit.errors import ConfigError, LedgerError
+from jupyter_audit.ledger.checkpoint import Checkpoint, unverified_checkpoint
+from jupyter_audit.ledger.note import NoteError
+from jupyter_audit.ledger.reader import LedgerReader
+from jupyter_audit.ledger.store import explained
+
+TIMEOUT_S = 5.0
+_AT_ONCE = 500
+_SYSLOG_PORT = 514
+_PRIORITY = 13 * 8 + 5
+"""RFC 5424 section 6.2.1: facility 13, log audit; severity 5, notice."""
+
+
+class Sink(Protocol):
+    """Where checkpoints go."""
+
+    def send(self, notes: Sequence[str]) -> None:
+        """Hand over signed notes, oldest first. Raises `OSError`; then none of them counts as taken."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FileSink:
+    """Appends a JSON line for each checkpoint: `origin`, `size`, `note`. Best on another machine's disk."""
+
+    path: Path
+
+    def send(self, notes: Sequence[str]) -> None:
+        """Append and wait until it is on disk. Raises `OSError`."""
+        lines = ""
+        for note in notes:
+            checkpoint = unverified_checkpoint(note)
+            lines += json.dumps({"origin": checkpoint.origin, "size": checkpoint.size, "note": note}) + "\n"
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        with os.fdopen(descriptor, "ab") as file:
+            file.write(lines.encode())
+            file.flush()
+            os.fsync(file.fileno())
+
+
+@dataclass(frozen=True, slots=True)
+class SyslogSink:
+    """Sends RFC 5424 messages, by UDP (RFC 5426; loss goes unnoticed) or TCP with octet counting (RFC 6587)."""
+
+    protocol: str
+    host: str
+    port: int
+    clock: Clock
+
+    def send(self, notes: Sequence[str]) -> None:
+        """Send one message for each checkpoint. Raises `OSError`."""
+        messages = [self._message(note) for note in notes]
+        if self.protocol == "tcp":
+            with socket.create_connection((self.host, self.port), TIMEOUT_S) as connection:
+                connection.sendall(b"".join(b"%d %b" % (len(message), message) for message in messages))
+            return
+        found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_DGRAM)
+        family, kind, protocol, _, address = found[0]
+        with socket.socket(family, kind, protocol) as datagrams:
+            for message in messages:
+                datagrams.sendto(message, address)
+
+    def _message(self, note: str) -> bytes:
+        checkpoint = unverified_checkpoint(note)
+        host = re.sub(r"[^!-~]", "-", socket.gethostname())[:255] or "-"
+        facts = (
+            f'origin="{checkpoint.origin}" size="{checkpoint.size}" '
+            f'root="{base64.b64encode(checkpoint.root).decode()}" note="{base64.b64encode(note.encode()).decode()}"'
+        )
+        # 32473 is the enterprise number that RFC 5612 keeps for documentation: we have none of our own.
+        time = format_time(self.clock.now())
+        return f"<{_PRIORITY}>1 {time} {host} jupyter-audit {os.getpid()} checkpoint [checkpoint@32473 {facts}]".encode()
+
+
+def parse_sink(text: str, clock: Clock) -> Sink:
+    """
+    Return the sink that a setting names: `file:/path`, `syslog+udp://host:514`, `syslog+tcp://host:601`.
+
+    Raises `ConfigError` for anything else.
+    """
+    parts = urlsplit(text)
+    if parts.scheme == "file" and not parts.netloc and Path(parts.path).is_absolute():
+        return FileSink(Path(parts.path))
+    if parts.scheme in ("syslog+udp", "syslog+tcp") and parts.hostname and not parts.path.strip("/"):
+        try:
+            return SyslogSink(parts.scheme.removeprefix("syslog+"), parts.hostname, parts.port or _SYSLOG_PORT, clock)
+        except ValueError:
+            pass  # a port that is none
+    raise ConfigError(
+        f"c.JupyterAudit.anchors: {text!r} is no sink.",
+        advice="Such as file:/mnt/elsewhere/checkpoints.jsonl, syslog+tcp://log.example.org:601 or syslog+udp://log.example.org.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far a sink is: entries it covers, entries it lacks, since when it fails and why (both empty if it does not)."""
+
+    sink: str
+    delivered: int
+    behind: int
+    failing_since: str
+    error: str
+
+
+class Anchors:
+    """The sinks of one audit home, and what each of them has taken. `texts` are as the setting names them."""
+
+    def __init__(self, folder: Path, texts: Sequence[str], clock: Clock) -> None:
+        self._folder = folder
+        self._clock = clock
+        self._sinks = {text: parse_sink(text, clock) for text in texts}
+
+    def __bool__(self) -> bool:
+        return bool(self._sinks)
+
+    def standing(self, reader: LedgerReader) -> list[Standing]:
+        """Return how far each sink is, without sending."""
+        return [self._standing(text, reader) for text in self._sinks]
+
+    def send(self, reader: LedgerReader) -> list[Standing]:
+        """Hand each sink what it is owed; a sink that fails is tried again next time. Raises `LedgerError`."""
+        for text, sink in self._sinks.items():
+            while True:
+                standing = self._standing(text, reader)
+                owed = self._owed(reader, standing.delivered)
+                if not owed:
+                    break
+                try:
+                    sink.send(owed)
+                except OSError as error:
+                    since = standing.failing_since or format_time(self._clock.now())
+                    self._keep(text, reader.origin, standing.delivered, since, str(error))
+                    break
+                self._keep(text, reader.origin, unverified_checkpoint(owed[-1]).size, "", "")
+        return self.standing(reader)
+
+    def _owed(self, reader: LedgerReader, delivered: int) -> list[str]:
+        with explained("read the ledger"):
+            rows = reader.connection.execute(
+                "SELECT note FROM checkpoint WHERE size > ? ORDER BY size LIMIT ?", (delivered, _AT_ONCE)
+            ).fetchall()
+        return [str(note) for (note,) in rows]
+
+    def _standing(self, text: str, reader: LedgerReader) -> Standing:
+        delivered, since, error = 0, "", ""
+        try:
+            kept = json.loads(self._file(text).read_text(encoding="utf-8"))
+            if kept["origin"] == reader.origin:
+                delivered, since, error = int(kept["delivered"]), str(kept["failing_since"]), str(kept["error"])
+        except (OSError, ValueError, KeyError, TypeError):
+            delivered = 0  # not known: a sink is rather told twice than not at all
+        return Standing(text, delivered, max(reader.size() - delivered, 0), since, error)
+
+    def _keep(self, text: str, origin: str, delivered: int, since: str, error: str) -> None:
+        value = {"sink": text, "origin": origin, "delivered": delivered, "failing_since": since, "error": error}
+        path = self._file(text)
+        try:
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            temporary = path.with_suffix(f".{os.getpid()}")
+            temporary.write_text(json.dumps(value) + "\n", encoding="utf-8")
+            temporary.replace(path)
+        except OSError as failure:
+            raise LedgerError(f"What a sink has taken could not be put down in {path}: {failure.strerror}.") from failure
+
+    def _file(self, text: str) -> Path:
+        return self._folder / f"{sha256(text.encode()).hexdigest()[:16]}.json"
+
+
+def newest_kept(text: str) -> str:
+    """Return the checkpoint in what was kept: a signed note, or the file of a file sink, whose last whole line counts."""
+    if not text.startswith("{"):
+        return text
+    newest: tuple[Checkpoint, str] | None = None
+    for line in text.splitlines():
+        try:
+            note = json.loads(line)["note"]
+            checkpoint = unverified_checkpoint(note)
+        except (ValueError, KeyError, TypeError, AttributeError, NoteError):
+            continue  # a line that was cut off
+        if newest is None or checkpoint.size >= newest[0].size:
+            newest = (checkpoint, note)
+    return newest[1] if newest is not None else text
