@@ -268,8 +268,9 @@ class Verifier:
         text = re.search(r"```sql\n(.*?);\n```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
         assert text is not None
         wanted = {(sql.split()[1].lower(), sql.split()[2]): sql for sql in re.split(r";\n(?=CREATE )", text[1])}
-        found = {(kind, name): sql for kind, name, sql in self.rows("SELECT type, name, sql FROM sqlite_schema")
-                 if not name.startswith("sqlite_autoindex_")}  # fmt: skip
+        found = {(kind, name): sql if kind == "table" or f" ON {table}" in str(sql) else None
+                 for kind, name, table, sql in self.rows("SELECT type, name, tbl_name, sql FROM sqlite_schema")
+                 if not name.startswith("sqlite_autoindex_") and (kind != "table" or table == name)}  # fmt: skip
         if kinds:
             wanted = {key: sql for key, sql in wanted.items() if key[0] in kinds}
             found = {key: found.get(key) for key in wanted}

@@ -123,10 +123,16 @@ def has_object(connection: sqlite3.Connection, kind: str, name: str) -> bool:
 
 
 def _objects(connection: sqlite3.Connection) -> dict[tuple[str, str], object]:
+    """Return every object with its SQL text; None for one that is filed under a table that its text is not about."""
     return {
-        (str(kind), str(name)): sql
-        for kind, name, sql in connection.execute(
-            "SELECT type, name, sql FROM sqlite_schema WHERE name NOT IN "
+        (str(kind), str(name)): sql if table == _table_of(str(kind), str(name)) else None
+        for kind, name, table, sql in connection.execute(
+            "SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE name NOT IN "
             "('sqlite_autoindex_content_1', 'sqlite_autoindex_subtree_1')"
         )
     }
+
+
+def _table_of(kind: str, name: str) -> str:
+    sql = OBJECTS.get((kind, name), "")
+    return name if kind == "table" else sql.partition(" ON ")[2].split(maxsplit=1)[0] if " ON " in sql else ""
