@@ -3,7 +3,8 @@ The supervisor: one small process between the server and a kernel, which ends ev
 
     python -I -m jupyter_audit.gate.supervisor RESULT_FD TERMS_JSON -- KERNEL_COMMAND …
 
-It makes itself the subreaper of whatever its kernel starts (Linux), so that daemons cannot slip away to init; it
+A terminal's shell is started like a kernel, but for the controlling terminal that it gets. The supervisor
+makes itself the subreaper of whatever its kernel starts (Linux), so that daemons cannot slip away to init; it
 stays outside of the kernel's sandbox, and out of reach of its signals. Its standard input is the server's
 hold on it: `S` and a byte is a signal for the kernel's process group, `E` is the end, and so is the end of the
 pipe, which comes by itself if the server dies. When the kernel is gone, for whatever reason, everything it left
@@ -15,12 +16,14 @@ Nothing of a kernel's output or input passes through here, and no secret is know
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import json
 import os
 import select
 import signal
 import subprocess
 import sys
+import termios
 import time
 from typing import Any
 
@@ -57,6 +60,9 @@ def main(arguments: list[str]) -> int:
     kernel = os.fork()
     if kernel == 0:
         _become_kernel(command, terms, libc if LINUX else None, (result_fd, wake_in, wake_out), supervisor)
+    if terms["terminal"] is not None:
+        # Held here, too, the terminal would never be seen to close.
+        os.close(terms["terminal"])
     code = _wait(kernel, wake_in)
     killed, clean = sweep(kernel, terms["mark"])
     if code is None:
@@ -86,8 +92,11 @@ def _become_kernel(
             os.close(fd)
         # ipykernel ends by itself when this process is gone (where the line above is not to be had).
         os.environ["JPY_PARENT_PID"] = str(supervisor)
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(nothing, 0)
+        if terms["terminal"] is not None:
+            _take_terminal(terms["terminal"])
+        else:
+            nothing = os.open(os.devnull, os.O_RDONLY)
+            os.dup2(nothing, 0)
         if terms["rung"] == "landlock":
             confine(terms["readable"], terms["writable"])
         os.execvpe(command[0], command, os.environ)  # noqa: S606 (the command is the server's own)
@@ -95,6 +104,14 @@ def _become_kernel(
         # Whatever failed, this process must never return into the supervisor's code.
         os.write(2, f"jupyter-audit: the kernel could not be started: {error}\n".encode())
     os._exit(126)
+
+
+def _take_terminal(terminal: int) -> None:
+    """Make a terminal this process's own: its controlling one, and all that it reads from and writes to."""
+    fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+    for fd in (0, 1, 2):
+        os.dup2(terminal, fd)
+    os.close(terminal)
 
 
 def _wait(kernel: int, wake_in: int) -> int | None:

@@ -17,7 +17,8 @@ from jupyter_server.utils import ApiPath
 from tornado import web
 
 from jupyter_audit.errors import AuditError, GateError
-from jupyter_audit.gate.provisioner import AuditProvisioner, LaunchTerms
+from jupyter_audit.gate.launch import LaunchTerms
+from jupyter_audit.gate.provisioner import AuditProvisioner
 from jupyter_audit.gate.sessions import Session
 from jupyter_audit.model import Principal
 from jupyter_audit.server.acting import acting_principal
