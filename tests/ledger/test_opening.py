@@ -17,6 +17,7 @@ from ledger_story import EVE, SetClock, a_draft, check
 from jupyter_audit.errors import HomeError, KeyFileError, LedgerError, LedgerMissingError, RollbackError
 from jupyter_audit.home import Home
 from jupyter_audit.ledger import Ledger, LedgerReader, create_ledger, open_ledger, verify_ledger
+from jupyter_audit.ledger import creation as creation_module
 from jupyter_audit.ledger import writer as writer_module
 from jupyter_audit.ledger.checkpoint import unverified_checkpoint
 from jupyter_audit.ledger.keys import Signer
@@ -66,7 +67,7 @@ def test_a_creation_that_fails_leaves_nothing_behind(
     def fail(*args: object, **kwargs: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os if step == "link" else writer_module, step, fail)
+    monkeypatch.setattr(os if step == "link" else creation_module, step, fail)
     with pytest.raises(LedgerError, match=r"No space left on device\. Nothing was left behind"):
         create_ledger(home, clock=clock, actor=EVE)
 

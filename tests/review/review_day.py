@@ -15,7 +15,7 @@ from jupyter_audit.clock import format_time
 from jupyter_audit.home import Home
 from jupyter_audit.ledger import Ledger, create_ledger, open_ledger
 from jupyter_audit.ledger.envelope import PURGED
-from jupyter_audit.ledger.writer import _pack
+from jupyter_audit.ledger.packing import pack
 from jupyter_audit.model import SERVER, Actor, Content, Draft, Entry, Json
 from jupyter_audit.record import kinds
 from jupyter_audit.record.outputs import OutputSummary
@@ -209,7 +209,7 @@ def purge(ledger: Ledger, contents: list[tuple[int, str]]) -> None:
     """Forget contents as the format lays down: the entry says so, the bytes are gone."""
     selections: list[Json] = [{"first": seq, "last": seq, "names": [name]} for seq, name in contents]
     body: dict[str, Json] = {"contents": selections, "reason": "asked for by the person"}
-    ledger._transact(lambda: [_pack(Draft(PURGED, body, actor=BOB), own=True)])
+    ledger._transact(lambda: [pack(Draft(PURGED, body, actor=BOB), own=True)])
     with without_triggers(ledger.path) as connection:
         connection.executemany("DELETE FROM content WHERE seq = ? AND name = ?", contents)
 

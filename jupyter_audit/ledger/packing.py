@@ -1,0 +1,45 @@
+"""
+Packing: a draft checked for form, its contents committed to and made ready to be stored.
+
+Needs no ledger and no lock, so it is done before the write lock is taken wherever that is possible.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from jupyter_audit.errors import LedgerError
+from jupyter_audit.ledger.content import SALT_SIZE, commit
+from jupyter_audit.ledger.content import pack as pack_content
+from jupyter_audit.ledger.envelope import OWN_TYPES, EnvelopeError, check_draft
+from jupyter_audit.model import Commitment, Draft
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A draft with its contents committed to and ready to be stored."""
+
+    draft: Draft
+    commitments: Mapping[str, Commitment]
+    rows: Sequence[tuple[str, bytes, str, bytes]]  # name, salt, encoding, data
+
+
+def pack(draft: Draft, *, own: bool = False) -> Packed:
+    """Return `draft` ready to be stored. Only the ledger's `own` entries may say something of the ledger."""
+    try:
+        check_draft(draft)
+        if draft.type in OWN_TYPES and not own:
+            raise EnvelopeError("only the ledger itself writes entries of that type")
+    except EnvelopeError as error:
+        raise LedgerError(f"An entry of type {draft.type!r} cannot be recorded: {error}.") from error
+    if not draft.contents:
+        return Packed(draft, {}, ())
+    commitments, rows = {}, []
+    for name in sorted(draft.contents):
+        content = draft.contents[name]
+        salt = os.urandom(SALT_SIZE)
+        commitments[name] = Commitment(commit(content.data, salt), len(content.data), content.media_type)
+        rows.append((name, salt, *pack_content(content.data)))
+    return Packed(draft, commitments, rows)
