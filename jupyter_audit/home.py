@@ -7,6 +7,7 @@ The audit home: the one folder that holds everything the engineer's code must no
         keys/ledger.vkey        the ledger's first public key, for auditors
         remembered.checkpoint   the last checkpoint seen, kept outside the ledger to notice a rollback
         anchors/                what each sink of checkpoints has taken
+        cache/                  what can be made again from the ledger, such as the index of `search`
         run/                    what one server's life needs: connection files, server info, kernel folders
         jupyter/                the Jupyter configuration folder of the server that the launcher starts
 
@@ -73,6 +74,11 @@ class Home:
     def anchors(self) -> Path:
         """What each sink of checkpoints has taken."""
         return self.path / "anchors"
+
+    @property
+    def caches(self) -> Path:
+        """The folder of what can be made again from the ledger; a purge empties it."""
+        return self.path / "cache"
 
     @property
     def run(self) -> Path:

@@ -22,7 +22,7 @@ from jupyter_audit.clock import Clock, SystemClock
 from jupyter_audit.configfile import load_admin_config, load_settings
 from jupyter_audit.home import Home, default_home
 from jupyter_audit.ledger import Ledger, LedgerReader, open_ledger
-from jupyter_audit.model import Actor, Json, Principal
+from jupyter_audit.model import Actor, Content, Json, Principal
 from jupyter_audit.record import kinds
 from jupyter_audit.settings import JupyterAudit
 
@@ -73,11 +73,13 @@ class Context:
         book.refresh(reader)
         return book
 
-    def note_read(self, view: str, detail: Mapping[str, Json] | None = None) -> None:
+    def note_read(
+        self, view: str, detail: Mapping[str, Json] | None = None, contents: Mapping[str, Content] | None = None
+    ) -> None:
         """Put down that somebody reads other people's entries on the command line (P9)."""
         with self.ledger() as ledger:
             kind = kinds.LedgerRead(view=view, detail={"through": "command line", **(detail or {})})
-            ledger.append([kinds.draft(kind, actor=Actor.of(self.principal))])
+            ledger.append([kinds.draft(kind, actor=Actor.of(self.principal), contents=contents)])
 
 
 def context_of(options: argparse.Namespace) -> Context:

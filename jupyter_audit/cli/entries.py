@@ -140,12 +140,17 @@ def _show(source: LocalEntries | RemoteEntries, row: Row, options: argparse.Name
     if options.json:
         print_json({**row, "content": content} if options.content else row)
         return
+    print(describe(row))
+    for name, text in content.items():
+        print(clean_block(f"({name} was purged)" if text is None else _readable(name, text)))
+
+
+def describe(row: Row) -> str:
+    """Return an entry on one line, terminal-safe."""
     who = clean(row["actor"]["name"])
     where = " ".join(filter(None, (row.get("grant"), row.get("session"))))
     facts = ", ".join(f"{clean(key)}={short(value)}" for key, value in row["body"].items())
-    print(f"{row['seq']:>6}  {row['time'][:23]}Z  {row['type']:<18} {who}  {where}  {facts}".rstrip())
-    for name, text in content.items():
-        print(clean_block(f"({name} was purged)" if text is None else _readable(name, text)))
+    return f"{row['seq']:>6}  {row['time'][:23]}Z  {row['type']:<18} {who}  {where}  {facts}".rstrip()
 
 
 def _readable(name: str, text: str) -> str:

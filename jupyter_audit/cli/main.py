@@ -16,7 +16,7 @@ from collections.abc import Mapping
 
 from jupyter_audit_kernel.version import __version__
 
-from jupyter_audit.cli import access, anchor, doctor, entries, keys, launch, lists, prove, purge, run, setup, verify
+from jupyter_audit.cli import access, anchor, doctor, entries, keys, launch, lists, prove, purge, run, search, setup, verify
 from jupyter_audit.cli.output import clean_block
 from jupyter_audit.errors import AuditError
 from jupyter_audit.ledger.damage import DAMAGES, exit_code
@@ -57,6 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     lists.add_commands(commands)
     run.add_commands(commands)
     entries.add_commands(commands)
+    search.add_commands(commands)
     verify.add_commands(commands)
     keys.add_commands(commands)
     anchor.add_commands(commands)

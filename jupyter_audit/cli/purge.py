@@ -54,9 +54,12 @@ def run_purge(options: argparse.Namespace) -> int:
     if done.entry is None:
         _tell(options, done.extent, "to take: there is nothing that fits")
     else:
-        _tell(options, done.extent, f"gone; entry {done.entry.seq} says so", seq=done.entry.seq, overwritten=done.overwritten)
+        more = {"overwritten": done.overwritten, "caches_dropped": done.caches_dropped}
+        _tell(options, done.extent, f"gone; entry {done.entry.seq} says so", seq=done.entry.seq, **more)
     if not done.overwritten and not options.json:
         print("A reader still holds the old bytes in ledger.db-wal. Run this again when it has finished.")
+    if not done.caches_dropped and not options.json:
+        print("Somebody searches at this moment; the index of their search goes as soon as they have their answer.")
     return 0
 
 

@@ -2,8 +2,8 @@
 Purging: takes contents out of the file for good, and leaves every proof standing (P6).
 
 The rows go, and the entry that says so comes, in one transaction. Then the bytes go: SQLite overwrites what it
-deletes, and the write-ahead log is emptied. What lies outside the file is out of reach: backups, snapshots of the
-file system, blocks that a disk has set aside.
+deletes, and the write-ahead log is emptied; caches that may hold words of it are dropped. What lies elsewhere is out of
+reach: backups, snapshots of the file system, blocks that a disk has set aside.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from datetime import datetime
 
 from jupyter_audit.clock import format_time
 from jupyter_audit.errors import UsageError
+from jupyter_audit.ledger.caches import drop_caches
 from jupyter_audit.ledger.envelope import PURGED
 from jupyter_audit.ledger.reader import LedgerReader
 from jupyter_audit.ledger.schema import OBJECTS
@@ -54,12 +55,14 @@ class Purge:
     What became of a purge. `entry` is None if there was nothing to take.
 
     `overwritten` is false if a reader kept the old bytes in the write-ahead log: purging again, or the last
-    process that closes the ledger, takes them away.
+    process that closes the ledger, takes them away. `caches_dropped` is false if somebody used the caches all the
+    while; they drop them when they have finished.
     """
 
     extent: Extent
     entry: Entry | None
     overwritten: bool
+    caches_dropped: bool
 
 
 def measure(reader: LedgerReader, wanted: Wanted) -> Extent:
@@ -102,7 +105,12 @@ def purge(ledger: Ledger, wanted: Wanted, *, actor: Actor, reason: str) -> Purge
             (busy, _, _) = ledger.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         finally:
             ledger.connection.execute("PRAGMA secure_delete = OFF")
-    return Purge(taken, entries[0] if entries else None, overwritten=not busy)
+    return Purge(
+        taken,
+        entries[0] if entries else None,
+        overwritten=not busy,
+        caches_dropped=drop_caches(ledger.home),
+    )
 
 
 def _last(reader: LedgerReader, wanted: Wanted, size: int) -> int | None:

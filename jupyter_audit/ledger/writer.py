@@ -96,7 +96,7 @@ class Ledger(LedgerReader):
         self, connection: sqlite3.Connection, home: Home, clock: Clock, signer: Signer, head: Head
     ) -> None:
         super().__init__(connection, home.ledger)
-        self._home = home
+        self.home = home
         self._clock = clock
         self._signer = signer
         self._head = head
@@ -151,7 +151,7 @@ class Ledger(LedgerReader):
 
         def introduce() -> Draft:
             epoch = 1 + sum(1 for _ in self.entries(types=[KEY_ROTATED]))
-            successor = prepare_successor(self._home, self.origin)
+            successor = prepare_successor(self.home, self.origin)
             body: dict[str, Json] = {"epoch": epoch, "verifier_key": format_verifier_key(successor.verifier)}
             return Draft(KEY_ROTATED, body | {"reason": reason}, actor=actor)
 
@@ -163,7 +163,7 @@ class Ledger(LedgerReader):
         """Have the key file need the passphrase from now on, or no longer. Raises `LedgerError`, `KeyFileError`."""
 
         def write() -> None:
-            rewrite(self._home, self._signer, protected=protected)
+            rewrite(self.home, self._signer, protected=protected)
 
         self.append_own(write)  # no entry: only for the write lock
 
@@ -171,7 +171,7 @@ class Ledger(LedgerReader):
         """Put the newest checkpoint where a rollback cannot reach it. Failure is logged, never raised."""
         self._remembered_at = time.monotonic()
         try:
-            remember(self._home.remembered_checkpoint, self._head.note)
+            remember(self.home.remembered_checkpoint, self._head.note)
         except OSError as error:
             # The entries are durable; only the notice of a later rollback would be a little older.
             _log.warning("The checkpoint could not be remembered: %s", error)
@@ -276,10 +276,10 @@ class Ledger(LedgerReader):
     def _follow_key(self) -> None:
         """Sign with the key in force from now on, and settle a rotation that is not, with the write lock held."""
         if self._signer.verifier != self._key_in_force:
-            self._signer = load_key_in_force(self._home, self._key_in_force)
-            settle(self._home, self._key_in_force)
+            self._signer = load_key_in_force(self.home, self._key_in_force)
+            settle(self.home, self._key_in_force)
         elif self._unsettled:
-            settle(self._home, self._key_in_force)
+            settle(self.home, self._key_in_force)
         self._unsettled = False
 
     def _catch_up(self) -> None:

@@ -347,7 +347,11 @@ class GapRecorded(Kind):
 
 @dataclass(frozen=True, slots=True)
 class LedgerRead(Kind):
-    """A person read other people's entries through the server or the command line (P9)."""
+    """
+    A person read other people's entries through the server or the command line (P9).
+
+    What somebody searched for may be what is to be forgotten: it stands in the content `query`, which can be purged.
+    """
 
     TYPE = "ledger.read"
     view: str

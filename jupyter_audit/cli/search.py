@@ -1,0 +1,150 @@
+"""`jupyter audit search`: entries by what people wrote in them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from contextlib import closing
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from jupyter_audit.cli.context import Context, context_of
+from jupyter_audit.cli.entries import describe, parse_since
+from jupyter_audit.cli.options import add_command
+from jupyter_audit.cli.output import clean, print_json, short
+from jupyter_audit.errors import UsageError
+from jupyter_audit.ledger import LedgerReader
+from jupyter_audit.model import Content, Json
+from jupyter_audit.review.search import Filters, Hit, Query, Reading, parse_query, search
+from jupyter_audit.review.searchindex import nominate
+
+LINE = 160
+"""Characters shown of a line that was found."""
+
+
+def add_commands(commands: Any) -> None:
+    """Add the command of this module."""
+    command = add_command(
+        commands,
+        "search",
+        run_search,
+        "find entries by words in code, reasons, tickets and outputs",
+        about='All of the words must be in an entry, in any order, also as parts of longer ones; "words in quotes" as they '
+        "stand; -words must not be in it. Letters are compared without case, width and spacing. An index in the audit home "
+        "makes it quick; it is made by itself, and every entry that is shown was read from the ledger. What was purged or "
+        "sealed is not found.",
+        examples="  jupyter audit search DROP TABLE --person eve --from 7d\n"
+        "  jupyter audit search '\"read_sql(\" orders -test' --type cell. --json\n"
+        "  jupyter audit search SHOP-1042 --ledger copy.db",
+    )
+    command.add_argument("words", nargs="+", metavar="WORDS", help='words, "phrases", and -words that must not be there')
+    command.add_argument(
+        "--not", action="append", default=[], dest="unwanted", metavar="WORDS", help="must not be there (repeatable)"
+    )
+    command.add_argument("--person", metavar="NAME", help="only what this person did, or what happened in their sessions")
+    command.add_argument("--session", metavar="ID", help="only this session (s-…)")
+    command.add_argument(
+        "--type", action="append", metavar="TYPE", help="only this type, or prefix that ends in a dot (repeatable)"
+    )
+    command.add_argument("--from", dest="since", metavar="TIME", help="only from then on: 2026-11-24T09:00, or 30m, 2h, 7d ago")
+    command.add_argument("--to", dest="until", metavar="TIME", help="only before then")
+    command.add_argument("--limit", type=int, default=50, metavar="N", help="at most, the newest (default: %(default)s)")
+    command.add_argument(
+        "--scan",
+        action="store_true",
+        help="read every entry instead of asking the index, which an insider could have thinned out",
+    )
+    command.add_argument(
+        "--ledger", metavar="FILE", help="search this file instead of the home's ledger; always reads every entry"
+    )
+
+
+def run_search(options: argparse.Namespace) -> int:
+    """Show the newest entries that say what was asked for, oldest of them first."""
+    if options.limit < 1:
+        raise UsageError(f"--limit must be at least 1, got {options.limit}.")
+    query = parse_query(" ".join(options.words), options.unwanted)
+    filters = _filters(options, datetime.now(UTC))
+    if options.ledger:
+        with closing(LedgerReader.open(Path(options.ledger))) as reader:
+            return _show(options, reader, query, filters, None)
+    context = context_of(options)
+    _note(context, options)
+    with context.reader() as reader:
+        candidates = None if options.scan else _ask_index(context, reader, query)
+        return _show(options, reader, query, filters, candidates)
+
+
+def _filters(options: argparse.Namespace, now: datetime) -> Filters:
+    return Filters(
+        types=options.type,
+        session=options.session,
+        person=options.person,
+        since=parse_since(options.since, now) if options.since else None,
+        until=parse_since(options.until, now) if options.until else None,
+    )
+
+
+def _note(context: Context, options: argparse.Namespace) -> None:
+    """Put the search down before anything is shown (P9); its words can be purged with whatever they ask for."""
+    given: dict[str, Json] = {
+        "types": options.type,
+        "session": options.session,
+        "person": options.person,
+        "from": options.since,
+        "to": options.until,
+    }
+    asked = json.dumps({"words": options.words, "not": options.unwanted}, ensure_ascii=False)
+    content = Content(asked.encode("utf-8", "replace"), "application/json")
+    context.note_read("search", {name: value for name, value in given.items() if value}, {"query": content})
+
+
+def _ask_index(context: Context, reader: LedgerReader, query: Query) -> list[int] | None:
+    progress = _Progress() if sys.stderr.isatty() else None
+    candidates, unread = nominate(context.home, reader, query, tell=_say, progress=progress)
+    if unread:
+        _say(f"{unread} contents are not what their entries commit to and could not be searched. Run `jupyter audit verify`.")
+    return candidates
+
+
+def _show(
+    options: argparse.Namespace, reader: LedgerReader, query: Query, filters: Filters, candidates: list[int] | None
+) -> int:
+    reading = Reading(reader)
+    hits = search(reading, query, filters, candidates)
+    newest = list(islice(hits, options.limit))
+    more = next(hits, None) is not None
+    for hit in reversed(newest):
+        _show_hit(hit, as_json=options.json)
+    for (seq, name), said in reading.damaged.items():
+        _say(f"Content {name} of entry {seq} was not searched: {said}")
+    if not newest:
+        _say("No entry matches.")
+    if more:
+        _say(f"There are older ones. These are the newest {options.limit}; --limit shows more.")
+    return 0
+
+
+def _show_hit(hit: Hit, *, as_json: bool) -> None:
+    row = json.loads(hit.entry.raw)
+    if as_json:
+        print_json({**row, "found": [{"in": one.where, "line": one.line, "text": one.text} for one in hit.found]})
+        return
+    print(describe(row))
+    for one in hit.found:
+        print(f"    {clean(one.where)}:{one.line}: {short(one.text.strip(), LINE)}")
+
+
+def _say(sentence: str) -> None:
+    print(clean(sentence), file=sys.stderr)
+
+
+class _Progress:
+    """Says how far the index is, on a terminal."""
+
+    def __call__(self, done: int, whole: int) -> None:
+        end = "\n" if done == whole else ""
+        print(f"\rReading entries for the index: {done:,} of {whole:,}", end=end, file=sys.stderr, flush=True)

@@ -1,0 +1,191 @@
+"""
+The index of `search`: which entries are worth looking at. A cache, made with sqlite-utils (the extra `server` or `review`).
+
+An FTS5 table of trigrams (three letters in a row), so that parts of names are found: `orders` in `shop.orders_v2`. It keeps
+neither texts nor positions: an entry that has all trigrams of a word is looked at in the ledger itself. It is bound to one
+history of one ledger, and goes on from the last entry that it knows. What does not fit is dropped and made anew, and a
+purge drops it whole: FTS5 before SQLite 3.43 cannot take words out of a table that does not keep its texts.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jupyter_audit.errors import ConfigError, LedgerError
+from jupyter_audit.home import Home
+from jupyter_audit.ledger import LedgerReader
+from jupyter_audit.ledger.caches import drop_files, locked_caches
+from jupyter_audit.ledger.envelope import PURGED
+from jupyter_audit.review.search import Query, Reading, fold, texts_of
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+VERSION = 1
+"""Of tables, folding and what is searched. Another one is dropped: migrating is making it anew."""
+
+FILE = "search.db"
+GRAM = 3
+MOST_GRAMS = 64
+"""Trigrams asked for in one query; more would not make the choice much smaller."""
+
+_BATCH = 1000
+
+Tell = Callable[[str], None]
+Progress = Callable[[int, int], None]
+
+
+class _Unfit(Exception):  # noqa: N818 (it is no error: the index is made anew)
+    """Why an index cannot be used."""
+
+
+def nominate(
+    home: Home, reader: LedgerReader, query: Query, *, tell: Tell, progress: Progress | None = None
+) -> tuple[list[int] | None, int]:
+    """
+    Return the numbers of entries worth looking at, newest first, and how many contents could not be read for the index.
+
+    None instead of numbers where the words are too short for the index: all are to be looked at. Brings the index up to
+    date first; `tell` is given a sentence when it has to be made anew, `progress` how far it is. Raises `ConfigError` if
+    sqlite-utils is not installed, `LedgerError` if the index cannot be written.
+    """
+    try:
+        with locked_caches(home) as folder:
+            return _nominate(folder, reader, query, tell, progress)
+    except (OSError, sqlite3.Error) as error:
+        raise LedgerError(
+            f"The index of searches in {home.caches} cannot be used: {error}.",
+            advice="Remove that folder, or search with --scan, which needs no index.",
+        ) from error
+
+
+def _nominate(
+    folder: Path, reader: LedgerReader, query: Query, tell: Tell, progress: Progress | None
+) -> tuple[list[int] | None, int]:
+    path = folder / FILE
+    if path.exists():
+        try:
+            return _ask(_open(path, reader), reader, query, progress)
+        except _Unfit as error:
+            tell(f"The index of searches is made anew: {error}.")
+        except (sqlite3.DatabaseError, KeyError, TypeError) as error:
+            tell(f"The index of searches is made anew: it was damaged ({error}).")
+    while True:
+        drop_files(folder)
+        try:
+            return _ask(_create(path, reader), reader, query, progress)
+        except _Unfit:
+            continue
+
+
+def _library() -> type[Database]:
+    try:
+        from sqlite_utils import Database
+    except ImportError as error:
+        raise ConfigError(
+            "Searching needs the package sqlite-utils, which is not installed.",
+            advice="Run `pip install 'jupyter-audit[review]'`, or search with --scan, which needs no index.",
+        ) from error
+    return Database
+
+
+def _create(path: Path, reader: LedgerReader) -> Database:
+    made_by = _library()
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    database = made_by(sqlite3.connect(path))
+    with database.atomic():
+        columns = {"version": int, "origin": str, "size": int, "root": str}
+        database.table("state").create(columns, strict=True)
+        database.table("state").insert({"version": VERSION, "origin": reader.origin, "size": 0, "root": reader.root(0).hex()})
+        database.table("unread").create({"seq": int, "name": str}, pk=("seq", "name"), strict=True)
+        database.execute(
+            "CREATE VIRTUAL TABLE words USING fts5("
+            "text, content='', detail=none, columnsize=0, tokenize='trigram case_sensitive 1')"
+        )
+    return database
+
+
+def _open(path: Path, reader: LedgerReader) -> Database:
+    """Open the index if it is of this ledger as it stands; raises `_Unfit`, `sqlite3.DatabaseError`."""
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        raise _Unfit("others could read or change it")
+    database = _library()(sqlite3.connect(path))
+    try:
+        states = list(database.table("state").rows)
+        if len(states) != 1 or states[0].get("version") != VERSION:
+            raise _Unfit("it is of another version")
+        state = states[0]
+        size = state["size"]
+        if state["origin"] != reader.origin:
+            raise _Unfit("it is of another ledger")
+        if not 0 <= size <= reader.size():
+            raise _Unfit(
+                f"it knows {size} entries where the ledger has {reader.size()}. Find out whether an old copy of the ledger "
+                "was put back: `jupyter audit verify --since` tells"
+            )
+        if reader.root(size).hex() != state["root"]:
+            raise _Unfit("the ledger's entries are not those that it knows. Find out why: `jupyter audit verify` tells")
+        if _purged_since(database, reader):
+            raise _Unfit("contents were purged")
+        return database
+    except BaseException:
+        database.close()
+        raise
+
+
+def _purged_since(database: Database, reader: LedgerReader) -> bool:
+    return any(True for _ in reader.entries(types=(PURGED,), start=_size(database), limit=1))
+
+
+def _size(database: Database) -> int:
+    (size,) = database.execute("SELECT size FROM state").fetchone()
+    return int(size)
+
+
+def _ask(
+    database: Database, reader: LedgerReader, query: Query, progress: Progress | None
+) -> tuple[list[int] | None, int]:
+    """Bring the index up to date, ask it, and close it."""
+    try:
+        _extend(database, reader, progress)
+        if _purged_since(database, reader):
+            raise _Unfit("contents were purged while it was extended, and it may have read them before")
+        (unread,) = database.execute("SELECT count(*) FROM unread").fetchone()
+        return _matching(database, query, _size(database)), int(unread)
+    finally:
+        database.close()
+
+
+def _extend(database: Database, reader: LedgerReader, progress: Progress | None) -> None:
+    """Take in what was appended, in steps of which each is kept if the next one is broken off."""
+    start, end = _size(database), reader.size()
+    for first in range(start, end, _BATCH):
+        last = min(first + _BATCH, end)
+        reading = Reading(reader)
+        rows = [(entry.seq, _words(texts_of(entry, reading))) for entry in reader.entries(start=first, stop=last)]
+        with database.atomic():
+            database.conn.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", [row for row in rows if row[1]])
+            database.table("unread").insert_all({"seq": seq, "name": name} for seq, name in reading.damaged)
+            database.execute("UPDATE state SET size = ?, root = ?", (last, reader.root(last).hex()))
+        if progress is not None:
+            progress(last - start, end - start)
+
+
+def _words(texts: dict[str, str]) -> str:
+    return "\n".join(map(fold, texts.values()))
+
+
+def _matching(database: Database, query: Query, size: int) -> list[int] | None:
+    grams = list(dict.fromkeys(term[i : i + GRAM] for term in query.wanted for i in range(len(term) - GRAM + 1)))
+    if not grams:
+        return None
+    # Spread over all there are, not the first ones: those that many texts have in common come in runs.
+    chosen = grams[:: -(-len(grams) // MOST_GRAMS)]
+    expression = " AND ".join('"' + gram.replace('"', '""') + '"' for gram in chosen)
+    found = database.execute("SELECT rowid FROM words WHERE words MATCH ? ORDER BY rowid DESC", (expression,))
+    return [seq for (seq,) in found if 0 <= seq < size]
