@@ -1,10 +1,11 @@
 """
 A second verifier of ledgers, to be read in ten minutes: the standard library and PyNaCl, nothing of Jupyter Audit.
 
-    python verify_independently.py LEDGER VERIFIER-KEY-OR-ITS-FILE [KEPT-CHECKPOINT-FILE]
+    python verify_independently.py LEDGER VERIFIER-KEY-OR-ITS-FILE [KEPT-CHECKPOINT-FILE] [--auditor-key FILE]
 
 Written from ledger-format.md, which must lie beside it (the schema is compared with the page's); "(n)" in a comment is a step
 of its section 7. Exits with 0 and a summary if the ledger is whole, with 1 and the damage (section 8) if not, 2 for bad usage.
+Sealed contents are opened with the auditor's secret key in FILE (not under a passphrase), else only known to be those recorded.
 Work on a copy if a server may be writing: this reads the file slowly and from one snapshot.
 """
 
@@ -23,6 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from nacl.exceptions import CryptoError
+from nacl.public import PrivateKey, SealedBox
+from nacl.secret import SecretBox
 from nacl.signing import VerifyKey
 
 PAGE = Path(__file__).with_name("ledger-format.md")
@@ -99,7 +102,8 @@ def are_commitments(contents: object) -> bool:
     return isinstance(contents, dict) and bool(contents) and all(
         re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name)
         and isinstance(what, dict)
-        and what.keys() == {"digest", "size", "media_type"}
+        and what.keys() - {"sealed"} == {"digest", "size", "media_type"}
+        and isinstance(what.get("sealed", "0" * 64), str) and re.fullmatch(r"[0-9a-f]{64}", what.get("sealed", "0" * 64))
         and isinstance(what["digest"], str) and re.fullmatch(r"[0-9a-f]{64}", what["digest"])
         and type(what["size"]) is int and what["size"] >= 0
         and isinstance(what["media_type"], str) and re.fullmatch(r"[\x20-\x7e]{1,256}", what["media_type"])
@@ -197,8 +201,51 @@ class Tree:
 # --- contents and purges (sections 2 and 5) -----------------------------------------------------------
 
 
+def parse_auditor(line: str) -> tuple[bytes, PrivateKey]:
+    """An auditor's secret key, with the `name+id` by which sealed contents name it; raises ValueError."""
+    found = re.fullmatch(r"AUDITOR\+KEY\+(([!-*,-~]{1,64})\+([0-9a-f]{16}))\+(\S+)", line.strip())
+    secret = PrivateKey(decode(found[4])) if found and len(decode(found[4])) == 32 else None
+    if not found or not secret:
+        raise ValueError("not an auditor's secret key")
+    text = b"jupyter-audit auditor key v1\0" + found[2].encode() + b"\n" + bytes(secret.public_key)
+    if sha256(text).hexdigest()[:16] != found[3]:
+        raise ValueError("the auditor's key does not fit its key ID")
+    return found[1].encode(), secret
+
+
+def unseal(sealed: bytes, auditors: dict[bytes, PrivateKey]) -> list[bytes]:
+    """What is sealed, once for each of the auditors for whom it is; raises ValueError or CryptoError."""
+    header, separator, box = sealed.partition(b"\n\n")
+    magic, *lines = header.split(b"\n")
+    boxes = {}
+    for line in lines:
+        found = re.fullmatch(rb"([!-*,-~]{1,64}\+[0-9a-f]{16}) ([A-Za-z0-9+/]{107}=)", line)
+        if not found:
+            raise ValueError("not a line of a recipient")
+        boxes[found[1]] = decode(found[2].decode())
+    if magic != b"jupyter-audit/sealed@v1" or not separator or not 1 <= len(boxes) == len(lines) <= 16 or len(box) < 40:
+        raise ValueError("not sealed content")
+    keys = [SealedBox(secret).decrypt(boxes[label]) for label, secret in auditors.items() if label in boxes]
+    return [SecretBox(key).decrypt(box) for key in keys]
+
+
+def judge(commitment: dict[str, Any], salt: bytes, encoding: str, stored: bytes, auditors: dict[bytes, PrivateKey]) -> str:
+    """(7) What class of damage a stored content shows; empty where it is what its entry commits to."""
+    if "sealed" not in commitment:
+        return "" if fits(commitment, salt, encoding, stored) else "content_changed"
+    if (encoding, salt, sha256(stored).hexdigest()) != ("sealed", b"", commitment["sealed"]):
+        return "content_changed"
+    try:
+        opened = unseal(stored, auditors)
+    except (ValueError, CryptoError):
+        return "content_false"
+    packings = {b"\0": "plain", b"\1": "zlib"}
+    right = all(fits(commitment, inner[:32], packings.get(inner[32:33], ""), inner[33:]) for inner in opened)
+    return "" if right else "content_false"
+
+
 def fits(commitment: dict[str, Any], salt: bytes, encoding: str, stored: bytes) -> bool:
-    """(7) Whether a stored content is what its entry commits to."""
+    """Whether a content that is not sealed is what its entry commits to."""
     data = stored
     if encoding == "zlib":
         stream = zlib.decompressobj()
@@ -246,8 +293,8 @@ def covered(entry: dict[str, Any], name: str, purges: list[dict[str, Any]]) -> b
 class Verifier:
     """One walk from the first entry to the last. `pending` waits until its commit is known to be what was signed."""
 
-    def __init__(self, database: sqlite3.Connection, key: Key, kept: str | None) -> None:
-        self.database, self.keys, self.tree = database, [key], Tree()
+    def __init__(self, database: sqlite3.Connection, key: Key, kept: str | None, auditors: dict[bytes, PrivateKey]) -> None:
+        self.database, self.keys, self.tree, self.auditors = database, [key], Tree(), auditors
         self.start, self.end, self.signed = 0, 1, 0
         self.suspect: int | None = None
         self.pending: DamagedError | None = None
@@ -369,7 +416,8 @@ class Verifier:
                 self.suspend(purged, "content_missing", seq, f"content {name} of entry {seq} is gone unexplained")
                 continue
             self.suspend(not purged, "content_unpurged", seq, f"content {name} of entry {seq} should be gone")
-            self.suspend(fits(commitment, *held[name]), "content_changed", seq, f"content {name} of entry {seq} was changed")
+            wrong = judge(commitment, *held[name], self.auditors)
+            self.suspend(not wrong, wrong, seq, f"content {name} of entry {seq} is not what was recorded")
 
     def take_checkpoint(self, entry: dict[str, Any], size: int, note: object) -> None:
         """(6) The checkpoint where a commit ends."""
@@ -419,13 +467,14 @@ class Verifier:
         return f"WHOLE: {self.keys[0].name}, {size} entries, {len(self.keys)} keys, root {self.tree.root().hex()}; {end}"
 
 
-def verify(ledger: Path, key: str, kept: str | None = None) -> str:
+def verify(ledger: Path, key: str, kept: str | None = None, auditor: str | None = None) -> str:
     """Return what was found of a ledger that is whole; raises `DamagedError`, or ValueError for a key that is none."""
+    auditors = dict([parse_auditor(auditor)]) if auditor is not None else {}
     database = sqlite3.connect(f"{ledger.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
     database.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
     try:
         database.execute("BEGIN")
-        return Verifier(database, Key(key.strip()), kept).walk()
+        return Verifier(database, Key(key.strip()), kept, auditors).walk()
     except (sqlite3.Error, UnicodeError) as error:
         raise DamagedError("file", None, f"the file cannot be read: {error}") from error
     finally:
@@ -433,13 +482,18 @@ def verify(ledger: Path, key: str, kept: str | None = None) -> str:
 
 
 def main(arguments: list[str]) -> int:
+    auditor = None
+    if "--auditor-key" in arguments[:-1]:
+        at = arguments.index("--auditor-key")
+        auditor, arguments = arguments[at + 1], arguments[:at] + arguments[at + 2 :]
     if len(arguments) not in (2, 3):
         print(__doc__, file=sys.stderr)
         return 2
     try:
         key = Path(arguments[1])
         kept = Path(arguments[2]).read_text(encoding="utf-8") if len(arguments) == 3 else None
-        print(verify(Path(arguments[0]), key.read_text(encoding="utf-8") if key.is_file() else arguments[1], kept))
+        secret = Path(auditor).read_text(encoding="utf-8") if auditor is not None else None
+        print(verify(Path(arguments[0]), key.read_text(encoding="utf-8") if key.is_file() else arguments[1], kept, secret))
     except DamagedError as error:
         where = "" if error.seq is None else f", entry {error.seq}"
         print(f"DAMAGED ({error.damage}{where}): {error}")

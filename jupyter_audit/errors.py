@@ -8,6 +8,7 @@ The error tree. Each error says what happened, to what, and (`advice`) what to d
     ├── LedgerError               the ledger cannot be opened, read or written
     │   ├── LedgerMissingError
     │   ├── KeyFileError
+    │   ├── SealedError           a content is sealed for auditors, and none of their keys is at hand
     │   ├── RollbackError         the ledger is shorter than, or not an extension of, what was remembered
     │   └── VerificationError     what is stored is not what was signed (names the first bad entry)
     ├── RecordError               an entry could not be made durable: whatever it was for must not happen
@@ -79,6 +80,17 @@ class KeyFileError(LedgerError):
     """The signing key is missing, malformed, readable by others, or of another ledger."""
 
     code = "key_file"
+
+
+class SealedError(LedgerError):
+    """A content is sealed for auditors (`recipients`, each as `name+key id`), and none of their keys is at hand."""
+
+    code = "sealed"
+    http_status = 409
+
+    def __init__(self, message: str, *, recipients: tuple[str, ...]) -> None:
+        super().__init__(message, advice="An auditor reads it with their own key: --auditor-key FILE, on their machine.")
+        self.recipients = recipients
 
 
 class RollbackError(LedgerError):

@@ -73,11 +73,16 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Commitment:
-    """What an entry keeps of one content: enough to prove it later, too little to guess it from."""
+    """
+    What an entry keeps of one content: enough to prove it later, too little to guess it from.
+
+    `sealed` is the SHA-256 of the bytes that only auditors can open, in hex; None where the content is not sealed.
+    """
 
     digest: str
     size: int
     media_type: str
+    sealed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

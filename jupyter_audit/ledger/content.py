@@ -1,5 +1,5 @@
 """
-Content: bytes that an entry commits to but does not hold, so that they can be purged (P6).
+Content: bytes that an entry commits to but does not hold, so that they can be purged, or sealed for auditors (P6).
 
 The commitment is salted, so that after a purge nobody can try likely contents against it. It is made
 over the bytes as they were given; how they are stored (compressed or not) can change without touching
@@ -8,12 +8,22 @@ a single proof.
 
 from __future__ import annotations
 
+import os
 import zlib
+from collections.abc import Sequence
 from hashlib import sha256
+
+from jupyter_audit.ledger.auditors import AuditorKey, AuditorSecret
+from jupyter_audit.ledger.sealing import SealError, recipients, seal, unseal
+from jupyter_audit.model import Commitment, Content
 
 SALT_SIZE = 32
 DOMAIN = b"jupyter-audit content v1\x00"
 """Stands before salt and data, so that no commitment can be mistaken for another hash of ours."""
+
+SEALED = "sealed"
+_PACKINGS = ("plain", "zlib")
+"""Encodings of unsealed content; sealed content says which by a byte: the place in this list."""
 
 _WORTH_COMPRESSING = 1024
 _LEVEL = 6
@@ -26,6 +36,18 @@ _LARGE_WINDOW = (15, 8)
 
 class ContentError(ValueError):
     """Stored content cannot be unpacked, or is not what was committed to."""
+
+
+class UnopenedError(ContentError):
+    """The stored bytes are those that were recorded; they are sealed for `recipients`, none of whose keys was given."""
+
+    def __init__(self, sealed_for: tuple[str, ...]) -> None:
+        super().__init__(f"it is sealed for {', '.join(sealed_for)}")
+        self.recipients = sealed_for
+
+
+class FalseSealError(ContentError):
+    """The stored bytes are those that were recorded, but are not what the entry says: its writer was wrong, or lied."""
 
 
 def commit(data: bytes, salt: bytes) -> str:
@@ -71,9 +93,66 @@ def unpack(encoding: object, stored: object, size: int) -> bytes:
     return data
 
 
-def open_commitment(digest: str, size: int, salt: object, encoding: object, stored: object) -> bytes:
-    """Return the content if it is what `digest` commits to; raises `ContentError`."""
-    data = unpack(encoding, stored, size)
-    if not isinstance(salt, bytes) or commit(data, salt) != digest:
+def store(content: Content, auditors: Sequence[AuditorKey] = ()) -> tuple[Commitment, bytes, str, bytes]:
+    """
+    Return the commitment to a content, and the salt, encoding and bytes to store; sealed where there are `auditors`.
+
+    Sealed content keeps its salt inside, so that likely contents cannot be tried against the digest.
+    """
+    salt = os.urandom(SALT_SIZE)
+    digest, size = commit(content.data, salt), len(content.data)
+    encoding, stored = pack(content.data)
+    if not auditors:
+        return Commitment(digest, size, content.media_type), salt, encoding, stored
+    sealed = seal(salt + bytes([_PACKINGS.index(encoding)]) + stored, auditors)
+    return Commitment(digest, size, content.media_type, sha256(sealed).hexdigest()), b"", SEALED, sealed
+
+
+def open_commitment(
+    commitment: Commitment, salt: object, encoding: object, stored: object, auditors: Sequence[AuditorSecret] = ()
+) -> bytes:
+    """
+    Return the content if it is what its entry commits to; `auditors` open what is sealed.
+
+    Raises `UnopenedError` if it is sealed for none of them (and its bytes are those that were recorded),
+    `FalseSealError` if it does not hold what the entry says, `ContentError` for everything else.
+    """
+    if commitment.sealed is not None:
+        return _open_sealed(commitment, salt, encoding, stored, auditors)
+    data = unpack(encoding, stored, commitment.size)
+    if not isinstance(salt, bytes) or commit(data, salt) != commitment.digest:
         raise ContentError("it is not what its entry commits to")
     return data
+
+
+def _open_sealed(
+    commitment: Commitment, salt: object, encoding: object, stored: object, auditors: Sequence[AuditorSecret]
+) -> bytes:
+    if encoding != SEALED or salt != b"" or not isinstance(stored, bytes):
+        raise ContentError("its entry says that it is sealed, and it is not")
+    if sha256(stored).hexdigest() != commitment.sealed:
+        raise ContentError("the sealed bytes are not those that were recorded")
+    try:
+        sealed_for = recipients(stored)
+        opened = [inner for secret in auditors if (inner := unseal(stored, secret)) is not None]
+    except SealError as error:
+        raise FalseSealError(str(error)) from error
+    if not opened:
+        raise UnopenedError(sealed_for)
+    data = b""
+    for inner in opened:  # each of the keys must open the same
+        data = _open_inner(commitment, inner)
+    return data
+
+
+def _open_inner(commitment: Commitment, inner: bytes) -> bytes:
+    salt, packing, packed = inner[:SALT_SIZE], inner[SALT_SIZE : SALT_SIZE + 1], inner[SALT_SIZE + 1 :]
+    try:
+        if packing not in (b"\0", b"\1"):
+            raise ContentError("it is packed in an unknown way")
+        data = unpack(_PACKINGS[packing[0]], packed, commitment.size)
+        if commit(data, salt) == commitment.digest:
+            return data
+    except ContentError as error:
+        raise FalseSealError(f"what is sealed cannot be unpacked: {error}") from error
+    raise FalseSealError("what is sealed is not what its entry commits to")

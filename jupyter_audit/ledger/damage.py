@@ -29,6 +29,8 @@ DAMAGES: Mapping[str, str] = {
     "remembered": "The checkpoint given to compare with is malformed, unsigned, or of another ledger.",
     "rollback": "The ledger is shorter than the checkpoint given to compare with.",
     "fork": "The ledger is not an extension of the checkpoint given to compare with.",
+    "content_false": "Sealed content is malformed, or does not open with the key of an auditor whom it names, or holds "
+    "something else than its entry commits to.",
 }
 """Damage class to its meaning, as docs/ledger-format.md shows it. Grows at its end only: the order gives the exit codes."""
 

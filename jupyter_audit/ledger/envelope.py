@@ -133,10 +133,14 @@ def format_entry(
 def _contents_text(commitments: Mapping[str, Commitment]) -> str:
     members = ",".join(
         f'"{name}":{{"digest":"{commitment.digest}","media_type":{quote(commitment.media_type)}'
-        f',"size":{commitment.size}}}'
+        f'{_sealed_text(commitment)},"size":{commitment.size}}}'
         for name, commitment in sorted(commitments.items())
     )
     return f',"contents":{{{members}}}'
+
+
+def _sealed_text(commitment: Commitment) -> str:
+    return "" if commitment.sealed is None else f',"sealed":"{commitment.sealed}"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,14 +212,17 @@ def _commitments(contents: object) -> dict[str, Commitment]:
     for name, content in contents.items():
         if not _CONTENT_NAME.fullmatch(name):
             raise EnvelopeError(f"its contents have an impossible name: {name!r}")
-        if type(content) is not dict or content.keys() != {"digest", "media_type", "size"}:
-            raise EnvelopeError(f"its content {name} does not consist of digest, media_type and size")
+        if type(content) is not dict or content.keys() - {"sealed"} != {"digest", "media_type", "size"}:
+            raise EnvelopeError(f"its content {name} does not consist of digest, media_type, size and maybe sealed")
         digest, media_type, size = content["digest"], content["media_type"], content["size"]
+        sealed = content.get("sealed")
         if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
             raise EnvelopeError(f"the digest of its content {name} is not 64 hex digits")
         if not isinstance(media_type, str) or not _MEDIA_TYPE.fullmatch(media_type):
             raise EnvelopeError(f"the media type of its content {name} is not one")
         if type(size) is not int or size < 0:
             raise EnvelopeError(f"the size of its content {name} is not one")
-        commitments[name] = Commitment(digest, size, media_type)
+        if "sealed" in content and not (isinstance(sealed, str) and _DIGEST.fullmatch(sealed)):
+            raise EnvelopeError(f"what its content {name} is sealed as is not 64 hex digits")
+        commitments[name] = Commitment(digest, size, media_type, sealed)
     return commitments

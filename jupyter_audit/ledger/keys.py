@@ -12,15 +12,10 @@ from __future__ import annotations
 
 import base64
 import os
-import stat
 from pathlib import Path
 
 from nacl.bindings import crypto_sign, crypto_sign_BYTES
-from nacl.exceptions import CryptoError
-from nacl.pwhash import argon2id
-from nacl.secret import SecretBox
 from nacl.signing import SigningKey
-from nacl.utils import random
 
 from jupyter_audit.errors import KeyFileError
 from jupyter_audit.ledger.note import (
@@ -35,7 +30,8 @@ from jupyter_audit.ledger.note import (
     key_id,
     parse_verifier_key,
 )
-from jupyter_audit.ledger.passphrase import passphrase
+from jupyter_audit.ledger.passphrase import SIGNING_KEY, passphrase
+from jupyter_audit.ledger.secretfile import lock_up, read_secret, unlock
 
 _PREFIX = "PRIVATE+KEY+"
 _PROTECTED = "PROTECTED+KEY+"
@@ -63,10 +59,7 @@ class Signer:
 
     def protected_text(self, secret: bytes) -> str:
         """Return the key file's only line, unreadable without the passphrase."""
-        salt = random(argon2id.SALTBYTES)
-        box = SecretBox(_stretched(secret, salt)).encrypt(self.secret_text().encode())
-        encoded = base64.b64encode(salt + box).decode()
-        return f"{_PROTECTED}{self.verifier.name}+{self._id.hex()}+{encoded}\n"
+        return f"{_PROTECTED}{self.verifier.name}+{self._id.hex()}+{lock_up(self.secret_text(), secret)}\n"
 
     def secret_text(self) -> str:
         """Return the key file's only line."""
@@ -98,12 +91,6 @@ def create_key_files(signer: Signer, signing_key: Path, verifier_key: Path) -> N
         raise
 
 
-def _stretched(secret: bytes, salt: bytes) -> bytes:
-    # The interactive limits: every command that writes pays them, some 50 ms.
-    operations, memory = argon2id.OPSLIMIT_INTERACTIVE, argon2id.MEMLIMIT_INTERACTIVE
-    return argon2id.kdf(SecretBox.KEY_SIZE, secret, salt, opslimit=operations, memlimit=memory)
-
-
 def is_protected(path: Path) -> bool:
     """Say whether the key in `path` needs a passphrase; raises `OSError` if it cannot be read."""
     with path.open("rb") as file:
@@ -115,12 +102,7 @@ def unprotect(text: str, secret: bytes) -> str:
     line = text.removesuffix("\n").removeprefix(_PROTECTED)
     name, _, rest = line.partition("+")
     shown_id, _, encoded = rest.partition("+")
-    try:
-        data = decode_base64(encoded)
-        salt, box = data[: argon2id.SALTBYTES], data[argon2id.SALTBYTES :]
-        plain = SecretBox(_stretched(secret, salt)).decrypt(box).decode("ascii")
-    except (NoteError, CryptoError, UnicodeDecodeError):
-        raise NoteError("it is not protected by this passphrase") from None
+    plain = unlock(encoded, secret)
     if not plain.startswith(f"{_PREFIX}{name}+{shown_id}+"):
         raise NoteError("it protects another key than it names")
     return plain
@@ -151,31 +133,16 @@ def load_signer(path: Path) -> Signer:
 
     Raises `KeyFileError` if the file is missing, malformed, not ours, or readable by others.
     """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError as error:
-        raise KeyFileError(
-            f"There is no signing key at {path}.",
-            advice="Restore it from where it is kept. Without it nothing can be added to this ledger; "
-            "what is in it can still be read and verified.",
-        ) from error
-    except OSError as error:
-        raise KeyFileError(f"The signing key {path} cannot be opened: {error.strerror}.") from error
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        mode = stat.S_IMODE(status.st_mode)
-        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
-            raise KeyFileError(f"The signing key {path} is not a file of this account.")
-        if mode & 0o077:
-            raise KeyFileError(
-                f"The signing key {path} is open to other accounts (mode {mode:04o}).",
-                advice="Whoever read it can sign in this server's name. Find out who could; "
-                f"then `chmod 600 {path}`.",
-            )
-        content = file.read(4096)
+    content = read_secret(
+        path,
+        "signing key",
+        missing="Restore it from where it is kept. Without it nothing can be added to this ledger; "
+        "what is in it can still be read and verified.",
+        exposed="Whoever read it can sign in this server's name.",
+    )
     try:
         text = content.decode("ascii")
-        return parse_signing_key(unprotect(text, passphrase()) if text.startswith(_PROTECTED) else text)
+        return parse_signing_key(unprotect(text, passphrase(SIGNING_KEY)) if text.startswith(_PROTECTED) else text)
     except (NoteError, UnicodeDecodeError) as error:
         raise KeyFileError(
             f"The signing key {path} cannot be used: {error}.", advice="Restore it from where it is kept."

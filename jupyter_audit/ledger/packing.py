@@ -6,13 +6,12 @@ Needs no ledger and no lock, so it is done before the write lock is taken wherev
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from jupyter_audit.errors import LedgerError
-from jupyter_audit.ledger.content import SALT_SIZE, commit
-from jupyter_audit.ledger.content import pack as pack_content
+from jupyter_audit.ledger.auditors import AuditorKey
+from jupyter_audit.ledger.content import store
 from jupyter_audit.ledger.envelope import OWN_TYPES, EnvelopeError, check_draft
 from jupyter_audit.model import Commitment, Draft
 
@@ -26,8 +25,12 @@ class Packed:
     rows: Sequence[tuple[str, bytes, str, bytes]]  # name, salt, encoding, data
 
 
-def pack(draft: Draft, *, own: bool = False) -> Packed:
-    """Return `draft` ready to be stored. Only the ledger's `own` entries may say something of the ledger."""
+def pack(draft: Draft, auditors: Sequence[AuditorKey] = (), *, own: bool = False) -> Packed:
+    """
+    Return `draft` ready to be stored, its contents sealed to `auditors` where there are any.
+
+    Only the ledger's `own` entries may say something of the ledger.
+    """
     try:
         check_draft(draft)
         if draft.type in OWN_TYPES and not own:
@@ -38,8 +41,6 @@ def pack(draft: Draft, *, own: bool = False) -> Packed:
         return Packed(draft, {}, ())
     commitments, rows = {}, []
     for name in sorted(draft.contents):
-        content = draft.contents[name]
-        salt = os.urandom(SALT_SIZE)
-        commitments[name] = Commitment(commit(content.data, salt), len(content.data), content.media_type)
-        rows.append((name, salt, *pack_content(content.data)))
+        commitments[name], salt, encoding, stored = store(draft.contents[name], auditors)
+        rows.append((name, salt, encoding, stored))
     return Packed(draft, commitments, rows)

@@ -1,9 +1,10 @@
 """
-The passphrase of a protected signing key: where it comes from, once for each process.
+The passphrase of a protected key: where it comes from, once for each process.
 
 In this order: a file descriptor ($JUPYTER_AUDIT_KEY_PASSPHRASE_FD), a file ($JUPYTER_AUDIT_KEY_PASSPHRASE_FILE, or the systemd
 credential `jupyter-audit-passphrase`), the environment ($JUPYTER_AUDIT_KEY_PASSPHRASE, which is taken out of it so that
-no child inherits it), the terminal. Kernels get none of these variables: theirs are an allow-list.
+no child inherits it), the terminal. Kernels get none of these variables: theirs are an allow-list. An auditor's key has
+names of its own, so that one machine can hold both.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import getpass
 import os
 import stat
 import sys
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -23,55 +25,69 @@ SHORTEST = 12
 _LONGEST = 4096
 
 
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """What a passphrase protects, and where that one is looked for."""
+
+    key: str
+    variable: str
+    credential: str
+
+
+SIGNING_KEY = Lock("the ledger's signing key", VARIABLE, CREDENTIAL)
+AUDITOR_KEY = Lock("the auditor's key", "JUPYTER_AUDIT_AUDITOR_PASSPHRASE", "jupyter-audit-auditor-passphrase")
+
+
 @cache
-def passphrase() -> bytes:
+def passphrase(lock: Lock) -> bytes:
     """
     Return the passphrase, without a newline at its end.
 
     It is kept in memory: descriptors and terminals give it once, and a key that changes is read again. Raises
     `KeyFileError` if there is none, or it is not safe where it is.
     """
-    secret = _find().rstrip(b"\r\n")
+    secret = _find(lock).rstrip(b"\r\n")
     if len(secret) < SHORTEST:
-        raise KeyFileError(f"The passphrase of the signing key is shorter than {SHORTEST} bytes.")
+        raise KeyFileError(f"The passphrase of {lock.key} is shorter than {SHORTEST} bytes.")
     return secret
 
 
-def confirm() -> None:
+def confirm(lock: Lock = SIGNING_KEY) -> None:
     """Have a new passphrase that is typed typed twice: a slip would lock the key up. Raises `KeyFileError`."""
-    typed = _is_typed()
-    first = passphrase()
+    typed = _is_typed(lock)
+    first = passphrase(lock)
     if typed and getpass.getpass("The same passphrase again: ").encode() != first:
         raise KeyFileError("The two passphrases are not the same. Nothing was changed.")
 
 
-def _is_typed() -> bool:
-    given = (VARIABLE, f"{VARIABLE}_FD", f"{VARIABLE}_FILE", "CREDENTIALS_DIRECTORY")
+def _is_typed(lock: Lock) -> bool:
+    given = (lock.variable, f"{lock.variable}_FD", f"{lock.variable}_FILE", "CREDENTIALS_DIRECTORY")
     return not any(name in os.environ for name in given)
 
 
-def _find() -> bytes:
-    descriptor = os.environ.pop(f"{VARIABLE}_FD", None)
+def _find(lock: Lock) -> bytes:
+    variable, credential = lock.variable, lock.credential
+    descriptor = os.environ.pop(f"{variable}_FD", None)
     if descriptor is not None:
         try:
             with os.fdopen(int(descriptor), "rb") as file:
                 return file.read(_LONGEST)
         except (ValueError, OSError) as error:
-            raise KeyFileError(f"${VARIABLE}_FD does not name a file descriptor that can be read: {descriptor}.") from error
-    named = os.environ.get(f"{VARIABLE}_FILE")
+            raise KeyFileError(f"${variable}_FD does not name a file descriptor that can be read: {descriptor}.") from error
+    named = os.environ.get(f"{variable}_FILE")
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
     if named is not None:
         return _from_file(Path(named))
-    if credentials is not None and (Path(credentials) / CREDENTIAL).exists():
-        return _from_file(Path(credentials) / CREDENTIAL)
-    given = os.environ.pop(VARIABLE, None)
+    if credentials is not None and (Path(credentials) / credential).exists():
+        return _from_file(Path(credentials) / credential)
+    given = os.environ.pop(variable, None)
     if given is not None:
         return os.fsencode(given)
     if sys.stdin is not None and sys.stdin.isatty():
-        return getpass.getpass("Passphrase of the ledger's signing key: ").encode()
+        return getpass.getpass(f"Passphrase of {lock.key}: ").encode()
     raise KeyFileError(
-        "The signing key is protected by a passphrase, and none was given.",
-        advice=f"Give it by ${VARIABLE}_FILE, ${VARIABLE}_FD, the systemd credential {CREDENTIAL}, or on a terminal "
+        f"{lock.key[0].upper()}{lock.key[1:]} is protected by a passphrase, and none was given.",
+        advice=f"Give it by ${variable}_FILE, ${variable}_FD, the systemd credential {credential}, or on a terminal "
         "(docs/keys.md).",
     )
 

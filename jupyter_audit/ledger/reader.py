@@ -11,14 +11,15 @@ from __future__ import annotations
 import heapq
 import json
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from jupyter_audit.errors import LedgerError
+from jupyter_audit.errors import LedgerError, SealedError
 from jupyter_audit.ledger import merkle
-from jupyter_audit.ledger.content import ContentError, open_commitment
+from jupyter_audit.ledger.auditors import AuditorSecret
+from jupyter_audit.ledger.content import ContentError, UnopenedError, open_commitment
 from jupyter_audit.ledger.damage import damaged
 from jupyter_audit.ledger.envelope import CREATED, EnvelopeError, parse_moment
 from jupyter_audit.ledger.schema import verify_schema
@@ -48,7 +49,7 @@ def read_entry(seq: int, raw: object) -> Entry:
             value.get("session"),
             value["body"],
             {
-                name: Commitment(content["digest"], content["size"], content["media_type"])
+                name: Commitment(content["digest"], content["size"], content["media_type"], content.get("sealed"))
                 for name, content in contents.items()
             }
             if contents
@@ -62,7 +63,13 @@ def read_entry(seq: int, raw: object) -> Entry:
 
 
 class LedgerReader:
-    """A ledger, opened for reading. One instance for each thread."""
+    """
+    A ledger, opened for reading. One instance for each thread.
+
+    `auditors` are the secret keys that open sealed contents; without one, such contents are told of and not shown.
+    """
+
+    auditors: Sequence[AuditorSecret] = ()
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection = connection
@@ -71,9 +78,9 @@ class LedgerReader:
         self.origin = self._read_origin()
 
     @classmethod
-    def open(cls, path: Path) -> LedgerReader:
+    def open(cls, path: Path, *, auditors: Sequence[AuditorSecret] = ()) -> LedgerReader:
         """
-        Open the ledger at `path` for reading.
+        Open the ledger at `path` for reading; `auditors` are secret keys that open what is sealed.
 
         Raises `LedgerMissingError` if there is none, `VerificationError` if it is not a ledger of a known
         format, `LedgerError` if it cannot be read.
@@ -81,7 +88,9 @@ class LedgerReader:
         connection = connect(path, writable=False)
         try:
             verify_schema(connection)
-            return LedgerReader(connection, path)
+            reader = LedgerReader(connection, path)
+            reader.auditors = tuple(auditors)
+            return reader
         except (sqlite3.Error, UnicodeDecodeError) as error:
             connection.close()
             raise explain(error, "open the ledger") from error
@@ -149,8 +158,8 @@ class LedgerReader:
         """
         Return the content `name` of entry `seq`, or None if it was purged.
 
-        Raises `LedgerError` if the entry has no such content, `VerificationError` if what is stored is not
-        what the entry commits to.
+        Raises `LedgerError` if the entry has no such content, `SealedError` if none of the reader's `auditors` can open
+        it, `VerificationError` if what is stored is not what the entry commits to.
         """
         commitment = self.entry(seq).contents.get(name)
         if commitment is None:
@@ -159,7 +168,11 @@ class LedgerReader:
         if row is None:
             return None
         try:
-            return open_commitment(commitment.digest, commitment.size, *row)
+            return open_commitment(commitment, *row, auditors=self.auditors)
+        except UnopenedError as error:
+            raise SealedError(
+                f"Content {name} of entry {seq} is sealed for {', '.join(error.recipients)}.", recipients=error.recipients
+            ) from error
         except ContentError as error:
             raise damaged(
                 "content_changed", f"Content {name} of entry {seq} was changed: {error}.", seq=seq

@@ -15,7 +15,8 @@ class LedgerReport:
     What was verified. There is only a report of a ledger that is whole: anything else raises.
 
     `root` is the newest checkpoint's root hash in hex. `since` is the size of the checkpoint that the ledger
-    was compared with, or None. `not_checked` says what this verification does not show, a sentence each.
+    was compared with, or None. `not_checked` says what this verification does not show, a sentence each. Of the
+    contents held, `contents_sealed` are sealed for auditors; of these, `contents_opened` were opened with a key given.
     """
 
     origin: str
@@ -30,6 +31,8 @@ class LedgerReport:
     clock_went_back: int
     since: int | None
     not_checked: tuple[str, ...]
+    contents_sealed: int = 0
+    contents_opened: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON-ready values."""
@@ -43,6 +46,8 @@ class LedgerReport:
             "root": self.root,
             "contents_held": self.contents_held,
             "contents_purged": self.contents_purged,
+            "contents_sealed": self.contents_sealed,
+            "contents_opened": self.contents_opened,
             "clock_went_back": self.clock_went_back,
             "since": self.since,
             "not_checked": list(self.not_checked),
@@ -60,6 +65,9 @@ class LedgerReport:
             ("Root hash", self.root),
             ("Contents", f"{held}; {self.contents_purged} purged, each by an entry that says so"),
         ]
+        if self.contents_sealed:
+            opened = f"{self.contents_opened} opened with the auditor's key, each as its entry commits to it"
+            lines.append(("Sealed", f"{self.contents_sealed} of those held, each the bytes that were recorded; {opened}"))
         if self.clock_went_back:
             lines.append(("Clock", f"went back {self.clock_went_back} times; the entries say where"))
         if self.since is not None:

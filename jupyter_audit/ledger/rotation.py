@@ -16,7 +16,7 @@ from jupyter_audit.errors import KeyFileError
 from jupyter_audit.home import Home
 from jupyter_audit.ledger.keys import Signer, is_protected, load_signer
 from jupyter_audit.ledger.note import VerifierKey
-from jupyter_audit.ledger.passphrase import passphrase
+from jupyter_audit.ledger.passphrase import SIGNING_KEY, passphrase
 
 
 def load_key_in_force(home: Home, wanted: VerifierKey) -> Signer:
@@ -69,7 +69,7 @@ def rewrite(home: Home, signer: Signer, *, protected: bool) -> None:
 
 
 def _write_next(home: Home, signer: Signer, *, protected: bool) -> None:
-    text = signer.protected_text(passphrase()) if protected else signer.secret_text()
+    text = signer.protected_text(passphrase(SIGNING_KEY)) if protected else signer.secret_text()
     home.next_signing_key.unlink(missing_ok=True)
     descriptor = os.open(home.next_signing_key, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from jupyter_audit.errors import UsageError, VerificationError
+from jupyter_audit.ledger.auditors import AuditorSecret
 from jupyter_audit.ledger.damage import damaged
 from jupyter_audit.ledger.kept import Kept
 from jupyter_audit.ledger.note import NoteError, VerifierKey, format_verifier_key, parse_verifier_key
@@ -20,17 +21,26 @@ from jupyter_audit.ledger.schema import verify_schema, verify_tables
 from jupyter_audit.ledger.store import KEEP_AND_VERIFY, connect, explain
 from jupyter_audit.ledger.walk import Progress, Walk, number_of
 
+_MOST_NAMED = 20
+"""Groups of auditors that a report names."""
+
 
 def verify_ledger(
-    path: Path, *, verifier_keys: Sequence[str], progress: Progress | None = None, since: str | None = None
+    path: Path,
+    *,
+    verifier_keys: Sequence[str],
+    progress: Progress | None = None,
+    since: str | None = None,
+    auditors: Sequence[AuditorSecret] = (),
 ) -> LedgerReport:
     """
     Check the whole ledger at `path`, and return what was found in it.
 
     `verifier_keys` are the keys that the caller trusts; the ledger must begin under one of them. `since` is
     a checkpoint that was kept elsewhere; the ledger must extend it. `progress` is told entries done and in
-    all. Raises `VerificationError`, which names the damage and the first entry that shows it; `LedgerError`
-    if there is nothing to read; `UsageError` for a key that is none.
+    all. `auditors` are secret keys: what is sealed to them is opened, and compared too. Raises `VerificationError`,
+    which names the damage and the first entry that shows it; `LedgerError` if there is nothing to read;
+    `UsageError` for a key that is none.
     """
     # To believe a ledger, all of this must hold (docs/ledger-format.md numbers the same steps):
     #
@@ -53,7 +63,7 @@ def verify_ledger(
         connection.text_factory = _decode
         connection.execute("BEGIN")  # one snapshot: a server may be appending meanwhile
         verify_tables(connection)  # (1)
-        walk = Walk(connection, trusted, kept, progress)
+        walk = Walk(connection, trusted, kept, progress, auditors)
         try:
             walk.run()
             return _conclude(walk)
@@ -119,6 +129,8 @@ def _conclude(walk: Walk) -> LedgerReport:
         clock_went_back=walk.clock_went_back,
         since=None if walk.kept is None else walk.kept.checkpoint.size,
         not_checked=tuple(_not_checked(walk)),
+        contents_sealed=walk.contents_opened + walk.sealed_for.total(),
+        contents_opened=walk.contents_opened,
     )
 
 
@@ -140,3 +152,5 @@ def _not_checked(walk: Walk) -> Iterator[str]:
         yield "whether the newest entries were cut off: no checkpoint kept elsewhere was given (--since)"
     if walk.contents_purged:
         yield f"what the purged contents ({walk.contents_purged}) were: only their commitments are left"
+    for recipients, count in walk.sealed_for.most_common(_MOST_NAMED):
+        yield f"what {count} sealed contents hold: they are sealed for {recipients}"

@@ -8,13 +8,15 @@ ledger. Must never import the writer or a secret key.
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from jupyter_audit.errors import VerificationError
+from jupyter_audit.ledger.auditors import AuditorSecret
 from jupyter_audit.ledger.checkpoint import parse_checkpoint
-from jupyter_audit.ledger.content import ContentError, open_commitment
+from jupyter_audit.ledger.content import ContentError, FalseSealError, UnopenedError, open_commitment
 from jupyter_audit.ledger.damage import damaged
 from jupyter_audit.ledger.envelope import (
     CREATED,
@@ -65,6 +67,7 @@ class Walk:
     trusted: Sequence[VerifierKey]
     kept: Kept | None
     progress: Progress | None
+    auditors: Sequence[AuditorSecret] = ()
     origin: str = ""
     keys: list[VerifierKey] = field(default_factory=list)
     tree: CompactRange = field(default_factory=CompactRange)
@@ -77,6 +80,9 @@ class Walk:
     subtrees: int = 0
     contents_held: int = 0
     contents_purged: int = 0
+    contents_opened: int = 0
+    sealed_for: Counter[str] = field(default_factory=Counter)
+    """How many sealed contents were not opened, by whom they are sealed for."""
     purges: dict[int, list[Selection]] = field(default_factory=dict)
     checkpoint: tuple[object, ...] = NO_ROW
     """The next checkpoint that is stored; after the walk one that no commit ends in, if there is such a one."""
@@ -348,7 +354,13 @@ class Walk:
                     )
                 )
             try:
-                open_commitment(commitment.digest, commitment.size, *row)
+                open_commitment(commitment, *row, auditors=self.auditors)
+                self.contents_opened += commitment.sealed is not None
+            except UnopenedError as error:
+                self.sealed_for[", ".join(error.recipients)] += 1
+            except FalseSealError as error:
+                message = f"Content {name} of entry {entry.seq} was recorded wrong: {error}."
+                self._suspend(damaged("content_false", message, seq=entry.seq))
             except ContentError as error:
                 message = f"Content {name} of entry {entry.seq} was changed: {error}."
                 self._suspend(damaged("content_changed", message, seq=entry.seq))

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from jupyter_audit.clock import Clock, format_time
 from jupyter_audit.errors import KeyFileError, LedgerError, RollbackError, UsageError
 from jupyter_audit.home import Home
+from jupyter_audit.ledger.auditors import AuditorKey
 from jupyter_audit.ledger.committing import insert
 from jupyter_audit.ledger.damage import damaged
 from jupyter_audit.ledger.envelope import KEY_ROTATED
@@ -48,9 +49,11 @@ _REMEMBER_EVERY_S = 1.0
 _CATCH_UP_PAGE = 256
 
 
-def open_ledger(home: Home, *, clock: Clock) -> Ledger:
+def open_ledger(home: Home, *, clock: Clock, sealed_to: Sequence[AuditorKey] = ()) -> Ledger:
     """
     Open the ledger of `home` for appending, after looking at it with suspicion.
+
+    Contents that are appended are sealed to the auditors in `sealed_to`, so that nobody else can read them back.
 
     The home's and key's modes, the schema, the newest entries against the newest checkpoint, and the
     remembered checkpoint are checked; the work does not grow with the ledger. Raises `HomeError`,
@@ -74,7 +77,7 @@ def open_ledger(home: Home, *, clock: Clock) -> Ledger:
         head = load_head(reader)
         check_remembered(reader, head, remembered, home)
         connection.execute("COMMIT")
-        ledger = Ledger(connection, home, clock, signer, head)
+        ledger = Ledger(connection, home, clock, signer, head, sealed_to)
     except (sqlite3.Error, UnicodeDecodeError) as error:
         connection.close()
         raise explain(error, "open the ledger") from error
@@ -93,13 +96,20 @@ class Ledger(LedgerReader):
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, home: Home, clock: Clock, signer: Signer, head: Head
+        self,
+        connection: sqlite3.Connection,
+        home: Home,
+        clock: Clock,
+        signer: Signer,
+        head: Head,
+        sealed_to: Sequence[AuditorKey] = (),
     ) -> None:
         super().__init__(connection, home.ledger)
         self.home = home
         self._clock = clock
         self._signer = signer
         self._head = head
+        self._sealed_to = tuple(sealed_to)
         self._key_in_force = signer.verifier
         self._unsettled = home.next_signing_key.exists()  # a rotation was cut off; the next append settles it
         self._deciding = False
@@ -113,7 +123,7 @@ class Ledger(LedgerReader):
         Raises `LedgerError` and has stored nothing otherwise; the ledger can be used again afterwards
         unless the message says that it must be reopened.
         """
-        packed = [pack(draft) for draft in drafts]
+        packed = [pack(draft, self._sealed_to) for draft in drafts]
         return self._transact(lambda: packed)
 
     def transact(self, decide: Callable[[LedgerReader], Sequence[Draft]]) -> list[Entry]:
@@ -123,7 +133,7 @@ class Ledger(LedgerReader):
         `decide` must be quick (other processes wait) and must not append. What it raises goes through, and
         nothing is stored. Errors as with `append`.
         """
-        return self._transact(lambda: [pack(draft) for draft in decide(self)])
+        return self._transact(lambda: [pack(draft, self._sealed_to) for draft in decide(self)])
 
     def append_own(self, act: Callable[[], Draft | None]) -> list[Entry]:
         """
@@ -135,7 +145,7 @@ class Ledger(LedgerReader):
 
         def prepare() -> list[Packed]:
             draft = act()
-            return [] if draft is None else [pack(draft, own=True)]
+            return [] if draft is None else [pack(draft, self._sealed_to, own=True)]
 
         return self._transact(prepare)
 

@@ -16,7 +16,7 @@ from jupyter_audit.home import Home
 from jupyter_audit.ledger import open_ledger
 from jupyter_audit.ledger.keys import Signer, is_protected, load_signer, unprotect
 from jupyter_audit.ledger.note import NoteError
-from jupyter_audit.ledger.passphrase import CREDENTIAL, VARIABLE, confirm, passphrase
+from jupyter_audit.ledger.passphrase import CREDENTIAL, SIGNING_KEY, VARIABLE, confirm, passphrase
 from jupyter_audit.settings import JupyterAudit
 
 GOOD = b"correct horse battery staple"
@@ -70,16 +70,16 @@ def test_it_comes_from_a_descriptor_a_file_or_a_credential(tmp_path: Path, monke
     file.write_bytes(GOOD + b"\n")
     file.chmod(0o600)
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
-    assert passphrase() == GOOD
+    assert passphrase(SIGNING_KEY) == GOOD
 
     passphrase.cache_clear()
     monkeypatch.delenv("CREDENTIALS_DIRECTORY")
     monkeypatch.setenv(f"{VARIABLE}_FILE", str(file))
-    assert passphrase() == GOOD
+    assert passphrase(SIGNING_KEY) == GOOD
 
     passphrase.cache_clear()
     monkeypatch.setenv(f"{VARIABLE}_FD", str(os.open(file, os.O_RDONLY)))
-    assert passphrase() == GOOD
+    assert passphrase(SIGNING_KEY) == GOOD
     assert f"{VARIABLE}_FD" not in os.environ
 
 
@@ -95,7 +95,7 @@ def test_what_is_not_safe_or_not_there_is_refused(
         file.chmod(mode)
     monkeypatch.setenv(f"{VARIABLE}_FILE", str(file))
     with pytest.raises(KeyFileError, match=said):
-        passphrase()
+        passphrase(SIGNING_KEY)
 
 
 def test_kernels_are_never_given_it() -> None:
@@ -112,7 +112,7 @@ def test_any_text_as_a_protected_key_is_refused_without_repeating_it(text: str) 
 def test_a_protected_file_that_names_another_key_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, GOOD.decode())
     one, two = Signer.generate("a"), Signer.generate("a")
-    text = one.protected_text(passphrase()).replace(one.verifier.id.hex(), two.verifier.id.hex())
+    text = one.protected_text(passphrase(SIGNING_KEY)).replace(one.verifier.id.hex(), two.verifier.id.hex())
     file = tmp_path / "key"
     file.write_text(text)
     file.chmod(0o600)
@@ -133,4 +133,4 @@ def test_a_new_passphrase_that_is_typed_must_be_typed_twice_alike(monkeypatch: p
     passphrase.cache_clear()
     answers[:] = [GOOD.decode()] * 2
     confirm()
-    assert passphrase() == GOOD
+    assert passphrase(SIGNING_KEY) == GOOD

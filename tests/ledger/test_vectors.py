@@ -40,7 +40,8 @@ def test_the_ledger_of_version_1_verifies_and_reports_the_same(golden: Path) -> 
         since=(GOLDEN / "kept.checkpoint").read_text(),
     )
 
-    assert {name: value for name, value in report.to_json().items() if name != "not_checked"} == expected
+    found = report.to_json()
+    assert {name: found[name] for name in expected} == expected  # a later version may report more
 
 
 def test_the_ledger_of_version_1_is_read(golden: Path) -> None:
