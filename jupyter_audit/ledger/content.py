@@ -109,7 +109,7 @@ def store(content: Content, auditors: Sequence[AuditorKey] = ()) -> tuple[Commit
 
 
 def open_commitment(
-    commitment: Commitment, salt: object, encoding: object, stored: object, auditors: Sequence[AuditorSecret] = ()
+    commitment: Commitment, salt: object, encoding: object, stored: object, *, auditors: Sequence[AuditorSecret] = ()
 ) -> bytes:
     """
     Return the content if it is what its entry commits to; `auditors` open what is sealed.

@@ -189,7 +189,7 @@ def test_any_other_bytes_are_found_to_be_other_bytes(data: st.DataObject) -> Non
     other = sealed[:at] + bytes([sealed[at] ^ data.draw(st.integers(1, 255))]) + sealed[at + 1 :]
     for auditors in ([], [ANNA]):
         with pytest.raises(ContentError, match="not those that were recorded"):
-            open_commitment(commitment, salt, encoding, other, auditors)
+            open_commitment(commitment, salt, encoding, other, auditors=auditors)
     # Also where a liar commits to them: never opened as something else, never a crash.
     try:
         opened = unseal(other, ANNA)
