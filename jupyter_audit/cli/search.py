@@ -24,6 +24,8 @@ from jupyter_audit.review.searchindex import nominate
 LINE = 160
 """Characters shown of a line that was found."""
 
+_VERIFY = "Run `jupyter audit verify`."
+
 
 def add_commands(commands: Any) -> None:
     """Add the command of this module."""
@@ -104,10 +106,11 @@ def _note(context: Context, options: argparse.Namespace) -> None:
 
 def _ask_index(context: Context, reader: LedgerReader, query: Query) -> list[int] | None:
     progress = _Progress() if sys.stderr.isatty() else None
-    candidates, unread = nominate(context.home, reader, query, tell=_say, progress=progress)
-    if unread:
-        _say(f"{unread} contents are not what their entries commit to and could not be searched. Run `jupyter audit verify`.")
-    return candidates
+    nominated = nominate(context.home, reader, query, tell=_say, progress=progress)
+    if nominated.damaged:
+        _say(f"{nominated.damaged} contents are not what their entries commit to, and were not searched: {_VERIFY}")
+    _say_sealed(nominated.sealed)
+    return nominated.candidates
 
 
 def _show(
@@ -119,8 +122,10 @@ def _show(
     more = next(hits, None) is not None
     for hit in reversed(newest):
         _show_hit(hit, as_json=options.json)
-    for (seq, name), said in reading.damaged.items():
-        _say(f"Content {name} of entry {seq} was not searched: {said}")
+    if candidates is None:
+        for said in reading.damaged.values():
+            _say(f"Not searched: {said} {_VERIFY}")
+        _say_sealed(len(reading.sealed))
     if not newest:
         _say("No entry matches.")
     if more:
@@ -136,6 +141,11 @@ def _show_hit(hit: Hit, *, as_json: bool) -> None:
     print(describe(row))
     for one in hit.found:
         print(f"    {clean(one.where)}:{one.line}: {short(one.text.strip(), LINE)}")
+
+
+def _say_sealed(contents: int) -> None:
+    if contents:
+        _say(f"{contents} contents are sealed for auditors, and were not searched.")
 
 
 def _say(sentence: str) -> None:

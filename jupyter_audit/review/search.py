@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from jupyter_audit.errors import UsageError, VerificationError
+from jupyter_audit.errors import SealedError, UsageError, VerificationError
 from jupyter_audit.ledger import LedgerReader
 from jupyter_audit.model import Entry, Json
 from jupyter_audit.record.kinds import DetectionJudged, LedgerRead, SessionStarted
@@ -83,17 +83,22 @@ class Hit:
 
 @dataclass(slots=True)
 class Reading:
-    """Reads contents, and keeps those that are not what was committed to, instead of stopping at the first one."""
+    """
+    Reads contents. Keeps which ones are not what was committed to, or sealed for others, instead of stopping at the first.
+    """
 
     reader: LedgerReader
     damaged: dict[tuple[int, str], str] = field(default_factory=dict)
+    sealed: set[tuple[int, str]] = field(default_factory=set)
 
     def __call__(self, seq: int, name: str) -> bytes | None:
         try:
             return self.reader.content(seq, name)
         except VerificationError as error:
             self.damaged[seq, name] = str(error)
-            return None
+        except SealedError:
+            self.sealed.add((seq, name))
+        return None
 
 
 def parse_query(text: str, unwanted: Iterable[str] = ()) -> Query:

@@ -13,6 +13,7 @@ import os
 import sqlite3
 import stat
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,20 +41,34 @@ Tell = Callable[[str], None]
 Progress = Callable[[int, int], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Nominated:
+    """
+    The numbers of entries worth looking at, newest first; None: all are.
+
+    `damaged` and `sealed` count contents that could not be read for the index: changed ones, and those for auditors.
+    """
+
+    candidates: list[int] | None
+    damaged: int = 0
+    sealed: int = 0
+
+
 class _Unfit(Exception):  # noqa: N818 (it is no error: the index is made anew)
     """Why an index cannot be used."""
 
 
 def nominate(
     home: Home, reader: LedgerReader, query: Query, *, tell: Tell, progress: Progress | None = None
-) -> tuple[list[int] | None, int]:
+) -> Nominated:
     """
-    Return the numbers of entries worth looking at, newest first, and how many contents could not be read for the index.
+    Return which entries are worth looking at: all where the words are too short for the index.
 
-    None instead of numbers where the words are too short for the index: all are to be looked at. Brings the index up to
-    date first; `tell` is given a sentence when it has to be made anew, `progress` how far it is. Raises `ConfigError` if
-    sqlite-utils is not installed, `LedgerError` if the index cannot be written.
+    Brings the index up to date first; `tell` is given a sentence when it has to be made anew, `progress` how far it is. Raises
+    `ConfigError` if sqlite-utils is not installed, `LedgerError` if the index cannot be written.
     """
+    if reader.auditors:
+        return Nominated(None)  # what such a reader opens must never be written into a file
     try:
         with locked_caches(home) as folder:
             return _nominate(folder, reader, query, tell, progress)
@@ -66,7 +81,7 @@ def nominate(
 
 def _nominate(
     folder: Path, reader: LedgerReader, query: Query, tell: Tell, progress: Progress | None
-) -> tuple[list[int] | None, int]:
+) -> Nominated:
     path = folder / FILE
     if path.exists():
         try:
@@ -102,7 +117,7 @@ def _create(path: Path, reader: LedgerReader) -> Database:
         columns = {"version": int, "origin": str, "size": int, "root": str}
         database.table("state").create(columns, strict=True)
         database.table("state").insert({"version": VERSION, "origin": reader.origin, "size": 0, "root": reader.root(0).hex()})
-        database.table("unread").create({"seq": int, "name": str}, pk=("seq", "name"), strict=True)
+        database.table("unread").create({"seq": int, "name": str, "sealed": int}, pk=("seq", "name"), strict=True)
         database.execute(
             "CREATE VIRTUAL TABLE words USING fts5("
             "text, content='', detail=none, columnsize=0, tokenize='trigram case_sensitive 1')"
@@ -149,14 +164,15 @@ def _size(database: Database) -> int:
 
 def _ask(
     database: Database, reader: LedgerReader, query: Query, progress: Progress | None
-) -> tuple[list[int] | None, int]:
+) -> Nominated:
     """Bring the index up to date, ask it, and close it."""
     try:
         _extend(database, reader, progress)
         if _purged_since(database, reader):
             raise _Unfit("contents were purged while it was extended, and it may have read them before")
-        (unread,) = database.execute("SELECT count(*) FROM unread").fetchone()
-        return _matching(database, query, _size(database)), int(unread)
+        unread = database.table("unread")
+        sealed = unread.count_where("sealed = 1")
+        return Nominated(_matching(database, query, _size(database)), unread.count - sealed, sealed)
     finally:
         database.close()
 
@@ -170,7 +186,8 @@ def _extend(database: Database, reader: LedgerReader, progress: Progress | None)
         rows = [(entry.seq, _words(texts_of(entry, reading))) for entry in reader.entries(start=first, stop=last)]
         with database.atomic():
             database.conn.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", [row for row in rows if row[1]])
-            database.table("unread").insert_all({"seq": seq, "name": name} for seq, name in reading.damaged)
+            unread = [(*key, 0) for key in reading.damaged] + [(*key, 1) for key in reading.sealed]
+            database.table("unread").insert_all({"seq": seq, "name": name, "sealed": sealed} for seq, name, sealed in unread)
             database.execute("UPDATE state SET size = ?, root = ?", (last, reader.root(last).hex()))
         if progress is not None:
             progress(last - start, end - start)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -14,12 +15,13 @@ from review_day import ALICE, BOB, MALLORY, START, SetClock, without_triggers
 from jupyter_audit.errors import UsageError
 from jupyter_audit.home import Home
 from jupyter_audit.ledger import LedgerReader, create_ledger, open_ledger
+from jupyter_audit.ledger.auditors import parse_auditor_secret
 from jupyter_audit.ledger.caches import locked_caches
 from jupyter_audit.ledger.purging import Wanted, purge
 from jupyter_audit.model import Content, Draft
 from jupyter_audit.review import searchindex
 from jupyter_audit.review.search import Filters, Query, Reading, fold, match, parse_query, search, texts_of
-from jupyter_audit.review.searchindex import nominate
+from jupyter_audit.review.searchindex import Nominated, nominate
 
 # --- words ----------------------------------------------------------------------------------------
 
@@ -79,7 +81,7 @@ def seqs(home: Home, words: str, *, scan: bool = False, said: list[str] | None =
     query = parse_query(words)
     with LedgerReader.open(home.ledger) as reader:
         tell = said.append if said is not None else lambda _: None
-        candidates = None if scan else nominate(home, reader, query, tell=tell)[0]
+        candidates = None if scan else nominate(home, reader, query, tell=tell).candidates
         found = search(Reading(reader), query, Filters(**filters), candidates)  # type: ignore[arg-type]
         return [hit.entry.seq for hit in found][::-1]
 
@@ -329,9 +331,8 @@ def test_a_content_that_was_changed_is_told_of_and_the_others_are_found(tmp_path
         connection.execute("UPDATE content SET data = ? WHERE seq = 1", (b'{"code": "harmless()"}',))
     query = parse_query("жук")
     with LedgerReader.open(home.ledger) as reader:
-        candidates, unread = nominate(home, reader, query, tell=lambda _: None)
-        assert (candidates, unread) == ([2], 1)
-        assert nominate(home, reader, query, tell=lambda _: None) == ([2], 1)
+        assert nominate(home, reader, query, tell=lambda _: None) == Nominated([2], damaged=1)
+        assert nominate(home, reader, query, tell=lambda _: None) == Nominated([2], damaged=1)
         reading = Reading(reader)
         assert [hit.entry.seq for hit in search(reading, query, Filters())] == [2]
         assert list(reading.damaged) == [(1, "message")]
@@ -343,3 +344,25 @@ def test_an_entry_that_no_longer_says_what_the_index_knows_is_not_shown(tmp_path
     with without_triggers(home.ledger) as connection:
         connection.execute("UPDATE content SET data = ? WHERE seq = 1", (b'{"code": "harmless()"}',))
     assert seqs(home, "жук") == [2]
+
+
+SEALED = Path(__file__).parents[1] / "vectors" / "sealed-v1"
+
+
+def test_sealed_contents_are_counted_and_what_an_auditor_opens_never_gets_into_the_index(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    home.create()
+    shutil.copy(SEALED / "ledger.db", home.ledger)
+    query = parse_query("print('sealed')")
+    with LedgerReader.open(home.ledger) as reader:
+        nominated = nominate(home, reader, query, tell=lambda _: None)
+        assert (nominated.candidates, nominated.damaged) == ([], 0)
+        reading = Reading(reader)
+        assert list(search(reading, query, Filters())) == []
+        assert len(reading.sealed) == nominated.sealed > 0
+    before = bytes_in(home.caches)
+    anna = parse_auditor_secret((SEALED / "anna.auditor").read_text())
+    with LedgerReader.open(home.ledger, auditors=[anna]) as reader:
+        assert nominate(home, reader, query, tell=lambda _: None) == Nominated(None)
+        assert [hit.entry.seq for hit in search(Reading(reader), query, Filters())] == [2]
+    assert bytes_in(home.caches) == before
