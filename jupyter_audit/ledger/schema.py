@@ -110,11 +110,20 @@ def verify_tables(connection: sqlite3.Connection) -> None:
     if application != APPLICATION_ID:
         raise damaged("schema", f"The file is not a ledger: its application_id is {application:#x}.")
     if version != FORMAT_VERSION:
-        raise damaged("schema", f"The ledger has format {version}; this program knows {FORMAT_VERSION}.")
+        raise damaged(
+            "schema", f"The ledger has format {version}; this program knows {FORMAT_VERSION}.", advice=_other_version(version)
+        )
     found = _objects(connection)
     for (kind, name), sql in OBJECTS.items():
         if kind == "table" and found.get((kind, name)) != sql:
             raise damaged("schema", f"The {kind} {name} of the ledger is missing or was changed.")
+
+
+def _other_version(version: int) -> str:
+    """Return what to do with a file of another format than this program's."""
+    if version > FORMAT_VERSION:
+        return "A newer Jupyter Audit made it: read it, and write to it, with that one. Nothing was changed."
+    return "No Jupyter Audit made ledgers of that format, so somebody changed the number. Keep the file for evidence."
 
 
 def has_object(connection: sqlite3.Connection, kind: str, name: str) -> bool:

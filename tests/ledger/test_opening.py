@@ -9,12 +9,13 @@ import stat
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from ledger_story import EVE, SetClock, a_draft, check
+from ledger_story import EVE, SetClock, Story, a_draft, check
 
-from jupyter_audit.errors import HomeError, KeyFileError, LedgerError, LedgerMissingError, RollbackError
+from jupyter_audit.errors import HomeError, KeyFileError, LedgerError, LedgerMissingError, RollbackError, VerificationError
 from jupyter_audit.home import Home
 from jupyter_audit.ledger import Ledger, LedgerReader, create_ledger, open_ledger, verify_ledger
 from jupyter_audit.ledger import creation as creation_module
@@ -261,3 +262,17 @@ def test_size_is_cheap_enough_to_ask_for_every_cell(ledger: Ledger, home: Home) 
         assert (time.perf_counter() - began) / 2000 < 0.0005
         ledger.append([a_draft(1)])
         assert reader.size() == 2
+
+
+@pytest.mark.parametrize(("version", "says"), [(2, "newer Jupyter Audit"), (0, "somebody changed the number"), (-1, "changed")])
+def test_a_ledger_of_another_format_is_left_alone_and_it_is_said_what_to_do(
+    story: Story, clock: SetClock, version: int, says: str
+) -> None:
+    with closing(sqlite3.connect(story.home.ledger)) as connection:
+        connection.execute(f"PRAGMA user_version = {version}")
+    before = story.home.ledger.read_bytes()
+    for use in (lambda: open_ledger(story.home, clock=clock), lambda: LedgerReader.open(story.home.ledger)):
+        with pytest.raises(VerificationError, match=f"format {version}; this program knows 1") as caught:
+            use()
+        assert says in caught.value.advice
+    assert story.home.ledger.read_bytes() == before
