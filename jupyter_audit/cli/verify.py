@@ -44,6 +44,12 @@ def add_commands(commands: Any) -> None:
         metavar="FILE",
         help="a checkpoint kept from before, or the file of an anchor: finds what was cut off or put back",
     )
+    command.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes that share the work (default: one for each core if the ledger is large); the verdict is the same",
+    )
     command.add_argument("--proof", metavar="FILE", help="check this file of `jupyter audit prove` instead; needs no ledger")
     command = add_command(
         commands,
@@ -68,7 +74,7 @@ def verify(options: argparse.Namespace) -> int:
     since = newest_kept(_read(Path(options.since))) if options.since else None
     progress = _Progress() if sys.stderr.isatty() else None
     try:
-        report = verify_ledger(path, verifier_keys=keys, progress=progress, since=since)
+        report = verify_ledger(path, verifier_keys=keys, progress=progress, since=since, workers=options.workers)
     except VerificationError as error:
         if options.json:
             found = {"damage": error.damage, "seq": error.seq, "detail": str(error), "advice": error.advice}

@@ -7,19 +7,31 @@ Streams; what is kept in memory does not grow with the ledger. Must never import
 
 from __future__ import annotations
 
+import logging
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from jupyter_audit.errors import UsageError, VerificationError
 from jupyter_audit.ledger.auditors import AuditorSecret
+from jupyter_audit.ledger.crew import Crew, cores
 from jupyter_audit.ledger.damage import damaged
+from jupyter_audit.ledger.envelope import PURGED, EnvelopeError, parse_envelope
 from jupyter_audit.ledger.kept import Kept
 from jupyter_audit.ledger.note import NoteError, VerifierKey, format_verifier_key, parse_verifier_key
+from jupyter_audit.ledger.pieces import Walked, cut, entries_of_type, rows_from
+from jupyter_audit.ledger.purge import Selection, parse_selections
 from jupyter_audit.ledger.report import LedgerReport
 from jupyter_audit.ledger.schema import verify_schema, verify_tables
 from jupyter_audit.ledger.store import KEEP_AND_VERIFY, connect, explain
-from jupyter_audit.ledger.walk import Progress, Walk, number_of
+from jupyter_audit.ledger.walk import NO_ROW, PROGRESS_EVERY, Counts, Standing, Terms, Walk, number_of
+
+_log = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], None]
+
+_WORTH_A_CREW = 20_000
+"""Entries: with fewer, starting processes takes longer than they save."""
 
 _MOST_NAMED = 20
 """Groups of auditors that a report names."""
@@ -32,15 +44,17 @@ def verify_ledger(
     progress: Progress | None = None,
     since: str | None = None,
     auditors: Sequence[AuditorSecret] = (),
+    workers: int | None = None,
 ) -> LedgerReport:
     """
     Check the whole ledger at `path`, and return what was found in it.
 
     `verifier_keys` are the keys that the caller trusts; the ledger must begin under one of them. `since` is
     a checkpoint that was kept elsewhere; the ledger must extend it. `progress` is told entries done and in
-    all. `auditors` are secret keys: what is sealed to them is opened, and compared too. Raises `VerificationError`,
-    which names the damage and the first entry that shows it; `LedgerError` if there is nothing to read;
-    `UsageError` for a key that is none.
+    all. `auditors` are secret keys: what is sealed to them is opened, and compared too. `workers` is how many
+    processes walk at the same time (by default, one for each core if the ledger is large); the verdict does not
+    depend on it. Raises `VerificationError`, which names the damage and the first entry that shows it;
+    `LedgerError` if there is nothing to read; `UsageError` for a key that is none.
     """
     # To believe a ledger, all of this must hold (docs/ledger-format.md numbers the same steps):
     #
@@ -63,12 +77,13 @@ def verify_ledger(
         connection.text_factory = _decode
         connection.execute("BEGIN")  # one snapshot: a server may be appending meanwhile
         verify_tables(connection)  # (1)
-        walk = Walk(connection, trusted, kept, progress, auditors)
+        verification = _Verification(connection, Terms(trusted, kept, _purges(connection), auditors), progress)
         try:
-            walk.run()
-            return _conclude(walk)
+            verification.walk_at_once(workers)
+            verification.walk_in_turn()
+            return _conclude(verification.walk, verification.terms, connection)
         except VerificationError as error:
-            named = walk.blame(error)
+            named = verification.walk.blame(error)
             if named is error:
                 raise
             raise named from error
@@ -92,65 +107,129 @@ def _parse_key(text: str) -> VerifierKey:
         ) from error
 
 
-def _conclude(walk: Walk) -> LedgerReport:
+def _purges(connection: sqlite3.Connection) -> dict[int, Sequence[Selection]]:
+    """Read what was purged, before the entries it was purged from come by."""
+    purges: dict[int, Sequence[Selection]] = {}
+    for seq, raw in entries_of_type(connection, PURGED):
+        try:
+            entry = parse_envelope(str(raw)).entry
+        except EnvelopeError:
+            continue  # the walk will come to it and say so
+        if entry.type != PURGED:
+            continue
+        try:
+            purges[number_of(seq)] = parse_selections(entry)
+        except EnvelopeError as error:
+            raise damaged("entry_form", f"Entry {seq} is damaged: {error}.", seq=number_of(seq)) from error
+    return purges
+
+
+class _Verification:
+    """The walk through a ledger: large parts of it by several processes, the rest here."""
+
+    def __init__(self, connection: sqlite3.Connection, terms: Terms, progress: Progress | None) -> None:
+        self._connection = connection
+        self._progress = progress
+        (self._total,) = connection.execute("SELECT count(*) FROM entry").fetchone()
+        self.terms = terms
+        self.walk = Walk(terms, Standing())
+        self.counts = Counts()
+
+    def walk_at_once(self, workers: int | None) -> None:
+        """Get as far as pieces fit together in which nothing is wrong. Never raises for what is wrong in one."""
+        if workers is None:
+            workers = cores() if self._total >= _WORTH_A_CREW else 1
+        if workers < 2:
+            return
+        try:
+            crew = Crew(workers, self.terms)
+        except OSError as error:  # no processes to be had: it takes longer, and no more
+            _log.warning("Verifying with one process: %s", error)
+            return
+        with crew:
+            self.join(crew.walk(cut(self._connection)))
+
+    def join(self, pieces: Iterator[Walked | None]) -> None:
+        """Put walked pieces together, up to the first that has to be walked in turn."""
+        for walked in pieces:
+            if walked is None or walked.began != self.walk.standing():
+                return
+            counts = self.walk.counts
+            counts.add(walked.counts)
+            self.walk = Walk(self.terms, walked.ended)
+            self.walk.counts = counts
+            self._tell(walked.ended.size)
+
+    def walk_in_turn(self) -> None:
+        """Walk on to the last entry; raises `VerificationError` for the first that shows a damage."""
+        self.walk.go(rows_from(self._connection, self.walk.tree.size), self._tell)
+        if self.walk.tree.size % PROGRESS_EVERY:
+            self._tell(self.walk.tree.size)
+
+    def _tell(self, done: int) -> None:
+        if self._progress is not None:
+            self._progress(done, self._total)
+
+
+def _conclude(walk: Walk, terms: Terms, connection: sqlite3.Connection) -> LedgerReport:
     """Judge what only shows at the end (1, 3, 4, 5, 6), and report."""
-    size = walk.tree.size
-    if walk.previous is None or walk.first is None:
+    size, counts = walk.tree.size, walk.counts
+    if walk.time is None or counts.first is None:
         raise damaged("origin", "The ledger has no entries.", seq=0)
-    if walk.checkpoint[0] is not None:
+    if walk.checkpoint is not NO_ROW:
         message = f"A checkpoint covers {walk.checkpoint[0]} entries, but the ledger ends after {size}."
         raise damaged("truncated", message, seq=size)
     if walk.checkpoint_end != size:
         message = f"The commit of entries {walk.commit.start} to {walk.commit.end - 1} is not whole."
         raise damaged("truncated" if walk.commit.end > size else "checkpoint_missing", message, seq=size)
-    if walk.content[0] is not None:
+    if walk.content is not NO_ROW:
         message = f"Content {walk.content[1]!r} is stored for entry {walk.content[0]}, which there is not."
         raise damaged("content_foreign", message, seq=number_of(walk.content[0]))
-    (stored,) = walk.connection.execute("SELECT count(*) FROM subtree").fetchone()
-    if stored != walk.subtrees:
+    (stored,) = connection.execute("SELECT count(*) FROM subtree").fetchone()
+    if stored != counts.subtrees:
         raise damaged(
-            "subtree", f"{stored - walk.subtrees} of the stored subtree hashes are of no entries."
+            "subtree", f"{stored - counts.subtrees} of the stored subtree hashes are of no entries."
         )
-    verify_schema(walk.connection)  # (1)
-    (word,) = walk.connection.execute("PRAGMA integrity_check(1)").fetchone()
+    verify_schema(connection)  # (1)
+    (word,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     if word != "ok":
         raise damaged("file", f"The file is damaged: {word}.", advice=KEEP_AND_VERIFY)
-    _conclude_kept(walk, size)
+    _conclude_kept(walk, terms, size)
     return LedgerReport(
         origin=walk.origin,
         keys=tuple(format_verifier_key(key) for key in walk.keys),
         entries=size,
-        checkpoints=walk.checkpoints,
-        first=walk.first,
-        last=walk.previous.time,
+        checkpoints=counts.checkpoints,
+        first=counts.first,
+        last=walk.time,
         root=walk.tree.root().hex(),
-        contents_held=walk.contents_held,
-        contents_purged=walk.contents_purged,
-        clock_went_back=walk.clock_went_back,
-        since=None if walk.kept is None else walk.kept.checkpoint.size,
-        not_checked=tuple(_not_checked(walk)),
-        contents_sealed=walk.contents_opened + walk.sealed_for.total(),
-        contents_opened=walk.contents_opened,
+        contents_held=counts.contents_held,
+        contents_purged=counts.contents_purged,
+        clock_went_back=counts.clock_went_back,
+        since=None if terms.kept is None else terms.kept.checkpoint.size,
+        not_checked=tuple(_not_checked(terms, counts)),
+        contents_sealed=counts.contents_opened + counts.sealed_for.total(),
+        contents_opened=counts.contents_opened,
     )
 
 
-def _conclude_kept(walk: Walk, size: int) -> None:
-    if walk.kept is None:
+def _conclude_kept(walk: Walk, terms: Terms, size: int) -> None:
+    if terms.kept is None:
         return
-    walk.kept.verify_signer(walk.origin, [*walk.trusted, *walk.keys])
-    if walk.kept.checkpoint.size > size:
+    terms.kept.verify_signer(walk.origin, [*terms.trusted, *walk.keys])
+    if terms.kept.checkpoint.size > size:
         raise damaged(
             "rollback",
-            f"The ledger has {size} entries; a checkpoint of {walk.kept.checkpoint.size} was kept.",
+            f"The ledger has {size} entries; a checkpoint of {terms.kept.checkpoint.size} was kept.",
             advice="Entries were cut off, or an old copy was put back. Keep both, for evidence.",
             seq=size,
         )
 
 
-def _not_checked(walk: Walk) -> Iterator[str]:
-    if walk.kept is None:
+def _not_checked(terms: Terms, counts: Counts) -> Iterator[str]:
+    if terms.kept is None:
         yield "whether the newest entries were cut off: no checkpoint kept elsewhere was given (--since)"
-    if walk.contents_purged:
-        yield f"what the purged contents ({walk.contents_purged}) were: only their commitments are left"
-    for recipients, count in walk.sealed_for.most_common(_MOST_NAMED):
+    if counts.contents_purged:
+        yield f"what the purged contents ({counts.contents_purged}) were: only their commitments are left"
+    for recipients, count in counts.sealed_for.most_common(_MOST_NAMED):
         yield f"what {count} sealed contents hold: they are sealed for {recipients}"

@@ -1,17 +1,18 @@
 """
-The walk of a verification: from the first entry to the last, each judged with all that stands before it.
+The walk of a verification: entry by entry, each judged with all that stands before it.
 
-The numbers in brackets are those of the steps in `verify`. Streams; what is kept in memory does not grow with the
-ledger. Must never import the writer or a secret key.
+Pure: what is stored is handed to it. So a stretch of the ledger can be walked from wherever a commit ended, by
+whoever knows where the walk stood there. The numbers in brackets are those of the steps in `verify`. Streams; what
+is kept in memory does not grow with the ledger. Must never import the writer or a secret key.
 """
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from jupyter_audit.errors import VerificationError
 from jupyter_audit.ledger.auditors import AuditorSecret
@@ -36,84 +37,148 @@ from jupyter_audit.ledger.note import (
     parse_verifier_key,
 )
 from jupyter_audit.ledger.purge import Selection, parse_selections
-from jupyter_audit.ledger.schema import FORMAT_VERSION, has_object
+from jupyter_audit.ledger.schema import FORMAT_VERSION
 from jupyter_audit.ledger.store import KEEP_AND_VERIFY
 from jupyter_audit.ledger.tree import STEP
 from jupyter_audit.model import Entry
 
-Progress = Callable[[int, int], None]
+Row = tuple[Any, ...]
 
-NO_ROW: tuple[object, ...] = (None, None, None, None, None)
-_PROGRESS_EVERY = 512
-
-
-@dataclass(slots=True)
-class _Commit:
-    """The commit that the walk is in: its entries are only believed when its checkpoint is."""
-
-    start: int = 0
-    end: int = 1
-    suspect: int | None = None
-    """The first entry that does not hash to the leaf stored beside it."""
-    pending: VerificationError | None = None
-    """What is wrong with an entry if its commit turns out to be what was signed."""
+NO_ROW: Row = ()
+PROGRESS_EVERY = 512
 
 
-@dataclass(slots=True)
-class Walk:
-    """One walk through a ledger, from its first entry to its last."""
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a walk stands between two commits: all that decides how it goes on, beside the rows to come."""
 
-    connection: sqlite3.Connection
-    trusted: Sequence[VerifierKey]
-    kept: Kept | None
-    progress: Progress | None
-    auditors: Sequence[AuditorSecret] = ()
     origin: str = ""
-    keys: list[VerifierKey] = field(default_factory=list)
-    tree: CompactRange = field(default_factory=CompactRange)
-    commit: _Commit = field(default_factory=_Commit)
-    previous: Entry | None = None
+    keys: tuple[VerifierKey, ...] = ()
+    size: int = 0
+    peaks: tuple[bytes, ...] = ()
+    time: datetime | None = None
+    """That of the entry before."""
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a walk came by."""
+
     first: datetime | None = None
     clock_went_back: int = 0
     checkpoints: int = 0
-    checkpoint_end: int = 0
     subtrees: int = 0
     contents_held: int = 0
     contents_purged: int = 0
     contents_opened: int = 0
     sealed_for: Counter[str] = field(default_factory=Counter)
     """How many sealed contents were not opened, by whom they are sealed for."""
-    purges: dict[int, list[Selection]] = field(default_factory=dict)
-    checkpoint: tuple[object, ...] = NO_ROW
-    """The next checkpoint that is stored; after the walk one that no commit ends in, if there is such a one."""
-    content: tuple[object, ...] = NO_ROW
-    """The next content that is stored; after the walk one of no entry, if there is such a one."""
 
-    def run(self) -> None:
-        """Walk to the last entry; raises `VerificationError` for the first that shows a damage."""
-        self._load_purges()
-        (total,) = self.connection.execute("SELECT count(*) FROM entry").fetchone()
-        checkpoints = self._rows("SELECT size, note FROM checkpoint ORDER BY size")
-        contents = self._rows("SELECT seq, name, salt, encoding, data FROM content ORDER BY seq, name")
+    def add(self, later: Counts) -> None:
+        """Take in what a walk that went on from here came by."""
+        self.first = self.first or later.first
+        self.clock_went_back += later.clock_went_back
+        self.checkpoints += later.checkpoints
+        self.subtrees += later.subtrees
+        self.contents_held += later.contents_held
+        self.contents_purged += later.contents_purged
+        self.contents_opened += later.contents_opened
+        self.sealed_for.update(later.sealed_for)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What is stored of a stretch of the ledger: the rows of three tables in their order, and subtree hashes on demand."""
+
+    entries: Iterable[Row]
+    """seq, raw, leaf"""
+    checkpoints: Iterable[Row]
+    """size, note"""
+    contents: Iterable[Row]
+    """seq, name, salt, encoding, data"""
+    subtree: Callable[[int, int], object]
+    """Level and position to the hash stored there; None if there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a ledger is held to: the keys that are trusted, a checkpoint that was kept, and the purges that explain gaps."""
+
+    trusted: Sequence[VerifierKey]
+    kept: Kept | None
+    purges: Mapping[int, Sequence[Selection]]
+    auditors: Sequence[AuditorSecret]
+    """Secret keys: what is sealed to them is opened, and compared too."""
+
+
+@dataclass(slots=True)
+class _Commit:
+    """The commit that the walk is in: its entries are only believed when its checkpoint is."""
+
+    start: int
+    end: int
+    suspect: int | None = None
+    """The first entry that does not hash to the leaf stored beside it."""
+    pending: VerificationError | None = None
+    """What is wrong with an entry if its commit turns out to be what was signed."""
+
+
+class Walk:
+    """A walk through a ledger's entries in their order, from where `start` says."""
+
+    def __init__(self, terms: Terms, start: Standing) -> None:
+        self._terms = terms
+        self._rows = Rows((), (), (), lambda level, position: None)
+        self.origin = start.origin
+        self.keys = list(start.keys)
+        self.tree = CompactRange(start.size, start.peaks)
+        self.time = start.time
+        self.commit = _Commit(start.size, start.size)
+        self.checkpoint_end = start.size
+        self.counts = Counts()
+        self.checkpoint = NO_ROW
+        """After the walk: the first checkpoint that no commit ends in, if there is such a one."""
+        self.content = NO_ROW
+        """After the walk: the first content of no entry, if there is such a one."""
+
+    def standing(self) -> Standing:
+        """Return where the walk stands; only to be asked where a commit has ended."""
+        return Standing(self.origin, tuple(self.keys), self.tree.size, tuple(self.tree.peaks), self.time)
+
+    def ended(self) -> bool:
+        """Return whether a commit has just ended, and no row was left over."""
+        at_end = self.commit.end == self.tree.size == self.checkpoint_end
+        return at_end and self.checkpoint is NO_ROW and self.content is NO_ROW
+
+    def go(self, rows: Rows, progress: Callable[[int], None] | None = None) -> None:
+        """
+        Walk to the last of `rows`; raises `VerificationError` for the first entry that shows a damage.
+
+        `progress` is told now and then how many entries are done.
+        """
+        self._rows = rows
+        checkpoints, contents = iter(rows.checkpoints), iter(rows.contents)
         self.checkpoint = next(checkpoints, NO_ROW)
         self.content = next(contents, NO_ROW)
-        for seq, raw, leaf in self._rows("SELECT seq, raw, leaf FROM entry NOT INDEXED ORDER BY seq"):
+        kept = self._terms.kept
+        for seq, raw, leaf in rows.entries:
             entry = self._take_entry(seq, raw, leaf)  # (2)
-            held: dict[object, tuple[object, ...]] = {}
-            while self.content[0] is not None and number_of(self.content[0]) <= entry.seq:
+            held: dict[object, Row] = {}
+            while self.content is not NO_ROW and number_of(self.content[0]) <= entry.seq:
                 self._expect_content_of(entry, self.content)
                 held[self.content[1]] = self.content[2:]
                 self.content = next(contents, NO_ROW)
-            self._take_contents(entry, held)  # (4)
-            while self.checkpoint[0] is not None and number_of(self.checkpoint[0]) <= self.tree.size:
-                self._take_checkpoint(entry, *self.checkpoint[:2])  # (3)
+            if entry.contents:
+                self._take_contents(entry, held)  # (4)
+            while self.checkpoint is not NO_ROW and number_of(self.checkpoint[0]) <= self.tree.size:
+                self._take_checkpoint(entry, *self.checkpoint)  # (3)
                 self.checkpoint = next(checkpoints, NO_ROW)
             if self.commit.end == self.tree.size and self.checkpoint_end != self.tree.size:
                 raise self._no_checkpoint()
-            if self.kept is not None:
-                self.kept.compare(self.tree)  # (6)
-            if self.progress is not None and (entry.seq % _PROGRESS_EVERY == 0 or entry.seq + 1 == total):
-                self.progress(entry.seq + 1, total)
+            if kept is not None:
+                kept.compare(self.tree)  # (6)
+            if progress is not None and self.tree.size % PROGRESS_EVERY == 0:
+                progress(self.tree.size)
 
     def blame(self, error: VerificationError) -> VerificationError:
         """Return what is to be named for `error`, which the walk or the end of it came upon."""
@@ -121,9 +186,6 @@ class Walk:
         if suspect is None or error.seq == suspect:
             return error
         return self._changed()  # it follows from an entry before it that is not what was signed
-
-    def _rows(self, sql: str) -> Iterator[tuple[object, ...]]:
-        return iter(self.connection.execute(sql))
 
     # --- entries (2) ------------------------------------------------------------------------------
 
@@ -164,8 +226,9 @@ class Walk:
         self._check_kind(entry)
         for level, position, digest in self.tree.append(leaf, levels=STEP):
             self._check_subtree(level, position, digest)
-        self.previous = entry
-        self.first = self.first or entry.time
+        self.time = entry.time
+        if self.counts.first is None:
+            self.counts.first = entry.time
         return entry
 
     def _parse(self, seq: int, raw: object) -> Envelope:
@@ -182,8 +245,8 @@ class Walk:
             self.commit.pending = error
 
     def _check_time(self, envelope: Envelope) -> None:
-        entry, previous = envelope.entry, self.previous
-        went_back = previous is not None and entry.time < previous.time
+        entry = envelope.entry
+        went_back = self.time is not None and entry.time < self.time
         if went_back != envelope.clock_back:
             said = (
                 "is earlier than the one before it and does not say so"
@@ -191,7 +254,7 @@ class Walk:
                 else "says that it is earlier than the one before it, and is not"
             )
             self._suspend(damaged("time", f"Entry {entry.seq} {said}.", seq=entry.seq))
-        self.clock_went_back += went_back
+        self.counts.clock_went_back += went_back
 
     def _check_kind(self, entry: Entry) -> None:
         """Check the kinds of entries that say something about the ledger itself."""
@@ -202,7 +265,7 @@ class Walk:
             self._suspend(damaged("origin", f"Entry {seq} is a second {CREATED}.", seq=seq))
         elif entry.type == KEY_ROTATED and seq + 1 != self.commit.end:
             self._suspend(damaged("key", f"The key change in entry {seq} does not end its commit.", seq=seq))
-        elif entry.type == PURGED and self.purges.get(seq) != _selections(entry):
+        elif entry.type == PURGED and self._terms.purges.get(seq) != _selections(entry):
             self._suspend(damaged("file", f"The index by type does not know entry {seq}.", seq=seq))
 
     def _take_origin(self, entry: Entry) -> None:
@@ -218,7 +281,7 @@ class Walk:
             raise damaged("origin", f"Entry 0 names a key that is none: {error}.", seq=0) from error
         if key.name != origin or text != format_verifier_key(key):
             raise damaged("origin", "Entry 0 names a key of another origin.", seq=0)
-        if key not in self.trusted:
+        if key not in self._terms.trusted:
             raise damaged(
                 "key",
                 f"{origin} was begun under a key that is not among those given: {text}",
@@ -260,7 +323,7 @@ class Walk:
         self.commit.suspect = None
         if self.commit.pending is not None:
             raise self.commit.pending
-        self.checkpoints += 1
+        self.counts.checkpoints += 1
         self.checkpoint_end = size
         if entry.type == KEY_ROTATED:
             self._take_new_key(entry)
@@ -297,28 +360,7 @@ class Walk:
 
     # --- contents (4) -----------------------------------------------------------------------------
 
-    def _load_purges(self) -> None:
-        """Read what was purged before the entries it was purged from come by."""
-        if has_object(self.connection, "index", "entry_by_type"):
-            sql = "SELECT seq, raw FROM entry INDEXED BY entry_by_type WHERE type = ? ORDER BY seq"
-            rows = self.connection.execute(sql, (PURGED,))
-        else:
-            # Damaged already, but what the damage hides is to be named: look at the texts themselves.
-            sql = "SELECT seq, raw FROM entry NOT INDEXED WHERE instr(raw, ?) ORDER BY seq"
-            rows = self.connection.execute(sql, (f'"type":"{PURGED}"',))
-        for seq, raw in rows:
-            try:
-                entry = parse_envelope(str(raw)).entry
-            except EnvelopeError:
-                continue  # the walk will come to it and say so
-            if entry.type != PURGED:
-                continue
-            try:
-                self.purges[number_of(seq)] = parse_selections(entry)
-            except EnvelopeError as error:
-                raise damaged("entry_form", f"Entry {seq} is damaged: {error}.", seq=number_of(seq)) from error
-
-    def _expect_content_of(self, entry: Entry, row: tuple[object, ...]) -> None:
+    def _expect_content_of(self, entry: Entry, row: Row) -> None:
         seq, name = row[:2]
         if seq != entry.seq or name not in entry.contents:
             self._suspend(
@@ -329,12 +371,12 @@ class Walk:
                 )
             )
 
-    def _take_contents(self, entry: Entry, held: dict[object, tuple[object, ...]]) -> None:
+    def _take_contents(self, entry: Entry, held: dict[object, Row]) -> None:
         for name, commitment in entry.contents.items():
             purge = self._purge_of(entry, name)
             row = held.get(name)
             if row is None:
-                self.contents_purged += 1
+                self.counts.contents_purged += 1
                 if purge is None:
                     self._suspend(
                         damaged(
@@ -344,7 +386,7 @@ class Walk:
                         )
                     )
                 continue
-            self.contents_held += 1
+            self.counts.contents_held += 1
             if purge is not None:
                 self._suspend(
                     damaged(
@@ -354,10 +396,10 @@ class Walk:
                     )
                 )
             try:
-                open_commitment(commitment, *row, auditors=self.auditors)
-                self.contents_opened += commitment.sealed is not None
+                open_commitment(commitment, *row, auditors=self._terms.auditors)
+                self.counts.contents_opened += commitment.sealed is not None
             except UnopenedError as error:
-                self.sealed_for[", ".join(error.recipients)] += 1
+                self.counts.sealed_for[", ".join(error.recipients)] += 1
             except FalseSealError as error:
                 message = f"Content {name} of entry {entry.seq} was recorded wrong: {error}."
                 self._suspend(damaged("content_false", message, seq=entry.seq))
@@ -366,7 +408,7 @@ class Walk:
                 self._suspend(damaged("content_changed", message, seq=entry.seq))
 
     def _purge_of(self, entry: Entry, name: str) -> int | None:
-        for purge, selections in self.purges.items():
+        for purge, selections in self._terms.purges.items():
             if any(selection.covers(entry, name) for selection in selections):
                 return purge
         return None
@@ -374,11 +416,8 @@ class Walk:
     # --- caches (5) -------------------------------------------------------------------
 
     def _check_subtree(self, level: int, position: int, digest: bytes) -> None:
-        row = self.connection.execute(
-            "SELECT hash FROM subtree WHERE level = ? AND position = ?", (level, position)
-        ).fetchone()
-        self.subtrees += 1
-        if row is None or row[0] != digest:
+        self.counts.subtrees += 1
+        if self._rows.subtree(level, position) != digest:
             first, last = position << level, ((position + 1) << level) - 1
             message = f"The hash stored over entries {first} to {last} is not theirs."
             self._suspend(damaged("subtree", message, seq=first))

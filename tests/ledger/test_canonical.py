@@ -42,6 +42,31 @@ def test_what_is_written_is_read_back(value: dict[str, object]) -> None:
     assert parse_canonical(canonicalize(value)[0]) == value  # type: ignore[arg-type]
 
 
+loose = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.text(max_size=3), loose, max_size=4), st.booleans(), st.booleans(), st.sampled_from([",", ", "]))
+def test_what_is_read_is_exactly_what_rfc8785_writes(value: dict[str, object], ascii_only: bool, in_order: bool, comma: str) -> None:
+    text = json.dumps(value, ensure_ascii=ascii_only, sort_keys=in_order, separators=(comma, ":"))
+    try:
+        wanted: object = canonicalize(json.loads(text))[0]
+        canonical = wanted == text == rfc8785.dumps(json.loads(text)).decode()
+    except CanonicalError:
+        canonical = False
+
+    try:
+        read = parse_canonical(text)
+    except CanonicalError:
+        assert not canonical
+    else:
+        assert canonical
+        assert read == json.loads(text)
+
+
 @given(texts)
 def test_a_quoted_text_is_spelled_as_in_an_object(text: str) -> None:
     assert canonicalize({"a": text})[0] == f'{{"a":{quote(text)}}}'
