@@ -39,7 +39,8 @@ class JupyterAudit(Configurable):
         help="What may be asked for: for each profile's name a dictionary with any of default_minutes (30), "
         "longest_minutes (480), request_waits_minutes (60), shortest_reason (10 characters), "
         'ticket_pattern (a regular expression that the whole ticket must match, "\\S+"), self_approval '
-        "(False), kernels (names of kernelspecs; empty: every allowed one), recovery (False). Empty: one "
+        "(False), kernels (names of kernelspecs; empty: every allowed one), recovery (False), terminals (False: a grant "
+        "of it opens no terminal). Empty: one "
         "profile `production-debug` with those defaults, and `recovery` for admins, 15 minutes.",
     ).tag(config=True)
 
@@ -68,6 +69,13 @@ class JupyterAudit(Configurable):
         default_value=[],
         help="Folders that a kernel may write to under the landlock rung, besides the server's root folder "
         "and its own temporary folder.",
+    ).tag(config=True)
+
+    terminal_command = List(
+        Unicode(),
+        default_value=["bash", "--noprofile", "--norc", "-i"],
+        help="What a terminal runs, where a profile allows terminals. The default reads no startup file: whoever can "
+        "write one would have it run in the next terminal, under another grant.",
     ).tag(config=True)
 
     grace_seconds = Float(

@@ -42,6 +42,7 @@ class Profile:
     self_approval: bool = False
     kernels: tuple[str, ...] = ()
     recovery: bool = False
+    terminals: bool = False
 
 
 DEFAULT_PROFILES: Mapping[str, Mapping[str, Any]] = {
@@ -71,6 +72,11 @@ class Policy:
         if self.solo:
             return frozenset(Role)
         return frozenset(role for role, names in self.roles.items() if name in names or "*" in names)
+
+    @property
+    def has_terminals(self) -> bool:
+        """Whether any profile allows terminals; where none does, the server serves none."""
+        return any(profile.terminals for profile in self.profiles.values())
 
     def profile(self, name: str) -> Profile:
         """Return a profile. Raises `NotPermittedError` for a name that no profile has."""
@@ -121,7 +127,7 @@ def _profile(name: str, values: Any) -> Profile:
             low, high = _BOUNDS[key]
             if type(value) is not int or not low <= value <= high:
                 raise ConfigError(f"{at} must be a whole number from {low} to {high}, got {value!r}.")
-        elif key in ("self_approval", "recovery"):
+        elif key in ("self_approval", "recovery", "terminals"):
             if type(value) is not bool:
                 raise ConfigError(f"{at} must be True or False, got {value!r}.")
         elif key == "kernels":

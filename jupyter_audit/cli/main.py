@@ -16,7 +16,22 @@ from collections.abc import Mapping
 
 from jupyter_audit_kernel.version import __version__
 
-from jupyter_audit.cli import access, anchor, doctor, entries, keys, launch, lists, prove, purge, run, search, setup, verify
+from jupyter_audit.cli import (
+    access,
+    anchor,
+    doctor,
+    entries,
+    keys,
+    launch,
+    lists,
+    prove,
+    purge,
+    replay,
+    run,
+    search,
+    setup,
+    verify,
+)
 from jupyter_audit.cli.output import clean_block
 from jupyter_audit.errors import AuditError
 from jupyter_audit.ledger.damage import DAMAGES, exit_code
@@ -63,6 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
     anchor.add_commands(commands)
     prove.add_commands(commands)
     purge.add_commands(commands)
+    replay.add_commands(commands)
     return parser
 
 

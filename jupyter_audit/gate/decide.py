@@ -30,6 +30,9 @@ class Cause(StrEnum):
     KERNEL_NOT_COVERED = "kernel_not_covered"
     NOT_RECORDED = "not_recorded"
     CANARY = "canary"
+    OBSERVER = "observer"
+    TERMINAL_NOT_COVERED = "terminal_not_covered"
+    NOT_READ = "not_read"
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,9 +146,10 @@ class ServerStopped(Kind):
 @dataclass(frozen=True, slots=True)
 class SessionStarted(Kind):
     """
-    A kernel began its life. The actor is its owner: nobody else may send it anything.
+    A kernel or a terminal began its life. The actor is its owner: nobody else may send it anything.
 
-    `isolation` is the rung in force for this kernel; `notebook` the path the client named (its word).
+    `isolation` is the rung in force for this kernel; `notebook` the path the client named (its word). Of a terminal
+    `kernel_name` is `(terminal)` and `notebook` the folder that it began in.
     """
 
     TYPE = "session.started"
@@ -161,7 +162,10 @@ class SessionStarted(Kind):
 
 @dataclass(frozen=True, slots=True)
 class SessionBound(Kind):
-    """The session's first admitted message bound it to the grant in the envelope: they end together."""
+    """
+    The session's first admitted message bound it to the grant in the envelope: they end together. A terminal is
+    bound as it starts.
+    """
 
     TYPE = "session.bound"
     kernel_id: str
@@ -171,11 +175,12 @@ class SessionBound(Kind):
 @dataclass(frozen=True, slots=True)
 class SessionEnded(Kind):
     """
-    A kernel's life is over, with everything it started.
+    A kernel's or a terminal's life is over, with everything it started.
 
-    `cause` is one of `shutdown`, `restart`, `expired`, `revoked`, `died`, `canary`, `foreign_code`,
-    `not_recorded`, `server_stopped`, `server_died` (put down by a later server; nobody saw it). `processes`
-    counts what was still alive and was killed; `clean` is false if something of it could not be shown to be gone.
+    `cause` is one of `shutdown`, `restart`, `exited` (a terminal's shell ended by itself), `expired`, `revoked`, `died`,
+    `canary`, `foreign_code`, `not_recorded`, `observer` (`session.end_ordered` says who), `server_stopped`,
+    `server_died` (put down by a later server; nobody saw it). `processes` counts what was still alive and was
+    killed; `clean` is false if something of it could not be shown to be gone.
     """
 
     TYPE = "session.ended"
@@ -187,11 +192,34 @@ class SessionEnded(Kind):
 
 @dataclass(frozen=True, slots=True)
 class SessionRefused(Kind):
-    """A kernel was not started, and why."""
+    """A kernel or a terminal was not started, and why."""
 
     TYPE = "session.refused"
     kernel_name: str
     cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionWatched(Kind):
+    """
+    Somebody other than the owner began to watch a session, or stopped. The actor is who watches.
+
+    `watching` is true at the beginning, false at the end. `through` is the way: `panel`, `websocket` or `terminal`.
+    """
+
+    TYPE = "session.watched"
+    owner: str
+    watching: bool
+    through: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEndOrdered(Kind):
+    """Somebody other than the owner had a live session ended. The actor is who did; `session.ended` follows."""
+
+    TYPE = "session.end_ordered"
+    owner: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +335,54 @@ class KernelReport(Kind):
     reported_by: str
 
 
+# --- terminals ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TerminalInput(Kind):
+    """
+    Something was typed into a terminal, and went to it after this entry was durable.
+
+    `kernel_id` is the terminal's id, `at_ms` the milliseconds since it started. Content `input` holds the text.
+    `masked` says that a line was typed while the terminal did not echo, as for a password, and is not kept; `bytes`
+    counts it all the same.
+    """
+
+    TYPE = "terminal.input"
+    kernel_id: str
+    at_ms: int
+    bytes: int
+    masked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TerminalRefused(Kind):
+    """Something was typed into a terminal and did not reach it, and why. Content `input` as in terminal.input."""
+
+    TYPE = "terminal.refused"
+    kernel_id: str
+    at_ms: int
+    bytes: int
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class TerminalOutput(Kind):
+    """
+    What a terminal showed from `at_ms` to `until_ms`, in milliseconds since its start: the word of what runs in it.
+
+    `bytes` counts all of it. Content `output` holds events of time, kind (`o` output, `r` new size) and text, and a
+    digest over the whole; `cut` says that not all of the text is kept.
+    """
+
+    TYPE = "terminal.output"
+    kernel_id: str
+    at_ms: int
+    until_ms: int
+    bytes: int
+    cut: bool
+
+
 # --- what follows from entries ------------------------------------------------------------------
 
 
@@ -375,6 +451,8 @@ KINDS: Mapping[str, type[Kind]] = {
         SessionBound,
         SessionEnded,
         SessionRefused,
+        SessionWatched,
+        SessionEndOrdered,
         CanaryRead,
         CellAdmitted,
         CellRefused,
@@ -383,6 +461,9 @@ KINDS: Mapping[str, type[Kind]] = {
         MessageAdmitted,
         MessageRefused,
         KernelReport,
+        TerminalInput,
+        TerminalRefused,
+        TerminalOutput,
         FindingRaised,
         DetectionJudged,
         GapRecorded,

@@ -25,16 +25,16 @@ from jupyter_audit.server.web import Web, find_web
 Method = Callable[..., Awaitable[None]]
 
 
-def authorized_to(action: str) -> Callable[[Method], Method]:
+def authorized_to(action: str, resource: str = "audit") -> Callable[[Method], Method]:
     """
-    Return a decorator: the method is for authenticated users whom the Authorizer lets do `action` to `audit`.
+    Return a decorator: the method is for authenticated users whom the Authorizer lets do `action` to `resource`.
 
     Made anew for each method, with action and resource named: Jupyter's own decorator, given neither, keeps
     those of whoever called it first (jupyter_server 2.21, auth/decorator.py).
     """
 
     def decorate(method: Method) -> Method:
-        asked = cast(Method, authorized(action=action, resource="audit")(method))
+        asked = cast(Method, authorized(action=action, resource=resource)(method))
         return cast(Method, web.authenticated(cast(Any, asked)))
 
     return decorate

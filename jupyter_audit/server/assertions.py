@@ -23,6 +23,7 @@ from jupyter_audit.server.identity import check_identity
 from jupyter_audit.server.kernels import AuditKernelManager, AuditMappingKernelManager
 from jupyter_audit.server.kernelspecs import AuditKernelSpecManager
 from jupyter_audit.server.services import Assessment, find_services
+from jupyter_audit.server.terminals import TERMINALS_KEY, AuditTerminalManager
 from jupyter_audit.server.websocket import AuditWebsocketConnection
 
 Check = Callable[[Any], bool]
@@ -72,6 +73,17 @@ def _labs_installer_is_off(app: Any) -> bool:
         one for apps in app.extension_manager.extension_apps.values() for one in apps if one.name == "lab"
     ]
     return all(one.extension_manager == "readonly" and not one.dev_mode for one in labs)
+
+
+def _terminals_are_ours(app: Any) -> bool:
+    settings = app.web_app.settings
+    if app.terminals_enabled or "terminal_manager" in settings:
+        return False
+    services = find_services(settings)
+    gated = services is not None and services.policy.has_terminals
+    return gated == (type(settings.get(TERMINALS_KEY)) is AuditTerminalManager) and (
+        gated or not settings.get("terminals_available", False)
+    )
 
 
 def _nothing_is_allowed_everywhere(app: Any) -> bool:
@@ -145,8 +157,8 @@ ASSERTIONS: tuple[tuple[str, Check], ...] = (
     ),
     ("no services are added by name (c.ServerApp.extra_services)", lambda app: not app.extra_services),
     (
-        "terminals are off (c.ServerApp.terminals_enabled)",
-        lambda app: not app.terminals_enabled and not app.web_app.settings.get("terminals_available", False),
+        "terminals are off, or gated where a profile allows them (c.ServerApp.terminals_enabled)",
+        _terminals_are_ours,
     ),
     (
         "kernels from elsewhere are not taken in (c.ServerApp.allow_external_kernels)",

@@ -25,6 +25,7 @@ from jupyter_audit.server.services import Services, find_services
 ANYBODY: frozenset[Role | None] = frozenset({*Role, None})
 SOMEBODY: frozenset[Role | None] = frozenset(Role)
 ENGINEER: frozenset[Role | None] = frozenset({Role.ENGINEER})
+WATCHERS: frozenset[Role | None] = frozenset({Role.APPROVER, Role.AUDITOR})
 MAY_END_OTHERS: frozenset[Role | None] = frozenset({Role.APPROVER, Role.ADMIN})
 
 ALLOWED: Mapping[tuple[str, str], frozenset[Role | None]] = {
@@ -44,6 +45,9 @@ ALLOWED: Mapping[tuple[str, str], frozenset[Role | None]] = {
     ("server", "write"): frozenset({Role.ADMIN}),
     ("sessions", "read"): SOMEBODY,
     ("sessions", "write"): ENGINEER | MAY_END_OTHERS,
+    ("terminals", "execute"): ENGINEER | WATCHERS,  # opening the websocket; each thing typed is judged
+    ("terminals", "read"): SOMEBODY,
+    ("terminals", "write"): SOMEBODY,  # the handler opens them under a grant alone, and says who may end another's
 }
 """(resource, action) → who may; None stands for somebody without any role. What is not here is denied."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tornado import web
 
@@ -18,6 +18,9 @@ from jupyter_audit.access.grants import Grant
 from jupyter_audit.gate.sessions import Session, SessionState
 from jupyter_audit.server.services import Services
 from jupyter_audit.server.websocket import AuditWebsocketConnection
+
+if TYPE_CHECKING:
+    from jupyter_audit.server.terminals import AuditTerminalManager
 
 POLL_S = 0.02
 SHARE_FOR_INTERRUPT = 0.3
@@ -35,6 +38,7 @@ class Endings:
         self._log = log
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._waits: set[asyncio.Task[None]] = set()
+        self.terminals: AuditTerminalManager | None = None
 
     async def end(self, session: Session, cause: str, sentence: str) -> None:
         """End a session and everything it started; return when that is done. Safe to call twice."""
@@ -64,7 +68,9 @@ class Endings:
                 connection.tell_ended(name, sentence, [
                     message.header for message in session.capture.running() if not message.canary
                 ])
-            if session.kernel_id in self._kernels:
+            if self.terminals is not None and (terminal := self.terminals.of_session(session)) is not None:
+                await self.terminals.end(terminal, cause, sentence)
+            elif session.kernel_id in self._kernels:
                 await self._kernels.shutdown_kernel(session.kernel_id, now=True)
         except (OSError, RuntimeError, web.HTTPError):
             # The kernel may be going down by itself at this very moment; the sweep looks again.

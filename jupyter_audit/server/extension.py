@@ -39,6 +39,8 @@ from jupyter_audit.server.kernels import ENDINGS_KEY, LIVES_KEY
 from jupyter_audit.server.lives import Lives
 from jupyter_audit.server.pins import CLASSES
 from jupyter_audit.server.services import SETTINGS_KEY, Assessment, Services
+from jupyter_audit.server.terminal_handlers import ROUTES as TERMINAL_ROUTES
+from jupyter_audit.server.terminals import TERMINALS_KEY, AuditTerminalManager
 from jupyter_audit.server.watch import Watcher
 from jupyter_audit.settings import JupyterAudit
 
@@ -68,6 +70,7 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):
         super()._link_jupyter_server_extension(serverapp)
         if not getattr(serverapp, "launched", False):
             serverapp.reraise_server_extension_failures = True
+            serverapp.terminals_enabled = False  # Jupyter's own; where a profile allows terminals, ours are served
             for trait, value in CLASSES.items():
                 # An admin may keep notebooks elsewhere; what is asserted is that it is not in files.
                 if trait != "contents_manager_class" or trait not in serverapp.config.ServerApp:
@@ -145,6 +148,10 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):
         self.settings[SETTINGS_KEY] = services
         self.settings[LIVES_KEY] = lives
         self.settings[ENDINGS_KEY] = endings
+        if policy.has_terminals:
+            endings.terminals = AuditTerminalManager.make(services, lives, Path(serverapp.root_dir))
+            self.settings[TERMINALS_KEY] = endings.terminals
+            self.settings["terminals_available"] = True
 
     def _end_foreign(self, session: Any) -> None:
         if self._endings is not None:
@@ -156,6 +163,8 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):
     def initialize_handlers(self) -> None:
         """Add the panel and the REST API."""
         self.handlers.extend(handlers_for(self.name))
+        if TERMINALS_KEY in self.settings:
+            self.handlers.extend(TERMINAL_ROUTES)
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
         """Put down that the server serves, with what it could and could not assert, and begin to sweep."""

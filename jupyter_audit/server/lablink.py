@@ -22,9 +22,11 @@ LEFT_OUT = (
     "@jupyterlab/fileeditor-extension:language-server",
     "@jupyterlab/lsp-extension",
     "@jupyterlab/notebook-extension:language-server",
-    "@jupyterlab/terminal-extension",
 )
 """Plugins of JupyterLab that could only fail: they talk to what the server does not serve."""
+
+TERMINALS = "@jupyterlab/terminal-extension"
+"""Left out, too, where no profile allows terminals."""
 
 
 def lab_settings_overrides(base_url: str) -> dict[str, Any]:
@@ -52,11 +54,11 @@ def lab_settings_overrides(base_url: str) -> dict[str, Any]:
     }
 
 
-def write_lab_settings(folder: Path, base_url: str) -> Path:
+def write_lab_settings(folder: Path, base_url: str, *, terminals: bool) -> Path:
     """Write Lab's settings overrides into `folder` and return it, to be `LabApp.app_settings_dir`."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     text = json.dumps(lab_settings_overrides(base_url), indent=2)
     (folder / "overrides.json").write_text(text, encoding="utf-8")
-    left_out = {"disabledExtensions": dict.fromkeys(LEFT_OUT, True)}
+    left_out = {"disabledExtensions": dict.fromkeys(LEFT_OUT if terminals else (*LEFT_OUT, TERMINALS), True)}
     (folder / "page_config.json").write_text(json.dumps(left_out, indent=2), encoding="utf-8")
     return folder

@@ -113,7 +113,10 @@ class AuditServerApp(ServerApp):
         pinned.AuditMappingKernelManager.default_kernel_name = settings.allowed_kernels[0]
         if settings.solo:
             pinned.AuditServerApp.identity_provider_class = SOLO_IDENTITY
-        lab_settings = write_lab_settings(self.home.jupyter_config / "lab-settings", self.base_url)
+        terminals = Policy.from_settings(settings).has_terminals
+        lab_settings = write_lab_settings(
+            self.home.jupyter_config / "lab-settings", self.base_url, terminals=terminals
+        )
         pinned.LabApp.app_settings_dir = str(lab_settings)
         pinned.LabApp.user_settings_dir = str(self.home.jupyter_config / "lab" / "user-settings")
         pinned.LabApp.workspaces_dir = str(self.home.jupyter_config / "lab" / "workspaces")

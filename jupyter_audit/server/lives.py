@@ -100,16 +100,21 @@ class Lives:
     def check_may_start(self, kernel_name: str, owner: Principal) -> None:
         """Raise `GateError` with the reason if no session of this kernel may start now."""
         services = self._services
-        if not services.serving:
-            raise GateError(
-                "No kernel may start: this server has not finished its own checks.",
-                advice="Wait a moment and try again; if it stays so, the server's log says why.",
-            )
+        self.check_serves(owner)
         if kernel_name not in services.settings.allowed_kernels:
             raise GateError(
                 f"The kernel {kernel_name!r} may not start on this server.",
                 advice=f"Choose one of: {', '.join(services.settings.allowed_kernels)} "
                 "(c.JupyterAudit.allowed_kernels).",
+            )
+
+    def check_serves(self, owner: Principal) -> None:
+        """Raise `GateError` with the reason if no session of any kind may start now."""
+        services = self._services
+        if not services.serving:
+            raise GateError(
+                "No kernel may start: this server has not finished its own checks.",
+                advice="Wait a moment and try again; if it stays so, the server's log says why.",
             )
         free = shutil.disk_usage(services.home.path).free
         if free < services.settings.free_space_floor and not self._may_recover(owner):

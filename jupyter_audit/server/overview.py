@@ -42,6 +42,9 @@ CAUSES = {
     "kernel_not_covered": "the grant does not cover this kernel",
     "not_recorded": "could not be recorded",
     "canary": "the kernel's canary was not read back",
+    "observer": "sent by somebody who only watches",
+    "terminal_not_covered": "the grant allows no terminal",
+    "not_read": "what runs in the terminal does not read",
     "isolation": "the kernel could not be isolated",
     "gate": "the gate does not let it start",
 }

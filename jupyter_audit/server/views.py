@@ -117,6 +117,7 @@ def profile_view(profile: Profile) -> View:
         "ticket_pattern": profile.ticket_pattern,
         "self_approval": profile.self_approval,
         "kernels": list(profile.kernels),
+        "terminals": profile.terminals,
         "recovery": profile.recovery,
     }
 

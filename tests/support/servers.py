@@ -145,15 +145,16 @@ class AuditedServer:
         granted: str = self.api("POST", f"requests/{asked['id']}/approve", {})["id"]
         return granted
 
-    def short_grant(self, seconds: float) -> Grant:
+    def short_grant(self, seconds: float, profile: str = "production-debug") -> Grant:
         """Put a grant of a few seconds into the ledger, as another process would."""
         clock = SystemClock()
         settings = JupyterAudit()
         settings.solo = True
+        settings.profiles = {profile: {}}
         ledger = open_ledger(self.home, clock=clock)
         try:
             service = AccessService(ledger.transact, Policy.from_settings(settings), clock)
-            request = service.request(os_account(), profile="production-debug", reason="a short one", ticket="T-1", minutes=1)
+            request = service.request(os_account(), profile=profile, reason="a short one", ticket="T-1", minutes=1)
             now = clock.now()
             kind = kinds.AccessApproved(
                 request=request.id, principal=request.principal, vouched_by=request.vouched_by, profile=request.profile,

@@ -181,7 +181,7 @@ EVERY_ROLE = frozenset(Role)
 
 @pytest.mark.parametrize(
     ("resource", "action"),
-    [("terminals", "write"), ("lsp", "execute"), ("events", "write"), ("config", "write"),
+    [("lsp", "execute"), ("events", "write"), ("config", "write"),
      ("nbconvert", "write"),
      ("unheard-of", "read"), ("", ""), ("server", "read"), ("kernelspecs", "write")],
 )  # fmt: skip
