@@ -77,8 +77,11 @@ class Context:
         self, view: str, detail: Mapping[str, Json] | None = None, contents: Mapping[str, Content] | None = None
     ) -> None:
         """Put down that somebody reads other people's entries on the command line (P9)."""
+        self.put_down(kinds.LedgerRead(view=view, detail={"through": "command line", **(detail or {})}), contents)
+
+    def put_down(self, kind: kinds.Kind, contents: Mapping[str, Content] | None = None) -> None:
+        """Append an entry about whoever types. Raises `LedgerError`; then what it was for must not happen."""
         with self.ledger() as ledger:
-            kind = kinds.LedgerRead(view=view, detail={"through": "command line", **(detail or {})})
             ledger.append([kinds.draft(kind, actor=Actor.of(self.principal), contents=contents)])
 
 

@@ -21,6 +21,7 @@ from jupyter_audit.cli import (
     anchor,
     doctor,
     entries,
+    export,
     keys,
     launch,
     lists,
@@ -73,6 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_commands(commands)
     entries.add_commands(commands)
     search.add_commands(commands)
+    export.add_commands(commands)
     verify.add_commands(commands)
     keys.add_commands(commands)
     anchor.add_commands(commands)

@@ -11,12 +11,12 @@ import json
 import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 
-def print_json(value: Any) -> None:
+def print_json(value: Any, file: TextIO | None = None) -> None:
     """Print one JSON document on one line."""
-    print(json.dumps(value, ensure_ascii=False))
+    print(json.dumps(value, ensure_ascii=False), file=file)
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], empty: str, *, as_json: bool) -> None:

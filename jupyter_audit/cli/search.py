@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_audit.cli.context import Context, context_of
-from jupyter_audit.cli.entries import describe, parse_since
+from jupyter_audit.cli.entries import describe
+from jupyter_audit.cli.filters import add_filters, filters_of, filters_said
 from jupyter_audit.cli.options import add_command
 from jupyter_audit.cli.output import clean, print_json, short
 from jupyter_audit.errors import UsageError
 from jupyter_audit.ledger import LedgerReader
-from jupyter_audit.model import Content, Json
-from jupyter_audit.review.search import Filters, Hit, Query, Reading, parse_query, search
+from jupyter_audit.model import Content
+from jupyter_audit.review.filters import Filters
+from jupyter_audit.review.search import Hit, Query, Reading, parse_query, search
 from jupyter_audit.review.searchindex import nominate
 
 LINE = 160
@@ -46,13 +48,7 @@ def add_commands(commands: Any) -> None:
     command.add_argument(
         "--not", action="append", default=[], dest="unwanted", metavar="WORDS", help="must not be there (repeatable)"
     )
-    command.add_argument("--person", metavar="NAME", help="only what this person did, or what happened in their sessions")
-    command.add_argument("--session", metavar="ID", help="only this session (s-…)")
-    command.add_argument(
-        "--type", action="append", metavar="TYPE", help="only this type, or prefix that ends in a dot (repeatable)"
-    )
-    command.add_argument("--from", dest="since", metavar="TIME", help="only from then on: 2026-11-24T09:00, or 30m, 2h, 7d ago")
-    command.add_argument("--to", dest="until", metavar="TIME", help="only before then")
+    add_filters(command)
     command.add_argument("--limit", type=int, default=50, metavar="N", help="at most, the newest (default: %(default)s)")
     command.add_argument(
         "--scan",
@@ -69,7 +65,7 @@ def run_search(options: argparse.Namespace) -> int:
     if options.limit < 1:
         raise UsageError(f"--limit must be at least 1, got {options.limit}.")
     query = parse_query(" ".join(options.words), options.unwanted)
-    filters = _filters(options, datetime.now(UTC))
+    filters = filters_of(options, datetime.now(UTC))
     if options.ledger:
         with closing(LedgerReader.open(Path(options.ledger))) as reader:
             return _show(options, reader, query, filters, None)
@@ -80,28 +76,11 @@ def run_search(options: argparse.Namespace) -> int:
         return _show(options, reader, query, filters, candidates)
 
 
-def _filters(options: argparse.Namespace, now: datetime) -> Filters:
-    return Filters(
-        types=options.type,
-        session=options.session,
-        person=options.person,
-        since=parse_since(options.since, now) if options.since else None,
-        until=parse_since(options.until, now) if options.until else None,
-    )
-
-
 def _note(context: Context, options: argparse.Namespace) -> None:
     """Put the search down before anything is shown (P9); its words can be purged with whatever they ask for."""
-    given: dict[str, Json] = {
-        "types": options.type,
-        "session": options.session,
-        "person": options.person,
-        "from": options.since,
-        "to": options.until,
-    }
     asked = json.dumps({"words": options.words, "not": options.unwanted}, ensure_ascii=False)
     content = Content(asked.encode("utf-8", "replace"), "application/json")
-    context.note_read("search", {name: value for name, value in given.items() if value}, {"query": content})
+    context.note_read("search", filters_said(options), {"query": content})
 
 
 def _ask_index(context: Context, reader: LedgerReader, query: Query) -> list[int] | None:

@@ -434,6 +434,23 @@ class LedgerRead(Kind):
     detail: Mapping[str, Json]
 
 
+@dataclass(frozen=True, slots=True)
+class LedgerExported(Kind):
+    """
+    A person had entries written into a file, which no purge reaches; put down before the file was (P9).
+
+    `entries` is how many the ledger had; of those the file has the ones that pass `filters`. `to` is the file as they
+    named it, `-` for standard output; `contents` says whether code and output went with them.
+    """
+
+    TYPE = "ledger.exported"
+    form: str
+    to: str
+    contents: bool
+    entries: int
+    filters: Mapping[str, Json]
+
+
 KINDS: Mapping[str, type[Kind]] = {
     kind.TYPE: kind
     for kind in (
@@ -468,6 +485,7 @@ KINDS: Mapping[str, type[Kind]] = {
         DetectionJudged,
         GapRecorded,
         LedgerRead,
+        LedgerExported,
     )
 }
 """Every kind by its type. The ledger itself adds `ledger.created` (docs/ledger-format.md)."""

@@ -11,14 +11,14 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from jupyter_audit.errors import SealedError, UsageError, VerificationError
 from jupyter_audit.ledger import LedgerReader
 from jupyter_audit.model import Entry, Json
-from jupyter_audit.record.kinds import DetectionJudged, LedgerRead, SessionStarted
+from jupyter_audit.record.kinds import DetectionJudged, LedgerRead
+from jupyter_audit.review.filters import Filters, select
 
 ContentOf = Callable[[int, str], bytes | None]
 
@@ -51,17 +51,6 @@ class Query:
 
     wanted: tuple[str, ...]
     unwanted: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Filters:
-    """Which entries are looked at. `person` means who acted, or whose session it is; `until` is not included."""
-
-    types: Collection[str] | None = None
-    session: str | None = None
-    person: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +140,7 @@ def texts_of(entry: Entry, content_of: ContentOf) -> dict[str, str]:
     for name in entry.contents:
         data = content_of(entry.seq, name)
         if data is not None:
-            where, text = _content_text(name, data.decode("utf-8", "replace"))
+            where, text = content_text(name, data.decode("utf-8", "replace"))
             texts[where] = text
     return {where: text for where, text in texts.items() if text}
 
@@ -186,39 +175,10 @@ def search(reading: Reading, query: Query, filters: Filters, candidates: Iterabl
 
     `candidates` are the numbers of entries worth looking at, in descending order; None: look at all.
     """
-    reader = reading.reader
-    owners = _owners(reader) if filters.person is not None else {}
-    entries: Iterable[Entry]
-    if candidates is None:
-        entries = reader.entries(types=filters.types, session=filters.session, newest_first=True)
-    else:
-        entries = map(reader.entry, candidates)
-    for entry in entries:
-        if not _passes(entry, filters, owners):
-            continue
+    for entry in select(reading.reader, filters, candidates=candidates, newest_first=True):
         texts = texts_of(entry, reading)
         if match(query, texts):
             yield Hit(entry, show_lines(query, texts))
-
-
-def _passes(entry: Entry, filters: Filters, owners: Mapping[str, str]) -> bool:
-    if filters.types is not None and not any(
-        entry.type.startswith(kind) if kind.endswith(".") else entry.type == kind for kind in filters.types
-    ):
-        return False
-    if filters.session is not None and entry.session != filters.session:
-        return False
-    if filters.person is not None and filters.person not in (entry.actor.name, owners.get(entry.session or "")):
-        return False
-    if filters.since is not None and entry.time < filters.since:
-        return False
-    return filters.until is None or entry.time < filters.until
-
-
-def _owners(reader: LedgerReader) -> dict[str, str]:
-    """Return whose session each one is: what the server put down of it is about them."""
-    started = reader.entries(types=(SessionStarted.TYPE,))
-    return {entry.session: entry.actor.name for entry in started if entry.session is not None}
 
 
 def _strings(value: Json) -> Iterator[str]:
@@ -232,7 +192,7 @@ def _strings(value: Json) -> Iterator[str]:
             yield from _strings(item)
 
 
-def _content_text(name: str, text: str) -> tuple[str, str]:
+def content_text(name: str, text: str) -> tuple[str, str]:
     """Return where a content stands for a reader, and its words: code without the message around it, outputs' previews."""
     try:
         value = json.loads(text)

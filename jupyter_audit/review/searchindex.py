@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jupyter_audit.errors import ConfigError, LedgerError
+from jupyter_audit.errors import LedgerError
 from jupyter_audit.home import Home
 from jupyter_audit.ledger import LedgerReader
 from jupyter_audit.ledger.caches import drop_files, locked_caches
 from jupyter_audit.ledger.envelope import PURGED
 from jupyter_audit.review.search import Query, Reading, fold, texts_of
+from jupyter_audit.review.sqliteutils import database_class
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -98,19 +99,8 @@ def _nominate(
             continue
 
 
-def _library() -> type[Database]:
-    try:
-        from sqlite_utils import Database
-    except ImportError as error:
-        raise ConfigError(
-            "Searching needs the package sqlite-utils, which is not installed.",
-            advice="Run `pip install 'jupyter-audit[review]'`, or search with --scan, which needs no index.",
-        ) from error
-    return Database
-
-
 def _create(path: Path, reader: LedgerReader) -> Database:
-    made_by = _library()
+    made_by = database_class()
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     database = made_by(sqlite3.connect(path))
     with database.atomic():
@@ -129,7 +119,7 @@ def _open(path: Path, reader: LedgerReader) -> Database:
     """Open the index if it is of this ledger as it stands; raises `_Unfit`, `sqlite3.DatabaseError`."""
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise _Unfit("others could read or change it")
-    database = _library()(sqlite3.connect(path))
+    database = database_class()(sqlite3.connect(path))
     try:
         states = list(database.table("state").rows)
         if len(states) != 1 or states[0].get("version") != VERSION:

@@ -84,9 +84,9 @@ def test_an_auditor_searches_a_copy_without_key_index_or_trace(shop: CommandLine
     assert {path.name for path in elsewhere.iterdir()} <= {"copy.db", "copy.db-wal", "copy.db-shm"}
 
 
-@pytest.mark.parametrize("words", ['"', "a AND", "NEAR(", "*", "col:x", "x\0y", "' OR 1=1 --", '""" -""', "é" * 3000])
-def test_nothing_typed_is_an_error_of_syntax(shop: CommandLine, words: str) -> None:
-    assert shop("search", words).code == 0
+def test_nothing_typed_is_an_error_of_syntax(shop: CommandLine) -> None:
+    for words in ('"', "a AND", "NEAR(", "*", "col:x", "x\0y", "' OR 1=1 --", '"""', "é" * 3000):
+        assert shop("search", words).code == 0, words
 
 
 def test_without_a_word_or_with_a_bad_limit_it_is_said_what_to_do(shop: CommandLine) -> None:

@@ -20,7 +20,8 @@ from jupyter_audit.ledger.caches import locked_caches
 from jupyter_audit.ledger.purging import Wanted, purge
 from jupyter_audit.model import Content, Draft
 from jupyter_audit.review import searchindex
-from jupyter_audit.review.search import Filters, Query, Reading, fold, match, parse_query, search, texts_of
+from jupyter_audit.review.filters import Filters
+from jupyter_audit.review.search import Query, Reading, fold, match, parse_query, search, texts_of
 from jupyter_audit.review.searchindex import Nominated, nominate
 
 # --- words ----------------------------------------------------------------------------------------
