@@ -50,7 +50,7 @@ test: $(VENV)/test
 	$(BIN)/python -P -m pytest $(PYTEST_ARGS)
 
 soak: $(VENV)/test
-	$(BIN)/python -P -m pytest -m soak --timeout 3600 $(PYTEST_ARGS)
+	$(BIN)/python -P -m pytest -m soak --timeout 3600 --hypothesis-profile soak $(PYTEST_ARGS)
 
 lint: $(VENV)/lint $(VENV)/test
 	$(BIN)/ruff check .

@@ -3,6 +3,9 @@ Fixtures for every test. What a folder of tests alone needs stands in that folde
 
 - `no_audit_environment` (autouse): no test sees the audit home of the account that runs it.
 - `browser_path`: a Chromium-like browser, or a reason why the browser tests cannot run.
+
+Hypothesis tries the same examples in each run (profile `suite`), so that a red test is red for everybody; `make soak` looks for
+new ones (profile `soak`). Neither has deadlines: a loaded machine is no defect.
 """
 
 from __future__ import annotations
@@ -11,6 +14,11 @@ import os
 import shutil
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("suite", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("soak", derandomize=False, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "microsoft-edge")
 

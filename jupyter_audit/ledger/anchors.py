@@ -168,11 +168,14 @@ class Anchors:
         delivered, since, error = 0, "", ""
         try:
             kept = json.loads(self._file(text).read_text(encoding="utf-8"))
-            if kept["origin"] == reader.origin:
-                delivered, since, error = int(kept["delivered"]), str(kept["failing_since"]), str(kept["error"])
-        except (OSError, ValueError, KeyError, TypeError):
-            delivered = 0  # not known: a sink is rather told twice than not at all
-        return Standing(text, delivered, max(reader.size() - delivered, 0), since, error)
+            if kept["origin"] == reader.origin and type(kept["delivered"]) is int:
+                delivered, since, error = kept["delivered"], str(kept["failing_since"]), str(kept["error"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            delivered = 0
+        size = reader.size()
+        if not 0 <= delivered <= size:
+            delivered = 0  # not known, or of a ledger that was put back: a sink is rather told twice than not at all
+        return Standing(text, delivered, size - delivered, since, error)
 
     def _keep(self, text: str, origin: str, delivered: int, since: str, error: str) -> None:
         value = {"sink": text, "origin": origin, "delivered": delivered, "failing_since": since, "error": error}
@@ -198,7 +201,7 @@ def newest_kept(text: str) -> str:
         try:
             note = json.loads(line)["note"]
             checkpoint = unverified_checkpoint(note)
-        except (ValueError, KeyError, TypeError, AttributeError, NoteError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, NoteError):
             continue  # a line that was cut off
         if newest is None or checkpoint.size >= newest[0].size:
             newest = (checkpoint, note)

@@ -133,8 +133,8 @@ def canonicalize(value: Mapping[str, Json], *, depth: int = 0) -> tuple[str, dic
         text = rfc8785.dumps(plain).decode() if walk.foreign_names else _encode(plain)
         if not text.isascii():
             text.encode()
-    except UnicodeEncodeError as error:
-        raise CanonicalError(f"text that is not Unicode: {error.reason}") from error
+    except (UnicodeEncodeError, rfc8785.CanonicalizationError) as error:
+        raise CanonicalError(f"text that is not Unicode: {error}") from error
     return text, plain
 
 

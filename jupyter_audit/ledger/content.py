@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 
 from jupyter_audit.ledger.auditors import AuditorKey, AuditorSecret
@@ -32,6 +32,7 @@ _LEVEL = 6
 _SMALL = 4096
 _SMALL_WINDOW = (12, 5)
 _LARGE_WINDOW = (15, 8)
+_PIECE = 256 * 1024
 
 
 class ContentError(ValueError):
@@ -123,6 +124,48 @@ def open_commitment(
     if not isinstance(salt, bytes) or commit(data, salt) != commitment.digest:
         raise ContentError("it is not what its entry commits to")
     return data
+
+
+def check_commitment(
+    commitment: Commitment, salt: object, encoding: object, stored: object, *, auditors: Sequence[AuditorSecret] = ()
+) -> None:
+    """
+    Check a content as `open_commitment` does, with the same errors, without keeping it.
+
+    Of what is not sealed this takes little memory, whatever is stored: nobody may have believed the entry yet, so its size
+    and digest are no reason to unpack what was put there to fill the memory.
+    """
+    if commitment.sealed is not None or encoding != "zlib" or commitment.size <= _PIECE or not isinstance(stored, bytes):
+        open_commitment(commitment, salt, encoding, stored, auditors=auditors)
+        return
+    if not isinstance(salt, bytes) or len(salt) != SALT_SIZE:
+        raise ContentError("it is not what its entry commits to")
+    digest, size = sha256(DOMAIN + salt), 0
+    for piece in _inflate(stored):
+        digest.update(piece)
+        size += len(piece)
+        if size > commitment.size:
+            break
+    if size != commitment.size or digest.hexdigest() != commitment.digest:
+        raise ContentError("it is not what its entry commits to")
+
+
+def _inflate(stored: bytes) -> Iterator[bytes]:
+    """Yield what `stored` decompresses to, in pieces; raises `ContentError` if that is not all there is."""
+    stream = zlib.decompressobj()
+    try:
+        for start in range(0, len(stored), _PIECE):
+            rest = stored[start : start + _PIECE]
+            while True:
+                piece = stream.decompress(rest, _PIECE)
+                yield piece
+                rest = stream.unconsumed_tail
+                if not rest and len(piece) < _PIECE:
+                    break
+    except zlib.error as error:
+        raise ContentError("it cannot be decompressed") from error
+    if not stream.eof or stream.unused_data:
+        raise ContentError("its compressed form does not end where it should")
 
 
 def _open_sealed(

@@ -16,7 +16,7 @@ from jupyter_audit.ledger.checkpoint import Checkpoint, parse_checkpoint
 from jupyter_audit.ledger.damage import damaged
 from jupyter_audit.ledger.envelope import KEY_ROTATED
 from jupyter_audit.ledger.merkle import CompactRange
-from jupyter_audit.ledger.note import NoteError, VerifierKey, parse_note, parse_verifier_key
+from jupyter_audit.ledger.note import NoteError, VerifierKey, parse_named_key, parse_note
 from jupyter_audit.ledger.reader import LedgerReader
 from jupyter_audit.ledger.tree import STEP, StoredTree, read_leaves
 from jupyter_audit.model import Entry
@@ -40,9 +40,8 @@ def key_at(reader: LedgerReader, size: int) -> VerifierKey:
 
 
 def named_key(entry: Entry) -> VerifierKey:
-    text = entry.body.get("verifier_key")
     try:
-        return parse_verifier_key(text if isinstance(text, str) else "")
+        return parse_named_key(entry.body.get("verifier_key"))
     except NoteError as error:
         raise damaged("key", f"Entry {entry.seq} names no key: {error}.", seq=entry.seq) from error
 

@@ -28,7 +28,9 @@ class Kept:
         try:
             self.note.verify(keys)
         except NoteError as error:
-            raise damaged("remembered", f"The checkpoint to compare with cannot be used: {error}.") from error
+            message = f"The checkpoint to compare with cannot be used: {error}."
+            advice = "It is not of this ledger; or it is, and an old copy was put back that lacks the key change before it."
+            raise damaged("remembered", message, advice=advice) from error
 
     def compare(self, tree: CompactRange) -> None:
         """Raise if the ledger had another root at this size."""

@@ -33,8 +33,8 @@ def key_id(name: str, public: bytes) -> bytes:
 
 
 def check_key_name(name: str) -> str:
-    """Return `name`. Raises `NoteError` if it is empty or has a space or a plus sign in it."""
-    if not name or "+" in name or any(c.isspace() or ord(c) < 0x20 for c in name):
+    """Return `name`. Raises `NoteError` if it is empty, or has a space, a plus sign or what is no text in it."""
+    if not name or "+" in name or any(c.isspace() or c < " " or "\ud800" <= c <= "\udfff" for c in name):
         raise NoteError(f"not a key name: {name!r}")
     return name
 
@@ -71,7 +71,11 @@ class VerifierKey:
 
 
 def parse_verifier_key(text: str) -> VerifierKey:
-    """Read `<name>+<key ID as 8 hex digits>+<base64 of 0x01 ‖ public key>`; raises `NoteError`."""
+    """
+    Read `<name>+<key ID as 8 hex digits>+<base64 of 0x01 ‖ public key>`; raises `NoteError`.
+
+    White space around it is passed over, because keys come from files and from people; `parse_named_key` reads those in entries.
+    """
     parts = text.strip().split("+", 2)
     if len(parts) != 3:
         raise NoteError("a verifier key reads <name>+<key ID>+<key>")
@@ -83,6 +87,14 @@ def parse_verifier_key(text: str) -> VerifierKey:
     key = VerifierKey(name, data[1:])
     if key.id.hex() != shown_id:
         raise NoteError(f"the verifier key of {name} does not have the key ID {shown_id}")
+    return key
+
+
+def parse_named_key(text: object) -> VerifierKey:
+    """Read a verifier key that an entry names: `format_verifier_key`'s spelling and no other; raises `NoteError`."""
+    key = parse_verifier_key(text if isinstance(text, str) else "")
+    if format_verifier_key(key) != text:
+        raise NoteError(f"the verifier key of {key.name} has something around it")
     return key
 
 

@@ -75,7 +75,7 @@ def _cut(connection: sqlite3.Connection) -> Iterator[Piece]:
         seq = number_of(row[0])
         taken[0].append(row)
         weight += len(row[1])
-        while content is not NO_ROW and content[0] <= seq:
+        while content is not NO_ROW and content[0] <= seq and weight <= _MOST_BYTES:
             taken[2].append(content)
             weight += len(content[4])
             content = next(contents, NO_ROW)

@@ -20,7 +20,7 @@ from jupyter_audit.ledger.checkpoint import Checkpoint, parse_checkpoint
 from jupyter_audit.ledger.content import ContentError, commit
 from jupyter_audit.ledger.envelope import KEY_ROTATED, EnvelopeError, parse_envelope
 from jupyter_audit.ledger.merkle import HASH_SIZE, ProofError, leaf_hash, verify_consistency, verify_inclusion
-from jupyter_audit.ledger.note import NoteError, VerifierKey, decode_base64, parse_note, parse_verifier_key
+from jupyter_audit.ledger.note import NoteError, VerifierKey, decode_base64, parse_named_key, parse_note
 from jupyter_audit.model import Entry
 
 ENTRY_FORMAT = "jupyter-audit/entry-proof@v1"
@@ -157,11 +157,10 @@ def _included(value: Mapping[str, Any], keys: Sequence[VerifierKey]) -> tuple[En
 
 def _key_named(entry: Entry, checkpoint: Checkpoint) -> VerifierKey:
     """Return the key that a key change names; it must be the last entry that its checkpoint covers."""
-    text = entry.body.get("verifier_key")
-    if entry.type != KEY_ROTATED or not isinstance(text, str) or entry.seq + 1 != checkpoint.size:
+    if entry.type != KEY_ROTATED or entry.seq + 1 != checkpoint.size:
         raise _no_proof(f"entry {entry.seq} is no key change under the key that it ended")
     try:
-        key = parse_verifier_key(text)
+        key = parse_named_key(entry.body.get("verifier_key"))
     except NoteError as error:
         raise _no_proof(f"entry {entry.seq} names no key: {error}") from error
     if key.name != checkpoint.origin:

@@ -19,8 +19,7 @@ def prove_entry(reader: LedgerReader, seq: int, *, with_contents: bool) -> str:
     `with_contents` puts in the contents that are held, for the reader of the proof to see. Raises `LedgerError` if
     there is no such entry, `VerificationError` if what is stored does not read.
     """
-    note = reader.checkpoint_note()
-    size = unverified_checkpoint(note).size
+    note, size = _newest(reader)
     entry = reader.entry(seq)
     if seq >= size:
         raise LedgerError(f"Entry {seq} came after the newest checkpoint. Try again.")
@@ -37,7 +36,7 @@ def prove_growth(reader: LedgerReader, old: str, new: str | None = None) -> str:
     Both are signed notes. Raises `UsageError` for a text that is no checkpoint of this ledger, `VerificationError`
     (`rollback`, `fork`) if the ledger is not one that grew from it.
     """
-    note = reader.checkpoint_note() if new is None else new
+    note = _newest(reader)[0] if new is None else new
     sizes = []
     for text in (old, note):
         try:
@@ -57,6 +56,15 @@ def prove_growth(reader: LedgerReader, old: str, new: str | None = None) -> str:
     if first > last:
         raise UsageError(f"The later checkpoint covers {last} entries, fewer than the {first} of the earlier one.")
     return format_growth_proof(old, note, reader.consistency_proof(first, last), _key_changes(reader, last))
+
+
+def _newest(reader: LedgerReader) -> tuple[str, int]:
+    """Return the newest checkpoint and its size; raises `VerificationError` if it is none."""
+    note = reader.checkpoint_note()
+    try:
+        return note, unverified_checkpoint(note).size
+    except NoteError as error:
+        raise damaged("checkpoint_form", f"The ledger's newest checkpoint is malformed: {error}.") from error
 
 
 def _key_changes(reader: LedgerReader, size: int) -> list[Inclusion]:

@@ -46,6 +46,8 @@ def parse_selections(entry: Entry) -> list[Selection]:
     for item in listed:
         if not isinstance(item, dict) or not {"first", "last"} <= item.keys() <= _MEMBERS:
             raise EnvelopeError(f"not a selection of contents: {item!r}")
+        if None in item.values():
+            raise EnvelopeError(f"a selection says null where it should say nothing: {item!r}")
         first, last = item["first"], item["last"]
         session, actor, names = item.get("session"), item.get("actor"), item.get("names")
         if type(first) is not int or type(last) is not int or not 0 <= first <= last < entry.seq:

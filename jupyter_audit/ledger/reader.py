@@ -230,6 +230,8 @@ class LedgerReader:
     def _one(self, sql: str, *values: object) -> tuple[object, ...] | None:
         try:
             row: tuple[object, ...] | None = self._connection.execute(sql, values).fetchone()
+        except OverflowError:
+            return None  # no number in the file is that large
         except (sqlite3.Error, UnicodeDecodeError) as error:
             raise explain(error, _READING) from error
         return row

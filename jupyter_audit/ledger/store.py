@@ -24,6 +24,11 @@ BUSY_TIMEOUT_S = 5.0
 """How long an append waits for another process's before it gives up."""
 
 
+_COUNTED_AT_ONCE = 100_000
+_STEPS_FOR_A_BYTE = 20
+_STEPS_AT_LEAST = 3_000_000
+
+
 def explain(error: sqlite3.Error | UnicodeDecodeError, doing: str) -> LedgerError:
     """Return what SQLite said as a `LedgerError`; `doing` reads like `append to the ledger`."""
     if isinstance(error, UnicodeDecodeError) or "decode to UTF-8" in str(error):
@@ -51,6 +56,8 @@ def explain(error: sqlite3.Error | UnicodeDecodeError, doing: str) -> LedgerErro
             f"Could not {doing}: the file is damaged ({error}).",
             advice=KEEP_AND_VERIFY,
         )
+    if primary == sqlite3.SQLITE_INTERRUPT:
+        return damaged("file", f"Could not {doing}: the file's pages lead in circles.", advice=KEEP_AND_VERIFY)
     if primary in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN):
         name = getattr(error, "sqlite_errorname", "SQLITE_IOERR")
         return LedgerError(
@@ -113,6 +120,25 @@ def connect(path: Path, *, writable: bool) -> sqlite3.Connection:
         # its -shm file there. Nobody can be writing either, so reading it as immutable is safe.
         return _connect(path, "immutable=1", doing)
     return connection
+
+
+def end_circles(connection: sqlite3.Connection) -> None:
+    """
+    Have SQLite give up once it has taken far more steps than a file of this size can need.
+
+    Few pages that name each other as children are rows without end, which a verifier would never be done with. A whole
+    ledger needs less than one of SQLite's own steps a byte. `count(*)` takes none: it must not be asked for.
+    """
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    (size,) = connection.execute("PRAGMA page_size").fetchone()
+    left: int = max(_STEPS_AT_LEAST, pages * size * _STEPS_FOR_A_BYTE) // _COUNTED_AT_ONCE
+
+    def count() -> bool:
+        nonlocal left
+        left -= 1
+        return left < 0
+
+    connection.set_progress_handler(count, _COUNTED_AT_ONCE)
 
 
 def _has_wal(path: Path) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 from jupyter_audit.errors import VerificationError
 from jupyter_audit.ledger.auditors import AuditorSecret
 from jupyter_audit.ledger.checkpoint import parse_checkpoint
-from jupyter_audit.ledger.content import ContentError, FalseSealError, UnopenedError, open_commitment
+from jupyter_audit.ledger.content import ContentError, FalseSealError, UnopenedError, check_commitment
 from jupyter_audit.ledger.damage import damaged
 from jupyter_audit.ledger.envelope import (
     CREATED,
@@ -33,6 +33,7 @@ from jupyter_audit.ledger.note import (
     NoteError,
     VerifierKey,
     format_verifier_key,
+    parse_named_key,
     parse_note,
     parse_verifier_key,
 )
@@ -348,9 +349,8 @@ class Walk:
         )
 
     def _take_new_key(self, entry: Entry) -> None:
-        text = entry.body.get("verifier_key")
         try:
-            key = parse_verifier_key(text if isinstance(text, str) else "")
+            key = parse_named_key(entry.body.get("verifier_key"))
         except NoteError as error:
             raise damaged("key", f"The key change in entry {entry.seq}: {error}.", seq=entry.seq) from error
         if key.name != self.origin or entry.body.get("epoch") != len(self.keys):
@@ -396,7 +396,7 @@ class Walk:
                     )
                 )
             try:
-                open_commitment(commitment, *row, auditors=self._terms.auditors)
+                check_commitment(commitment, *row, auditors=self._terms.auditors)
                 self.counts.contents_opened += commitment.sealed is not None
             except UnopenedError as error:
                 self.counts.sealed_for[", ".join(error.recipients)] += 1

@@ -116,6 +116,7 @@ def test_what_is_like_a_plain_value_is_written_as_that_value() -> None:
         {"a": "\ud800"},
         {"\udfff": 1},
         {"ä\ud800": 1},
+        {"ä": "\ud800"},
         {1: "a"},
         {"a": b"bytes"},
         {"a": {1, 2}},
