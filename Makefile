@@ -45,9 +45,10 @@ lab: $(VENV)/lab
 review: $(VENV)/lab
 	@PYTHON=$(BIN)/python sh notebooks/review.sh $(LAB)
 
-# -P: the tests see the installed package, never the folder beside them.
+# -P: the tests see the installed package, never the folder beside them. A file's tests share a worker, and with it its servers.
+WORKERS ?= logical
 test: $(VENV)/test
-	$(BIN)/python -P -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -P -m pytest --numprocesses $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 soak: $(VENV)/test
 	$(BIN)/python -P -m pytest -m soak --timeout 3600 --hypothesis-profile soak $(PYTEST_ARGS)
