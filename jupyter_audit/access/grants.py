@@ -15,8 +15,8 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, TypeVar, cast
 
-from jupyter_audit.access.policy import ABSOLUTE_LONGEST_MINUTES
 from jupyter_audit.access.principals import same_person
+from jupyter_audit.access.profiles import ABSOLUTE_LONGEST_MINUTES
 from jupyter_audit.clock import parse_time
 from jupyter_audit.errors import LedgerError
 from jupyter_audit.model import Entry

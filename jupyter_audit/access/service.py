@@ -17,8 +17,9 @@ from typing import TypeVar
 
 from jupyter_audit.access.book import GrantBook
 from jupyter_audit.access.grants import Grant, Request, RequestState
-from jupyter_audit.access.policy import Policy, Profile
+from jupyter_audit.access.policy import Policy
 from jupyter_audit.access.principals import same_person
+from jupyter_audit.access.profiles import Profile
 from jupyter_audit.clock import Clock, format_time
 from jupyter_audit.errors import AccessError, LedgerError, NotFoundError, NotPermittedError, UsageError
 from jupyter_audit.ledger import LedgerReader

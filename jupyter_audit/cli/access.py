@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jupyter_audit.access.grants import Grant, Request
-from jupyter_audit.access.policy import DEFAULT_PROFILE
+from jupyter_audit.access.profiles import DEFAULT_PROFILE
 from jupyter_audit.access.service import AccessService
 from jupyter_audit.cli.context import Context, context_of
 from jupyter_audit.cli.options import add_command

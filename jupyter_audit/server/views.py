@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from jupyter_audit.access.grants import Grant, Request
-from jupyter_audit.access.policy import Profile
+from jupyter_audit.access.profiles import Profile
 from jupyter_audit.clock import format_time
 from jupyter_audit.errors import LedgerError, NotFoundError, NotPermittedError
 from jupyter_audit.gate.sessions import Session

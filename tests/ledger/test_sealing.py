@@ -215,6 +215,7 @@ def test_the_seal_is_proven_where_it_is_used() -> None:
     "text",
     ["", "auditor", "auditor+anna", "auditor+anna+0123456789abcdef+AAAA", "auditor++0123456789abcdef+" + "A" * 43 + "=",
      str(ANNA.public).replace("anna", "otto"), str(ANNA.public)[:-8] + "AAAAAAA=", str(ANNA.public) + "x", "auditor+a b+0+AA"],
+    ids=["empty", "a_word", "a_name", "short_key", "no_name", "another_name", "another_key", "longer", "a_space"],
 )  # fmt: skip
 def test_a_public_key_that_is_none_is_refused_by_name(text: str) -> None:
     with pytest.raises(AuditorKeyError):

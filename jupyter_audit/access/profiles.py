@@ -1,0 +1,124 @@
+"""
+Profiles: what may be asked for under one name, and on what terms. Read from the settings, then frozen.
+
+`PROFILE_KEYS` is the one table of what an admin may say of a profile: its check here, its help in the settings
+(docs/configuration.md). A value that cannot be used raises `ConfigError`, which names the very key.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jupyter_audit.errors import ConfigError
+
+ABSOLUTE_LONGEST_MINUTES = 8 * 60
+"""No profile may go beyond this, whatever an admin sets."""
+
+DEFAULT_MINUTES = 30
+RECOVERY_MINUTES = 15
+LONGEST_WAIT_MINUTES = 60
+RECOVERY = "recovery"
+DEFAULT_PROFILE = "production-debug"
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What may be asked for under one name. Times in minutes, `shortest_reason` in characters."""
+
+    name: str
+    default_minutes: int = DEFAULT_MINUTES
+    longest_minutes: int = ABSOLUTE_LONGEST_MINUTES
+    request_waits_minutes: int = LONGEST_WAIT_MINUTES
+    shortest_reason: int = 10
+    ticket_pattern: str = r"\S+"
+    self_approval: bool = False
+    kernels: tuple[str, ...] = ()
+    recovery: bool = False
+    terminals: bool = False
+
+
+DEFAULT_PROFILES: Mapping[str, Mapping[str, Any]] = {
+    DEFAULT_PROFILE: {},
+    RECOVERY: {"recovery": True},
+}
+
+
+Check = Callable[[Any], str]
+"""Returns what a value must be, or nothing if it is."""
+
+
+def _whole(low: int, high: int) -> Check:
+    return lambda value: "" if type(value) is int and low <= value <= high else f"a whole number from {low} to {high}"
+
+
+def _flag(value: Any) -> str:
+    return "" if type(value) is bool else "True or False"
+
+
+def _names(what: str) -> Check:
+    def check(value: Any) -> str:
+        good = isinstance(value, (list, tuple)) and all(isinstance(name, str) and name for name in value)
+        return "" if good else f"a list of {what}"
+
+    return check
+
+
+def _pattern(value: Any) -> str:
+    try:
+        re.compile(value) if isinstance(value, str) else re.compile(None)  # type: ignore[call-overload]
+    except (re.error, TypeError) as error:
+        return f"a regular expression ({error})"
+    return ""
+
+
+PROFILE_KEYS: Mapping[str, Check] = {
+    "default_minutes": _whole(1, ABSOLUTE_LONGEST_MINUTES),
+    "longest_minutes": _whole(1, ABSOLUTE_LONGEST_MINUTES),
+    "request_waits_minutes": _whole(1, LONGEST_WAIT_MINUTES),
+    "shortest_reason": _whole(1, 4096),
+    "ticket_pattern": _pattern,
+    "self_approval": _flag,
+    "kernels": _names("kernelspec names"),
+    "recovery": _flag,
+    "terminals": _flag,
+}
+
+
+def parse_profile(name: str, values: Any) -> Profile:
+    """Return the profile that a setting describes. Raises `ConfigError` naming what is wrong."""
+    where = f"c.JupyterAudit.profiles[{name!r}]"
+    if not name or not name.isprintable():
+        raise ConfigError(f"{where}: a profile needs a printable name.")
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{where} must be a dictionary, got {type(values).__name__}.")
+    for key, value in values.items():
+        check = PROFILE_KEYS.get(key)
+        if check is None:
+            raise ConfigError(
+                f"{where}[{key!r}] is not a setting of a profile.", advice=f"Known: {', '.join(sorted(PROFILE_KEYS))}."
+            )
+        wanted = check(value)
+        if wanted:
+            raise ConfigError(f"{where}[{key!r}] must be {wanted}, got {value!r}.")
+    profile = Profile(name=name, **_completed(values))
+    if profile.default_minutes > profile.longest_minutes:
+        raise ConfigError(
+            f"{where}['default_minutes'] is {profile.default_minutes}, more than "
+            f"longest_minutes ({profile.longest_minutes})."
+        )
+    return profile
+
+
+def _completed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values as a profile holds them, with the defaults that follow from one another."""
+    given = {key: tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
+             for key, value in values.items()}  # fmt: skip
+    if given.get("recovery"):
+        given.setdefault("longest_minutes", RECOVERY_MINUTES)
+    if "longest_minutes" in given and "default_minutes" not in given:
+        usual = RECOVERY_MINUTES if given.get("recovery") else DEFAULT_MINUTES
+        given["default_minutes"] = min(usual, given["longest_minutes"])
+    return given
