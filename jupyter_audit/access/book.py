@@ -28,6 +28,9 @@ ACCESS = ("access.",)
 FEW = 64
 """Up to so many new entries are read whole: cheaper than asking the index for each type of `access.*`."""
 
+SLACK = timedelta(seconds=1)
+"""How far a clock may fall behind the monotonic one before it counts as set back: time servers take such steps."""
+
 
 class GrantBook:
     """Follows the `access.*` entries of one ledger. Belongs to one thread. `monotonic` returns seconds."""
@@ -37,7 +40,9 @@ class GrantBook:
         self._next = 0
         self._monotonic = monotonic
         self._latest = BEGINNING
-        self._latest_at = monotonic()
+        # The furthest that a clock was ahead of the monotonic one.
+        self._anchor = BEGINNING
+        self._anchored_at = monotonic()
 
     def refresh(self, reader: LedgerReader) -> None:
         """
@@ -77,17 +82,20 @@ class GrantBook:
         """
         Return the time to judge by: never earlier than any that was seen before, in entries or here.
 
-        So a clock that is set back lengthens no grant (it shortens some, which is the safe side): while the
-        clock is behind what was seen, time goes on by the monotonic clock.
+        Nor earlier than the monotonic clock says that it must be by now: a clock that is set back lengthens no grant
+        by more than `SLACK` (it shortens some, which is the safe side). Where the machine slept, the clock is ahead of
+        the monotonic one, and counts.
         """
-        if clock_now < self._latest:
-            clock_now = self._latest + timedelta(seconds=self._monotonic() - self._latest_at)
-        self._see(clock_now)
+        elapsed = timedelta(seconds=self._monotonic() - self._anchored_at)
+        at_least = self._anchor + elapsed if self._anchor > BEGINNING else BEGINNING
+        self._see(clock_now if clock_now >= at_least - SLACK else at_least)
         return self._latest
 
     def _see(self, moment: datetime) -> None:
-        if moment > self._latest:
-            self._latest, self._latest_at = moment, self._monotonic()
+        monotonic = self._monotonic()
+        if self._anchor == BEGINNING or moment > self._anchor + timedelta(seconds=monotonic - self._anchored_at):
+            self._anchor, self._anchored_at = moment, monotonic
+        self._latest = max(self._latest, moment)
 
     def live(self, principal: str, now: datetime) -> tuple[Grant, ...]:
         """Return the grants of `principal` in force, the one that lasts longest first."""
