@@ -32,6 +32,7 @@ from jupyter_audit.cli import (
     search,
     setup,
     verify,
+    witness,
 )
 from jupyter_audit.cli.output import clean_block
 from jupyter_audit.errors import AuditError
@@ -78,6 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
     verify.add_commands(commands)
     keys.add_commands(commands)
     anchor.add_commands(commands)
+    witness.add_commands(commands)
     prove.add_commands(commands)
     purge.add_commands(commands)
     replay.add_commands(commands)

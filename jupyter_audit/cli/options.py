@@ -22,11 +22,13 @@ def add_command(
     about: str = "",
     examples: str = "",
     server: bool = False,
+    of_home: bool = True,
 ) -> argparse.ArgumentParser:
     """
     Add a command. `summary` is its line in the list, `about` says what else is to know.
 
-    `server` adds the options of commands that can act through a running server.
+    `server` adds the options of commands that can act through a running server; `of_home` is False for a command that
+    has nothing to do with an audit home.
     """
     made: argparse.ArgumentParser = commands.add_parser(
         name,
@@ -37,13 +39,14 @@ def add_command(
         allow_abbrev=False,
     )
     made.set_defaults(run=run)
-    made.add_argument(
-        "--home",
-        metavar="DIR",
-        help="the audit home (default: $JUPYTER_AUDIT_HOME, or this account's data folder)",
-    )
-    made.add_argument("--config", metavar="FILE", help="the admin's configuration file (default: the system's folders)")
-    made.add_argument("--solo", action="store_true", help="one person holds every role (default where no roles are set)")
+    if of_home:
+        made.add_argument(
+            "--home",
+            metavar="DIR",
+            help="the audit home (default: $JUPYTER_AUDIT_HOME, or this account's data folder)",
+        )
+        made.add_argument("--config", metavar="FILE", help="the admin's configuration file (default: the system's folders)")
+        made.add_argument("--solo", action="store_true", help="one person holds every role (default where no roles are set)")
     made.add_argument("--json", action="store_true", help="print JSON instead of text")
     if server:
         made.add_argument(

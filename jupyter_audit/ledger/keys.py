@@ -54,8 +54,12 @@ class Signer:
 
     def sign(self, text: str) -> str:
         """Return the signed note over `text`, which must end in a newline."""
-        signature = crypto_sign(text.encode(), self._secret)[:crypto_sign_BYTES]
+        signature = self.signature(text.encode())
         return f"{text}\n{format_signature(NoteSignature(self.verifier.name, self._id, signature))}"
+
+    def signature(self, message: bytes) -> bytes:
+        """Return the 64 bytes of the Ed25519 signature over a message."""
+        return crypto_sign(message, self._secret)[:crypto_sign_BYTES]
 
     def protected_text(self, secret: bytes) -> str:
         """Return the key file's only line, unreadable without the passphrase."""
@@ -67,17 +71,18 @@ class Signer:
         return f"{_PREFIX}{self.verifier.name}+{self._id.hex()}+{encoded}\n"
 
 
-def create_key_files(signer: Signer, signing_key: Path, verifier_key: Path) -> None:
+def create_key_files(signer: Signer, signing_key: Path, verifier_key: Path, public: str = "") -> None:
     """
     Write both halves, durably, the secret one readable by this account alone. Never overwrites.
 
+    `public` is what stands in the file of the verifier key, if it is not that of a signer of notes.
     Raises `FileExistsError` if either is there, `OSError` if they cannot be written; then neither is left.
     """
     created: list[Path] = []
     try:
         for path, text, mode in (
             (signing_key, signer.secret_text(), 0o600),
-            (verifier_key, format_verifier_key(signer.verifier) + "\n", 0o644),
+            (verifier_key, (public or format_verifier_key(signer.verifier)) + "\n", 0o644),
         ):
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
             created.append(path)

@@ -27,9 +27,9 @@ class NoteError(ValueError):
     """A note or a key does not have the form that c2sp.org/signed-note gives it, or is not signed."""
 
 
-def key_id(name: str, public: bytes) -> bytes:
-    """Return the key ID: the first four bytes of SHA-256(name ‖ 0x0A ‖ 0x01 ‖ public key)."""
-    return sha256(name.encode() + b"\n" + ED25519 + public).digest()[:4]
+def key_id(name: str, public: bytes, kind: bytes = ED25519) -> bytes:
+    """Return the key ID: the first four bytes of SHA-256(name ‖ 0x0A ‖ signature type ‖ public key)."""
+    return sha256(name.encode() + b"\n" + kind + public).digest()[:4]
 
 
 def check_key_name(name: str) -> str:
@@ -76,18 +76,7 @@ def parse_verifier_key(text: str) -> VerifierKey:
 
     White space around it is passed over, because keys come from files and from people; `parse_named_key` reads those in entries.
     """
-    parts = text.strip().split("+", 2)
-    if len(parts) != 3:
-        raise NoteError("a verifier key reads <name>+<key ID>+<key>")
-    name, shown_id, encoded = parts
-    check_key_name(name)
-    data = decode_base64(encoded)
-    if len(data) != 33 or data[:1] != ED25519:
-        raise NoteError(f"the verifier key of {name} is not an Ed25519 key")
-    key = VerifierKey(name, data[1:])
-    if key.id.hex() != shown_id:
-        raise NoteError(f"the verifier key of {name} does not have the key ID {shown_id}")
-    return key
+    return VerifierKey(*parse_key_text(text, ED25519))
 
 
 def parse_named_key(text: object) -> VerifierKey:
@@ -100,7 +89,27 @@ def parse_named_key(text: object) -> VerifierKey:
 
 def format_verifier_key(key: VerifierKey) -> str:
     """Return the text that `parse_verifier_key` reads."""
-    return f"{key.name}+{key.id.hex()}+{base64.b64encode(ED25519 + key.public).decode()}"
+    return format_key_text(key.name, key.public, ED25519)
+
+
+def parse_key_text(text: str, kind: bytes) -> tuple[str, bytes]:
+    """Read the text of a verifier key of this signature type: its name and public key. Raises `NoteError`."""
+    parts = text.strip().split("+", 2)
+    if len(parts) != 3:
+        raise NoteError("a verifier key reads <name>+<key ID>+<key>")
+    name, shown_id, encoded = parts
+    check_key_name(name)
+    data = decode_base64(encoded)
+    if len(data) != 33 or data[:1] != kind:
+        raise NoteError(f"the verifier key of {name} is not an Ed25519 key of signature type {kind[0]}")
+    if key_id(name, data[1:], kind).hex() != shown_id:
+        raise NoteError(f"the verifier key of {name} does not have the key ID {shown_id}")
+    return name, data[1:]
+
+
+def format_key_text(name: str, public: bytes, kind: bytes) -> str:
+    """Return the text that `parse_key_text` reads."""
+    return f"{name}+{key_id(name, public, kind).hex()}+{base64.b64encode(kind + public).decode()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +165,16 @@ def parse_note(text: str) -> Note:
     if any((c < " " and c != "\n") or "\ud800" <= c <= "\udfff" for c in text):
         raise NoteError("the note has control characters in it")
     body, separator, lines = text.rpartition("\n\n")
-    if not separator or not lines.endswith("\n") or not body:
+    if not separator or not body:
         raise NoteError("the note has no signatures")
-    signatures = []
+    return Note(body + "\n", parse_signatures(lines))
+
+
+def parse_signatures(lines: str) -> tuple[NoteSignature, ...]:
+    """Read signature lines, one at least, each with its newline; raises `NoteError`."""
+    if not lines.endswith("\n"):
+        raise NoteError("the note has no signatures")
+    signatures: list[NoteSignature] = []
     for line in lines[:-1].split("\n"):
         dash, _, rest = line.partition(" ")
         name, _, encoded = rest.partition(" ")
@@ -170,4 +186,4 @@ def parse_note(text: str) -> Note:
         signatures.append(NoteSignature(check_key_name(name), data[:4], data[4:]))
         if len(signatures) > _MAX_SIGNATURES:
             raise NoteError("the note has too many signatures")
-    return Note(body + "\n", tuple(signatures))
+    return tuple(signatures)

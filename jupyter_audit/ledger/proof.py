@@ -93,8 +93,35 @@ def format_growth_proof(old: str, new: str, hashes: Sequence[bytes], key_changes
     return json.dumps(value, ensure_ascii=False, indent=1) + "\n"
 
 
+def format_key_change(change: Inclusion) -> str:
+    """Return what shows one key change to whoever knows the key that it ended."""
+    return json.dumps(_changes([change])[0], ensure_ascii=False) + "\n"
+
+
 def _changes(key_changes: Sequence[Inclusion]) -> list[dict[str, str]]:
     return [{"entry": change.raw, "proof": change.tlog_proof} for change in key_changes]
+
+
+def unverified_origin(text: str) -> str:
+    """Return which ledger a key change says it is of, without believing it; raises `VerificationError`."""
+    members = _object(_json(text), "the key change")
+    _members(members, {"entry", "proof"}, "the key change")
+    try:
+        return parse_checkpoint(parse_note(_parse_tlog_proof(str(members["proof"]))[2]).text).origin
+    except NoteError as error:
+        raise _no_proof(f"its checkpoint is malformed: {error}") from error
+
+
+def check_key_change(text: str, keys: Sequence[VerifierKey]) -> tuple[VerifierKey, VerifierKey, Checkpoint]:
+    """
+    Check one key change: return the key that it ended, the one that it names, and the checkpoint that it ends.
+
+    Raises `VerificationError` (damage `proof`) if that is not shown under one of `keys`.
+    """
+    members = _object(_json(text), "the key change")
+    _members(members, {"entry", "proof"}, "the key change")
+    entry, checkpoint, ended = _included(members, keys)
+    return ended, _key_named(entry, checkpoint), checkpoint
 
 
 def check_proof(text: str, keys: Sequence[VerifierKey]) -> ProvenEntry | ProvenGrowth:

@@ -10,6 +10,7 @@ from jupyter_audit.ledger.note import NoteError
 from jupyter_audit.ledger.proof import Inclusion, format_entry_proof, format_growth_proof, format_tlog_proof
 from jupyter_audit.ledger.reader import LedgerReader
 from jupyter_audit.ledger.store import explained
+from jupyter_audit.model import Entry
 
 
 def prove_entry(reader: LedgerReader, seq: int, *, with_contents: bool) -> str:
@@ -69,12 +70,14 @@ def _newest(reader: LedgerReader) -> tuple[str, int]:
 
 def _key_changes(reader: LedgerReader, size: int) -> list[Inclusion]:
     """Return every key change before `size`, each under the checkpoint that its old key signed last."""
-    changes = []
     # The change that ends the checkpoint itself is under the old key, so the proof does not need it.
-    for entry in reader.entries(types=[KEY_ROTATED], stop=size - 1):
-        path = reader.inclusion_proof(entry.seq, entry.seq + 1)
-        changes.append(Inclusion(entry.raw, format_tlog_proof(entry.seq, path, reader.checkpoint_at(entry.seq + 1))))
-    return changes
+    return [prove_key_change(reader, entry) for entry in reader.entries(types=[KEY_ROTATED], stop=size - 1)]
+
+
+def prove_key_change(reader: LedgerReader, entry: Entry) -> Inclusion:
+    """Return a key change under the checkpoint that its old key signed last, which it ends."""
+    path = reader.inclusion_proof(entry.seq, entry.seq + 1)
+    return Inclusion(entry.raw, format_tlog_proof(entry.seq, path, reader.checkpoint_at(entry.seq + 1)))
 
 
 def _salted(reader: LedgerReader, seq: int, name: str) -> tuple[bytes, bytes] | None:
