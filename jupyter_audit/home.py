@@ -8,6 +8,7 @@ The audit home: the one folder that holds everything the engineer's code must no
         remembered.checkpoint   the last checkpoint seen, kept outside the ledger to notice a rollback
         anchors/                what each sink of checkpoints has taken
         cache/                  what can be made again from the ledger, such as the index of `search`
+        cosigned/               the newest checkpoint that each witness cosigned
         run/                    what one server's life needs: connection files, server info, kernel folders
         jupyter/                the Jupyter configuration folder of the server that the launcher starts
 
@@ -79,6 +80,11 @@ class Home:
     def caches(self) -> Path:
         """The folder of what can be made again from the ledger; a purge empties it."""
         return self.path / "cache"
+
+    @property
+    def cosigned(self) -> Path:
+        """The newest checkpoint that each witness cosigned, a signed note each."""
+        return self.path / "cosigned"
 
     @property
     def run(self) -> Path:

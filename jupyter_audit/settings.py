@@ -100,8 +100,9 @@ class JupyterAudit(Configurable):
         Unicode(),
         default_value=[],
         help="Where checkpoints are sent, so that the past can be compared with what others hold: file:/path (a JSON line "
-        "each, best on another machine's disk), syslog+tcp://host:port, syslog+udp://host:port (RFC 5424). A sink that is "
-        "down gets later what it missed. `jupyter audit doctor` shows how far each is.",
+        "each, best on another machine's disk), syslog+tcp://host:port, syslog+udp://host:port (RFC 5424), "
+        "witness+https://host/prefix#VKEY (a witness and the key that it cosigns with). A sink that is down gets later what it "
+        "missed. `jupyter audit doctor` shows how far each is. See docs/anchors.md.",
     ).tag(config=True)
 
     anchor_seconds = Float(

@@ -30,7 +30,7 @@ def add_commands(commands: Any) -> None:
 def anchor(options: argparse.Namespace) -> int:
     """Send, and show how far each sink is."""
     context = context_of(options)
-    anchors = Anchors(context.home.anchors, context.settings.anchors, context.clock)
+    anchors = Anchors(context.home, context.settings.anchors, context.clock)
     with context.reader() as reader:
         standings = anchors.send(reader)
     rows = [asdict(standing) for standing in standings]

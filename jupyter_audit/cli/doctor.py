@@ -131,13 +131,16 @@ def _ledger(context: Context, ledger: Ledger) -> Iterator[Finding]:
 
 
 def _anchors(context: Context, ledger: Ledger) -> Iterator[Finding]:
-    anchors = Anchors(context.home.anchors, context.settings.anchors, context.clock)
+    anchors = Anchors(context.home, context.settings.anchors, context.clock)
     if not anchors:
         advice = "Set c.JupyterAudit.anchors, or keep `jupyter audit checkpoint` elsewhere: only then a replaced end shows."
         yield Finding("warn", "anchors", "checkpoints are kept nowhere else", advice)
     for standing in anchors.standing(ledger):
         told = f"{standing.sink} has {standing.delivered} entries, {standing.behind} behind"
-        if standing.failing_since:
+        if standing.alarm:
+            advice = "Keep the audit home as it is, for evidence, and verify against what is kept elsewhere (docs/anchors.md)."
+            yield Finding("fail", "witness", f"{told}; since {standing.failing_since}: {standing.error}", advice)
+        elif standing.failing_since:
             told += f"; failing since {standing.failing_since}: {standing.error}"
             yield Finding("warn", "anchor", told, "Mend the sink; it gets what it missed (`jupyter audit anchor` sends now).")
         else:

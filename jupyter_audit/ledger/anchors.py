@@ -1,8 +1,9 @@
 """
 Anchors: checkpoints carried to places that whoever holds the ledger cannot change (P5).
 
-A sink is a file to which lines are appended, or a syslog server (RFC 5424). What a sink has not taken yet is owed to
-it: the ledger keeps every checkpoint, so nothing is lost while a sink is down. Reads the ledger, never writes it.
+A sink is a file to which lines are appended, a syslog server (RFC 5424), or a witness (C2SP tlog-witness). What a sink
+has not taken yet is owed to it: the ledger keeps every checkpoint, so nothing is lost while a sink is down. Reads the
+ledger, never writes it.
 """
 
 from __future__ import annotations
@@ -17,14 +18,17 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from jupyter_audit.clock import Clock, format_time
 from jupyter_audit.errors import ConfigError, LedgerError
+from jupyter_audit.home import Home
 from jupyter_audit.ledger.checkpoint import Checkpoint, unverified_checkpoint
+from jupyter_audit.ledger.cosignature import parse_witness_key
 from jupyter_audit.ledger.note import NoteError
 from jupyter_audit.ledger.reader import LedgerReader
 from jupyter_audit.ledger.store import explained
+from jupyter_audit.ledger.witness_sink import ContradictionError, WitnessSink
 
 TIMEOUT_S = 5.0
 _AT_ONCE = 500
@@ -36,9 +40,22 @@ _PRIORITY = 13 * 8 + 5
 class Sink(Protocol):
     """Where checkpoints go."""
 
-    def send(self, notes: Sequence[str]) -> None:
-        """Hand over signed notes, oldest first. Raises `OSError`; then none of them counts as taken."""
+    def send(self, reader: LedgerReader, delivered: int) -> int:
+        """
+        Hand over what came after the first `delivered` entries, or a part of it; return how many are covered then.
+
+        Returns `delivered` when nothing is owed. Raises `OSError`; then nothing counts as taken.
+        """
         ...
+
+
+def _owed(reader: LedgerReader, delivered: int) -> list[str]:
+    """Return the checkpoints that a sink lacks which takes all of them, oldest first, some at a time."""
+    with explained("read the ledger"):
+        rows = reader.connection.execute(
+            "SELECT note FROM checkpoint WHERE size > ? ORDER BY size LIMIT ?", (delivered, _AT_ONCE)
+        ).fetchall()
+    return [str(note) for (note,) in rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +64,11 @@ class FileSink:
 
     path: Path
 
-    def send(self, notes: Sequence[str]) -> None:
+    def send(self, reader: LedgerReader, delivered: int) -> int:
         """Append and wait until it is on disk. Raises `OSError`."""
+        notes = _owed(reader, delivered)
+        if not notes:
+            return delivered
         lines = ""
         for note in notes:
             checkpoint = unverified_checkpoint(note)
@@ -58,6 +78,7 @@ class FileSink:
             file.write(lines.encode())
             file.flush()
             os.fsync(file.fileno())
+        return unverified_checkpoint(notes[-1]).size
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +90,15 @@ class SyslogSink:
     port: int
     clock: Clock
 
-    def send(self, notes: Sequence[str]) -> None:
+    def send(self, reader: LedgerReader, delivered: int) -> int:
         """Send one message for each checkpoint. Raises `OSError`."""
-        messages = [self._message(note) for note in notes]
+        notes = _owed(reader, delivered)
+        if not notes:
+            return delivered
+        self._send([self._message(note) for note in notes])
+        return unverified_checkpoint(notes[-1]).size
+
+    def _send(self, messages: Sequence[bytes]) -> None:
         if self.protocol == "tcp":
             with socket.create_connection((self.host, self.port), TIMEOUT_S) as connection:
                 connection.sendall(b"".join(b"%d %b" % (len(message), message) for message in messages))
@@ -94,13 +121,19 @@ class SyslogSink:
         return f"<{_PRIORITY}>1 {time} {host} jupyter-audit {os.getpid()} checkpoint [checkpoint@32473 {facts}]".encode()
 
 
-def parse_sink(text: str, clock: Clock) -> Sink:
+def parse_sink(text: str, clock: Clock, cosigned: Path) -> Sink:
     """
-    Return the sink that a setting names: `file:/path`, `syslog+udp://host:514`, `syslog+tcp://host:601`.
+    Return the sink that a setting names: `file:/path`, `syslog+udp://host:514`, `syslog+tcp://host:601`, or
+    `witness+https://host/prefix#VKEY` (or http), whose cosignatures are kept in the folder `cosigned`.
 
     Raises `ConfigError` for anything else.
     """
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError as error:
+        raise ConfigError(f"c.JupyterAudit.anchors: {text!r} is no sink: {error}.") from error
+    if parts.scheme in ("witness+http", "witness+https"):
+        return _parse_witness(text, parts, cosigned)
     if parts.scheme == "file" and not parts.netloc and Path(parts.path).is_absolute():
         return FileSink(Path(parts.path))
     if parts.scheme in ("syslog+udp", "syslog+tcp") and parts.hostname and not parts.path.strip("/"):
@@ -110,28 +143,48 @@ def parse_sink(text: str, clock: Clock) -> Sink:
             pass  # a port that is none
     raise ConfigError(
         f"c.JupyterAudit.anchors: {text!r} is no sink.",
-        advice="Such as file:/mnt/elsewhere/checkpoints.jsonl, syslog+tcp://log.example.org:601 or syslog+udp://log.example.org.",
+        advice="Such as file:/mnt/elsewhere/checkpoints.jsonl, syslog+tcp://log.example.org:601, syslog+udp://log.example.org "
+        "or witness+https://witness.example.org#VKEY.",
     )
+
+
+def _parse_witness(text: str, parts: SplitResult, cosigned: Path) -> WitnessSink:
+    try:
+        key, port = parse_witness_key(parts.fragment), parts.port
+        if not parts.hostname or parts.query or parts.username is not None:
+            raise ValueError("it names no host, or more than host, port and path")
+    except ValueError as error:  # a NoteError is one
+        raise ConfigError(
+            f"c.JupyterAudit.anchors: {text!r} is no sink: {error}.",
+            advice="Such as witness+https://witness.example.org#VKEY, with the key that `jupyter audit witness init` printed.",
+        ) from error
+    scheme = parts.scheme.removeprefix("witness+")
+    return WitnessSink(scheme, parts.hostname, port, parts.path.rstrip("/"), key, cosigned)
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How far a sink is: entries it covers, entries it lacks, since when it fails and why (both empty if it does not)."""
+    """
+    How far a sink is: entries it covers, entries it lacks, since when it fails and why (both empty if it does not).
+
+    `alarm` if it is a witness that cosigned something which this ledger does not extend.
+    """
 
     sink: str
     delivered: int
     behind: int
     failing_since: str
     error: str
+    alarm: bool
 
 
 class Anchors:
     """The sinks of one audit home, and what each of them has taken. `texts` are as the setting names them."""
 
-    def __init__(self, folder: Path, texts: Sequence[str], clock: Clock) -> None:
-        self._folder = folder
+    def __init__(self, home: Home, texts: Sequence[str], clock: Clock) -> None:
+        self._folder = home.anchors
         self._clock = clock
-        self._sinks = {text: parse_sink(text, clock) for text in texts}
+        self._sinks = {text: parse_sink(text, clock, home.cosigned) for text in texts}
 
     def __bool__(self) -> bool:
         return bool(self._sinks)
@@ -145,40 +198,36 @@ class Anchors:
         for text, sink in self._sinks.items():
             while True:
                 standing = self._standing(text, reader)
-                owed = self._owed(reader, standing.delivered)
-                if not owed:
-                    break
                 try:
-                    sink.send(owed)
+                    covered = sink.send(reader, standing.delivered)
                 except OSError as error:
                     since = standing.failing_since or format_time(self._clock.now())
-                    self._keep(text, reader.origin, standing.delivered, since, str(error))
+                    alarm = isinstance(error, ContradictionError)
+                    # An alarm stands until the witness cosigns again, whatever else goes wrong meanwhile.
+                    why = standing.error if standing.alarm and not alarm else str(error)
+                    self._keep(text, reader.origin, standing.delivered, since, why, alarm=alarm or standing.alarm)
                     break
-                self._keep(text, reader.origin, unverified_checkpoint(owed[-1]).size, "", "")
+                if covered == standing.delivered and not standing.failing_since:
+                    break
+                self._keep(text, reader.origin, covered, "", "", alarm=False)
         return self.standing(reader)
 
-    def _owed(self, reader: LedgerReader, delivered: int) -> list[str]:
-        with explained("read the ledger"):
-            rows = reader.connection.execute(
-                "SELECT note FROM checkpoint WHERE size > ? ORDER BY size LIMIT ?", (delivered, _AT_ONCE)
-            ).fetchall()
-        return [str(note) for (note,) in rows]
-
     def _standing(self, text: str, reader: LedgerReader) -> Standing:
-        delivered, since, error = 0, "", ""
+        delivered, since, error, alarm = 0, "", "", False
         try:
             kept = json.loads(self._file(text).read_text(encoding="utf-8"))
             if kept["origin"] == reader.origin and type(kept["delivered"]) is int:
                 delivered, since, error = kept["delivered"], str(kept["failing_since"]), str(kept["error"])
+                alarm = kept.get("alarm") is True
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             delivered = 0
         size = reader.size()
         if not 0 <= delivered <= size:
             delivered = 0  # not known, or of a ledger that was put back: a sink is rather told twice than not at all
-        return Standing(text, delivered, size - delivered, since, error)
+        return Standing(text, delivered, size - delivered, since, error, alarm)
 
-    def _keep(self, text: str, origin: str, delivered: int, since: str, error: str) -> None:
-        value = {"sink": text, "origin": origin, "delivered": delivered, "failing_since": since, "error": error}
+    def _keep(self, text: str, origin: str, delivered: int, since: str, error: str, *, alarm: bool) -> None:
+        value = {"sink": text, "origin": origin, "delivered": delivered, "failing_since": since, "error": error, "alarm": alarm}
         path = self._file(text)
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)

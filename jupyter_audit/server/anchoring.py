@@ -21,10 +21,11 @@ class Anchoring:
 
     def __init__(self, home: Home, settings: JupyterAudit, clock: Clock, log: logging.Logger) -> None:
         self._home = home
-        self._anchors = Anchors(home.anchors, settings.anchors, clock)
+        self._anchors = Anchors(home, settings.anchors, clock)
         self._pause = max(settings.anchor_seconds, 0.1)
         self._log = log
         self._failing: set[str] = set()
+        self._alarmed: set[str] = set()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="jupyter-audit-anchors", daemon=True)
 
@@ -53,6 +54,11 @@ class Anchoring:
             return
         for standing in standings:
             # Told once when it begins and once when it ends; the doctor shows it meanwhile.
+            if standing.alarm and standing.sink not in self._alarmed:
+                self._log.critical("jupyter-audit: ALARM: the ledger is not what its witness has seen. %s", standing.error)
+                self._alarmed.add(standing.sink)
+            elif not standing.alarm:
+                self._alarmed.discard(standing.sink)
             if standing.failing_since and standing.sink not in self._failing:
                 self._log.warning("jupyter-audit: the anchor %s fails: %s", standing.sink, standing.error)
                 self._failing.add(standing.sink)

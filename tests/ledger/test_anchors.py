@@ -28,7 +28,7 @@ def lines(path: Path) -> list[str]:
 
 def test_every_checkpoint_is_appended_once_and_in_order(ledger: Ledger, home: Home, clock: SetClock, tmp_path: Path) -> None:
     kept = tmp_path / "kept.jsonl"
-    anchors = Anchors(home.anchors, [f"file:{kept}"], clock)
+    anchors = Anchors(home, [f"file:{kept}"], clock)
     for number in range(4):
         ledger.append([a_draft(number), a_draft(number)])
         [standing] = anchors.send(ledger)
@@ -43,20 +43,20 @@ def test_a_sink_that_is_down_gets_later_what_it_missed_and_its_lag_shows(ledger:
     texts = [f"file:{kept}", f"file:{other}"]
     for number in range(3):
         ledger.append([a_draft(number)])
-        down, up = Anchors(home.anchors, texts, clock).send(ledger)  # also across restarts
+        down, up = Anchors(home, texts, clock).send(ledger)  # also across restarts
         assert (down.delivered, down.behind) == (0, ledger.size())
         assert "No such file" in down.error
         assert up.behind == 0
-    since = {Anchors(home.anchors, texts, clock).standing(ledger)[0].failing_since for _ in range(2)}
+    since = {Anchors(home, texts, clock).standing(ledger)[0].failing_since for _ in range(2)}
     assert len(since) == 1
     kept.parent.mkdir()
-    assert [standing.failing_since for standing in Anchors(home.anchors, texts, clock).send(ledger)] == ["", ""]
+    assert [standing.failing_since for standing in Anchors(home, texts, clock).send(ledger)] == ["", ""]
     assert lines(kept) == lines(other) == notes(ledger)
 
 
 def test_a_state_that_was_lost_tells_a_sink_twice_rather_than_not_at_all(ledger: Ledger, home: Home, clock: SetClock, tmp_path: Path) -> None:
     kept = tmp_path / "kept.jsonl"
-    anchors = Anchors(home.anchors, [f"file:{kept}"], clock)
+    anchors = Anchors(home, [f"file:{kept}"], clock)
     anchors.send(ledger)
     for file in home.anchors.iterdir():
         file.write_text("{torn")
@@ -72,7 +72,7 @@ def test_a_ledger_that_lost_its_end_is_found_with_the_file_of_an_anchor(home: Ho
     early = home.ledger.read_bytes()
     with open_ledger(home, clock=clock) as ledger:
         ledger.append([a_draft(2)])
-        Anchors(home.anchors, [f"file:{kept}"], clock).send(ledger)
+        Anchors(home, [f"file:{kept}"], clock).send(ledger)
     with kept.open("a") as file:
         file.write('{"torn')
     whole = home.ledger.read_bytes()
@@ -88,7 +88,7 @@ def test_syslog_by_udp_is_rfc_5424_and_carries_the_whole_note(ledger: Ledger, ho
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
         server.settimeout(10)
-        Anchors(home.anchors, [f"syslog+udp://127.0.0.1:{server.getsockname()[1]}"], clock).send(ledger)
+        Anchors(home, [f"syslog+udp://127.0.0.1:{server.getsockname()[1]}"], clock).send(ledger)
         message = server.recv(65536).decode()
     form = r'<109>1 \S+Z \S+ jupyter-audit \d+ checkpoint \[checkpoint@32473 origin="\S+" size="1" root="\S+" note="(\S+)"\]'
     found = re.fullmatch(form, message)
@@ -99,7 +99,7 @@ def test_syslog_by_udp_is_rfc_5424_and_carries_the_whole_note(ledger: Ledger, ho
 def test_syslog_by_tcp_counts_octets_and_waits_while_nobody_listens(ledger: Ledger, home: Home, clock: SetClock) -> None:
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
-        anchors = Anchors(home.anchors, [f"syslog+tcp://127.0.0.1:{server.getsockname()[1]}"], clock)
+        anchors = Anchors(home, [f"syslog+tcp://127.0.0.1:{server.getsockname()[1]}"], clock)
         ledger.append([a_draft(1)])
         [down] = anchors.send(ledger)
         assert down.behind == 2
@@ -129,6 +129,6 @@ def test_syslog_by_tcp_counts_octets_and_waits_while_nobody_listens(ledger: Ledg
 @pytest.mark.parametrize(
     "text", ["", "file:relative", "file://host/path", "http://x", "syslog+udp://", "syslog+tcp://h:99999", "syslog://h", "syslog+udp://h/path"]
 )
-def test_what_is_no_sink_is_refused_in_words(text: str, clock: SetClock) -> None:
+def test_what_is_no_sink_is_refused_in_words(text: str, clock: SetClock, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is no sink"):
-        parse_sink(text, clock)
+        parse_sink(text, clock, tmp_path)

@@ -25,6 +25,7 @@ from nacl.pwhash import argon2id
 
 from jupyter_audit.clock import format_time
 from jupyter_audit.errors import RollbackError, VerificationError
+from jupyter_audit.home import Home
 from jupyter_audit.ledger import LedgerReader
 from jupyter_audit.ledger.anchors import Anchors, newest_kept
 from jupyter_audit.ledger.canonical import CanonicalError, canonicalize, parse_canonical
@@ -355,7 +356,7 @@ def test_a_remembered_checkpoint_is_one_or_says_that_a_rollback_could_go_unnotic
 def test_whatever_is_kept_of_a_sink_it_is_told_what_it_lacks(golden: LedgerReader, tmp_path: Path, clock: SetClock) -> None:
     """A sink's standing is no evidence: where it cannot be, everything is sent again."""
     target = tmp_path / "sink.jsonl"
-    anchors = Anchors(tmp_path / "anchors", [f"file:{target}"], clock)
+    anchors = Anchors(Home(tmp_path), [f"file:{target}"], clock)
     anchors.send(golden)
     [state] = (tmp_path / "anchors").iterdir()
     lines = target.read_text().splitlines()
