@@ -1,11 +1,12 @@
 """
 A second verifier of ledgers, to be read in ten minutes: the standard library and PyNaCl, nothing of Jupyter Audit.
 
-    python verify_independently.py LEDGER VERIFIER-KEY-OR-ITS-FILE [KEPT-CHECKPOINT-FILE] [--auditor-key FILE]
+    python verify_independently.py LEDGER VERIFIER-KEY-OR-ITS-FILE [KEPT-CHECKPOINT-FILE] [--witness-key KEY] [--auditor-key FILE]
 
 Written from ledger-format.md, which must lie beside it (the schema is compared with the page's); "(n)" in a comment is a step
 of its section 7. Exits with 0 and a summary if the ledger is whole, with 1 and the damage (section 8) if not, 2 for bad usage.
 Sealed contents are opened with the auditor's secret key in FILE (not under a passphrase), else only known to be those recorded.
+With a witness's key the kept checkpoint must have that witness's cosignature (section 3).
 Work on a copy if a server may be writing: this reads the file slowly and from one snapshot.
 """
 
@@ -125,14 +126,14 @@ def decode(text: str) -> bytes:
 class Key:
     """A verifier key: name, key ID, public key."""
 
-    def __init__(self, text: object) -> None:
+    def __init__(self, text: object, kind: int = 1) -> None:
         if not isinstance(text, str) or text.count("+") < 2:
             raise ValueError("not a verifier key")
         self.text = text
         self.name, shown_id, encoded = text.split("+", 2)
         data = decode(encoded)
         self.id = sha256(self.name.encode() + b"\n" + data).digest()[:4]
-        if len(data) != 33 or data[0] != 1 or self.id.hex() != shown_id or not re.fullmatch(r"[^\s+]+", self.name):
+        if len(data) != 33 or data[0] != kind or self.id.hex() != shown_id or not re.fullmatch(r"[^\s+]+", self.name):
             raise ValueError("not a verifier key")
         self.public = VerifyKey(data[1:])
 
@@ -168,6 +169,18 @@ def is_signed(text: str, signed: list[tuple[str, bytes]], keys: list[Key]) -> bo
                     return False
                 count += 1
     return count > 0
+
+
+def is_cosigned(text: str, signed: list[tuple[str, bytes]], witness: Key) -> bool:
+    """(9) Whether the witness cosigned (section 3), each time that it says so."""
+    lines = [data for name, data in signed if (name, data[:4]) == (witness.name, witness.id)]
+    for data in lines:
+        message = f"cosignature/v1\ntime {int.from_bytes(data[4:12])}\n{text}"
+        try:
+            witness.public.verify(message.encode(), data[12:])
+        except (CryptoError, ValueError):
+            return False
+    return bool(lines)
 
 
 # --- the tree (RFC 6962 section 2.1) ------------------------------------------------------------------
@@ -309,15 +322,21 @@ def covered(entry: dict[str, Any], name: str, purges: list[dict[str, Any]]) -> b
 class Verifier:
     """One walk from the first entry to the last. `pending` waits until its commit is known to be what was signed."""
 
-    def __init__(self, database: sqlite3.Connection, key: Key, kept: str | None, auditors: dict[bytes, PrivateKey]) -> None:
+    def __init__(
+        self, database: sqlite3.Connection, key: Key, kept: str | None, auditors: dict[bytes, PrivateKey], witness: Key | None
+    ) -> None:
         self.database, self.keys, self.tree, self.auditors = database, [key], Tree(), auditors
         self.start, self.end, self.signed = 0, 1, 0
         self.suspect: int | None = None
         self.pending: DamagedError | None = None
+        self.unkept = "witness" if witness else "remembered"
+        need(kept is not None or not witness, self.unkept, None, "no cosigned checkpoint was given")
         try:
             self.kept = parse_checkpoint(kept) if kept is not None else None
         except ValueError as error:
-            raise DamagedError("remembered", None, f"the kept checkpoint is {error}") from error
+            raise DamagedError(self.unkept, None, f"the kept checkpoint is {error}") from error
+        if self.kept and witness:
+            need(is_cosigned(self.kept[3], self.kept[4], witness), "witness", None, "the witness did not cosign it")
 
     def rows(self, sql: str, *values: object) -> Iterator[Any]:
         return iter(self.database.execute(sql, values))
@@ -477,13 +496,15 @@ class Verifier:
         if self.kept:  # (9)
             origin, kept_size, _, text, signed = self.kept
             ours = origin == self.keys[0].name and is_signed(text, signed, self.keys)
-            need(ours, "remembered", None, "the kept checkpoint is not of this ledger")
+            need(ours, self.unkept, None, "the kept checkpoint is not of this ledger")
             need(kept_size <= size, "rollback", size, f"a checkpoint of {kept_size} entries was kept; there are {size}")
         end = "the end was compared with a kept checkpoint" if self.kept else "whether the end was cut off was not checked"
         return f"WHOLE: {self.keys[0].name}, {size} entries, {len(self.keys)} keys, root {self.tree.root().hex()}; {end}"
 
 
-def verify(ledger: Path, key: str, kept: str | None = None, auditor: str | None = None) -> str:
+def verify(
+    ledger: Path, key: str, kept: str | None = None, auditor: str | None = None, witness: str | None = None
+) -> str:
     """Return what was found of a ledger that is whole; raises `DamagedError`, or ValueError for a key that is none."""
     auditors = dict([parse_auditor(auditor)]) if auditor is not None else {}
     database = sqlite3.connect(f"{ledger.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
@@ -493,7 +514,8 @@ def verify(ledger: Path, key: str, kept: str | None = None, auditor: str | None 
         # Pages that name each other as children are rows without end: no file needs 20 of SQLite's steps a byte.
         left = iter(range(max(30, ledger.stat().st_size // 5000)))
         database.set_progress_handler(lambda: next(left, None) is None, 100_000)
-        return Verifier(database, Key(key.strip()), kept, auditors).walk()
+        named = Key(witness.strip(), 4) if witness is not None else None
+        return Verifier(database, Key(key.strip()), kept, auditors, named).walk()
     except (sqlite3.Error, UnicodeError) as error:
         raise DamagedError("file", None, f"the file cannot be read: {error}") from error
     finally:
@@ -501,18 +523,20 @@ def verify(ledger: Path, key: str, kept: str | None = None, auditor: str | None 
 
 
 def main(arguments: list[str]) -> int:
-    auditor = None
-    if "--auditor-key" in arguments[:-1]:
-        at = arguments.index("--auditor-key")
-        auditor, arguments = arguments[at + 1], arguments[:at] + arguments[at + 2 :]
+    given: dict[str, str] = {}
+    for name in ("--auditor-key", "--witness-key"):
+        if name in arguments[:-1]:
+            at = arguments.index(name)
+            given[name], arguments = arguments[at + 1], arguments[:at] + arguments[at + 2 :]
     if len(arguments) not in (2, 3):
         print(__doc__, file=sys.stderr)
         return 2
     try:
-        key = Path(arguments[1])
+        key, witness = (text if text is None or not Path(text).is_file() else Path(text).read_text(encoding="utf-8")
+                        for text in (arguments[1], given.get("--witness-key")))  # fmt: skip
         kept = Path(arguments[2]).read_text(encoding="utf-8") if len(arguments) == 3 else None
-        secret = Path(auditor).read_text(encoding="utf-8") if auditor is not None else None
-        print(verify(Path(arguments[0]), key.read_text(encoding="utf-8") if key.is_file() else arguments[1], kept, secret))
+        secret = Path(given["--auditor-key"]).read_text(encoding="utf-8") if "--auditor-key" in given else None
+        print(verify(Path(arguments[0]), str(key), kept, secret, witness))
     except DamagedError as error:
         where = "" if error.seq is None else f", entry {error.seq}"
         print(f"DAMAGED ({error.damage}{where}): {error}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,11 @@ from jupyter_audit.cli.output import clean, clean_block, print_json
 from jupyter_audit.errors import AuditError, UsageError, VerificationError
 from jupyter_audit.ledger import LedgerReader
 from jupyter_audit.ledger.anchors import newest_kept
+from jupyter_audit.ledger.cosignature import parse_witness_key
 from jupyter_audit.ledger.note import NoteError, format_verifier_key, parse_verifier_key
 from jupyter_audit.ledger.proof import ProvenEntry, ProvenGrowth, check_proof
 from jupyter_audit.ledger.verify import verify_ledger
+from jupyter_audit.ledger.witness_sink import cosigned_path
 
 
 def add_commands(commands: Any) -> None:
@@ -50,6 +52,19 @@ def add_commands(commands: Any) -> None:
         metavar="N",
         help="processes that share the work (default: one for each core if the ledger is large); the verdict is the same",
     )
+    command.add_argument(
+        "--witness-key",
+        action="append",
+        metavar="WKEY",
+        help="demand the cosignature of the witness with this key, or a file that holds it; repeatable. It is looked for in "
+        "the folder `cosigned` beside the ledger, and in --cosigned",
+    )
+    command.add_argument(
+        "--cosigned",
+        action="append",
+        metavar="FILE",
+        help="a checkpoint with a witness's cosignature, best as the witness itself gave it; repeatable",
+    )
     command.add_argument("--proof", metavar="FILE", help="check this file of `jupyter audit prove` instead; needs no ledger")
     command = add_command(
         commands,
@@ -72,9 +87,20 @@ def verify(options: argparse.Namespace) -> int:
     if options.proof:
         return _verify_proof(_read(Path(options.proof)), keys, options)
     since = newest_kept(_read(Path(options.since))) if options.since else None
+    witness_keys = [_key(text) for text in options.witness_key or ()]
+    if options.cosigned and not witness_keys:
+        raise UsageError("--cosigned needs --witness-key: whose cosignature it must have.")
     progress = _Progress() if sys.stderr.isatty() else None
     try:
-        report = verify_ledger(path, verifier_keys=keys, progress=progress, since=since, workers=options.workers)
+        report = verify_ledger(
+            path,
+            verifier_keys=keys,
+            progress=progress,
+            since=since,
+            workers=options.workers,
+            witness_keys=witness_keys,
+            cosigned=[*map(_read, map(Path, options.cosigned or ())), *_kept_cosigned(path, witness_keys)],
+        )
     except VerificationError as error:
         if options.json:
             found = {"damage": error.damage, "seq": error.seq, "detail": str(error), "advice": error.advice}
@@ -96,6 +122,17 @@ def verify(options: argparse.Namespace) -> int:
     if not options.key:
         print("Note          the key came from beside the ledger; give the one kept elsewhere with --key")
     return 0
+
+
+def _kept_cosigned(ledger: Path, witness_keys: Sequence[str]) -> Iterator[str]:
+    """Yield what the server kept beside the ledger of these witnesses."""
+    for text in witness_keys:
+        try:
+            path = cosigned_path(ledger.parent / "cosigned", parse_witness_key(text))
+        except NoteError:
+            continue  # told by whoever verifies with it
+        if path.exists():
+            yield _read(path)
 
 
 def _verify_proof(text: str, keys: Sequence[str], options: argparse.Namespace) -> int:

@@ -31,6 +31,7 @@ DAMAGES: Mapping[str, str] = {
     "fork": "The ledger is not an extension of the checkpoint given to compare with.",
     "content_false": "Sealed content is malformed, or does not open with the key of an auditor whom it names, or holds "
     "something else than its entry commits to.",
+    "witness": "A witness's cosignature that was demanded is missing or does not hold, or is of another ledger.",
 }
 """Damage class to its meaning, as docs/ledger-format.md shows it. Grows at its end only: the order gives the exit codes."""
 

@@ -10,13 +10,45 @@ from jupyter_audit.clock import format_time
 
 
 @dataclass(frozen=True, slots=True)
+class Witnessed:
+    """
+    What a witness said: name and key, how many entries it cosigned, and when.
+
+    `not_yet` is how many entries came after those: of them the witness says nothing.
+    """
+
+    name: str
+    key: str
+    entries: int
+    time: datetime
+    not_yet: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON-ready values."""
+        return {
+            "name": self.name,
+            "key": self.key,
+            "entries": self.entries,
+            "time": format_time(self.time),
+            "not_yet": self.not_yet,
+        }
+
+    def text(self) -> str:
+        """Return it for a person to read."""
+        when = format_time(self.time)
+        rest = f"the {self.not_yet} after them not yet" if self.not_yet else "all that there are"
+        return f"{self.name} cosigned the first {self.entries} entries at {when}; {rest}"
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerReport:
     """
     What was verified. There is only a report of a ledger that is whole: anything else raises.
 
     `root` is the newest checkpoint's root hash in hex. `since` is the size of the checkpoint that the ledger
-    was compared with, or None. `not_checked` says what this verification does not show, a sentence each. Of the
-    contents held, `contents_sealed` are sealed for auditors; of these, `contents_opened` were opened with a key given.
+    was compared with, or None. `witnesses` are those that were demanded. `not_checked` says what this verification
+    does not show, a sentence each. Of the contents held, `contents_sealed` are sealed for auditors; of these,
+    `contents_opened` were opened with a key given.
     """
 
     origin: str
@@ -33,6 +65,7 @@ class LedgerReport:
     not_checked: tuple[str, ...]
     contents_sealed: int = 0
     contents_opened: int = 0
+    witnesses: tuple[Witnessed, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON-ready values."""
@@ -50,6 +83,7 @@ class LedgerReport:
             "contents_opened": self.contents_opened,
             "clock_went_back": self.clock_went_back,
             "since": self.since,
+            "witnesses": [witness.to_json() for witness in self.witnesses],
             "not_checked": list(self.not_checked),
         }
 
@@ -72,6 +106,7 @@ class LedgerReport:
             lines.append(("Clock", f"went back {self.clock_went_back} times; the entries say where"))
         if self.since is not None:
             lines.append(("Compared", f"extends the checkpoint of {self.since} entries kept elsewhere"))
+        lines += [("Witness", witness.text()) for witness in self.witnesses]
         lines += [("Not checked", sentence) for sentence in self.not_checked]
         lines.append(("Verdict", "WHOLE. No entry was changed, removed, inserted or reordered."))
         return "\n".join(f"{name:<14}{value}" for name, value in lines)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from jupyter_audit.errors import UsageError, VerificationError
@@ -17,7 +18,7 @@ from jupyter_audit.ledger.auditors import AuditorSecret
 from jupyter_audit.ledger.crew import Crew, cores
 from jupyter_audit.ledger.damage import damaged
 from jupyter_audit.ledger.envelope import PURGED, EnvelopeError, parse_envelope
-from jupyter_audit.ledger.kept import Kept
+from jupyter_audit.ledger.kept import Kept, Witnesses
 from jupyter_audit.ledger.note import NoteError, VerifierKey, format_verifier_key, parse_verifier_key
 from jupyter_audit.ledger.pieces import Walked, cut, entries_of_type, rows_from
 from jupyter_audit.ledger.purge import Selection, parse_selections
@@ -45,6 +46,8 @@ def verify_ledger(
     since: str | None = None,
     auditors: Sequence[AuditorSecret] = (),
     workers: int | None = None,
+    witness_keys: Sequence[str] = (),
+    cosigned: Sequence[str] = (),
 ) -> LedgerReport:
     """
     Check the whole ledger at `path`, and return what was found in it.
@@ -53,7 +56,8 @@ def verify_ledger(
     a checkpoint that was kept elsewhere; the ledger must extend it. `progress` is told entries done and in
     all. `auditors` are secret keys: what is sealed to them is opened, and compared too. `workers` is how many
     processes walk at the same time (by default, one for each core if the ledger is large); the verdict does not
-    depend on it. Raises `VerificationError`, which names the damage and the first entry that shows it;
+    depend on it. Each witness in `witness_keys` must have cosigned one of the checkpoints in `cosigned`; the ledger
+    must extend those too. Raises `VerificationError`, which names the damage and the first entry that shows it;
     `LedgerError` if there is nothing to read; `UsageError` for a key that is none.
     """
     # To believe a ledger, all of this must hold (docs/ledger-format.md numbers the same steps):
@@ -66,11 +70,12 @@ def verify_ledger(
     #    it, and the key in force signed it;
     # 4. content is what its entry commits to, and where it is missing an entry says that it was purged;
     # 5. what is stored to save time (leaf hashes, subtree hashes, indexes) is what it should be;
-    # 6. the ledger extends the checkpoint that the caller kept, if one was given.
+    # 6. the ledger extends the checkpoint that the caller kept, if one was given, and those that witnesses cosigned.
     #
     # That everything was recorded in the first place no check of a ledger can show (docs/threat-model.md).
     trusted = [_parse_key(text) for text in verifier_keys]
     kept = None if since is None else Kept(since)
+    witnesses = Witnesses(witness_keys, cosigned)
     connection = connect(path, writable=False)
     try:
         # Text that is not Unicode is to be found in its entry, not to fail the query.
@@ -78,11 +83,17 @@ def verify_ledger(
         connection.execute("BEGIN")  # one snapshot: a server may be appending meanwhile
         end_circles(connection)
         verify_tables(connection)  # (1)
-        verification = _Verification(connection, Terms(trusted, kept, _purges(connection), auditors), progress)
+        compared = [*([] if kept is None else [kept]), *witnesses.kept]
+        verification = _Verification(connection, Terms(trusted, compared, _purges(connection), auditors), progress)
         try:
             verification.walk_at_once(workers)
             verification.walk_in_turn()
-            return _conclude(verification.walk, verification.terms, connection)
+            report = _conclude(verification.walk, verification.terms, connection)
+            return replace(
+                report,
+                since=None if kept is None else kept.checkpoint.size,
+                witnesses=tuple(witnesses.said(report.entries)),
+            )
         except VerificationError as error:
             named = verification.walk.blame(error)
             if named is error:
@@ -192,7 +203,8 @@ def _conclude(walk: Walk, terms: Terms, connection: sqlite3.Connection) -> Ledge
     (word,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     if word != "ok":
         raise damaged("file", f"The file is damaged: {word}.", advice=KEEP_AND_VERIFY)
-    _conclude_kept(walk, terms, size)
+    for kept in terms.kept:
+        kept.conclude(walk.origin, [*terms.trusted, *walk.keys], size)
     return LedgerReport(
         origin=walk.origin,
         keys=tuple(format_verifier_key(key) for key in walk.keys),
@@ -204,29 +216,16 @@ def _conclude(walk: Walk, terms: Terms, connection: sqlite3.Connection) -> Ledge
         contents_held=counts.contents_held,
         contents_purged=counts.contents_purged,
         clock_went_back=counts.clock_went_back,
-        since=None if terms.kept is None else terms.kept.checkpoint.size,
+        since=None,
         not_checked=tuple(_not_checked(terms, counts)),
         contents_sealed=counts.contents_opened + counts.sealed_for.total(),
         contents_opened=counts.contents_opened,
     )
 
 
-def _conclude_kept(walk: Walk, terms: Terms, size: int) -> None:
-    if terms.kept is None:
-        return
-    terms.kept.verify_signer(walk.origin, [*terms.trusted, *walk.keys])
-    if terms.kept.checkpoint.size > size:
-        raise damaged(
-            "rollback",
-            f"The ledger has {size} entries; a checkpoint of {terms.kept.checkpoint.size} was kept.",
-            advice="Entries were cut off, or an old copy was put back. Keep both, for evidence.",
-            seq=size,
-        )
-
-
 def _not_checked(terms: Terms, counts: Counts) -> Iterator[str]:
-    if terms.kept is None:
-        yield "whether the newest entries were cut off: no checkpoint kept elsewhere was given (--since)"
+    if not terms.kept:
+        yield "whether the newest entries were cut off: no checkpoint kept elsewhere was given (--since, --witness-key)"
     if counts.contents_purged:
         yield f"what the purged contents ({counts.contents_purged}) were: only their commitments are left"
     for recipients, count in counts.sealed_for.most_common(_MOST_NAMED):

@@ -103,10 +103,10 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a ledger is held to: the keys that are trusted, a checkpoint that was kept, and the purges that explain gaps."""
+    """What a ledger is held to: the keys that are trusted, checkpoints that were kept, and the purges that explain gaps."""
 
     trusted: Sequence[VerifierKey]
-    kept: Kept | None
+    kept: Sequence[Kept]
     purges: Mapping[int, Sequence[Selection]]
     auditors: Sequence[AuditorSecret]
     """Secret keys: what is sealed to them is opened, and compared too."""
@@ -176,8 +176,8 @@ class Walk:
                 self.checkpoint = next(checkpoints, NO_ROW)
             if self.commit.end == self.tree.size and self.checkpoint_end != self.tree.size:
                 raise self._no_checkpoint()
-            if kept is not None:
-                kept.compare(self.tree)  # (6)
+            for checkpoint in kept:
+                checkpoint.compare(self.tree)  # (6)
             if progress is not None and self.tree.size % PROGRESS_EVERY == 0:
                 progress(self.tree.size)
 

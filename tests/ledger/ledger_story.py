@@ -41,9 +41,15 @@ def a_draft(number: int = 0, *, kind: str = "cell.admitted", code: str | None = 
     )
 
 
-def check(home: Home, *, since: str | None = None) -> LedgerReport:
+def check(home: Home, *, since: str | None = None, witness: str | None = None, cosigned: str | None = None) -> LedgerReport:
     """Verify the home's ledger with the key beside it."""
-    return verify_ledger(home.ledger, verifier_keys=[home.verifier_key.read_text()], since=since)
+    return verify_ledger(
+        home.ledger,
+        verifier_keys=[home.verifier_key.read_text()],
+        since=since,
+        witness_keys=[witness] if witness is not None else [],
+        cosigned=[cosigned] if cosigned is not None else [],
+    )
 
 
 def tamper(home: Home, *statements: str | tuple[str, tuple[object, ...]]) -> None:

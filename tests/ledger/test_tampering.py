@@ -479,7 +479,7 @@ def test_opening_or_reading_it_fails_in_words_or_not_at_all(story: Story, attack
 
 
 def test_every_damage_class_has_an_attack() -> None:
-    elsewhere = {"key", "time", "remembered", "rollback", "fork", "content_false"}  # the tests below; test_sealing.py
+    elsewhere = {"key", "time", "remembered", "rollback", "fork", "content_false", "witness"}  # the tests below; test_sealing.py; test_two_verifiers.py
 
     assert {attack.damage for attack in ATTACKS} | elsewhere == set(DAMAGES)
 

@@ -19,7 +19,12 @@ from test_tampering import ATTACKS, Attack
 
 from jupyter_audit.errors import LedgerError, VerificationError
 from jupyter_audit.home import Home
+from jupyter_audit.ledger.checkpoint import Checkpoint, format_checkpoint
+from jupyter_audit.ledger.cosignature import format_witness_key
 from jupyter_audit.ledger.damage import DAMAGES
+from jupyter_audit.ledger.keys import Signer, load_signer
+from jupyter_audit.ledger.note import Note, format_note, parse_note
+from jupyter_audit.witness.cosigner import Cosigner
 
 SCRIPT = Path(__file__).parents[2] / "docs" / "verify_independently.py"
 GOLDEN = Path(__file__).parents[1] / "vectors" / "ledger-v1"
@@ -41,17 +46,20 @@ def load_second() -> ModuleType:
     return module
 
 
-def verdict(second: Any, home: Home, kept: str | None = None) -> tuple[str, int | None]:
+def verdict(second: Any, home: Home, kept: str | None = None, witness: str | None = None) -> tuple[str, int | None]:
     try:
-        second.verify(home.ledger, home.verifier_key.read_text(), kept)
+        second.verify(home.ledger, home.verifier_key.read_text(), kept, witness=witness)
     except second.DamagedError as damaged:
         return damaged.damage, damaged.seq
     return "whole", None
 
 
-def ours(home: Home, kept: str | None = None) -> tuple[str, int | None]:
+def ours(home: Home, kept: str | None = None, witness: str | None = None) -> tuple[str, int | None]:
     try:
-        check(home, since=kept)
+        if witness is None:
+            check(home, since=kept)
+        else:
+            check(home, witness=witness, cosigned=kept)
     except VerificationError as error:
         return error.damage, error.seq
     return "whole", None
@@ -66,7 +74,7 @@ def test_it_knows_nothing_of_us_and_is_short_enough_to_read() -> None:
         elif isinstance(node, ast.ImportFrom):
             imported.add(str(node.module).split(".")[0])
     assert imported - sys.stdlib_module_names == {"nacl"}
-    assert len(source.splitlines()) < 545
+    assert len(source.splitlines()) < 565
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
@@ -87,6 +95,39 @@ def test_both_judge_a_kept_checkpoint_alike(second: ModuleType, story: Story, li
         lines[line] = text
         kept = "\n".join(lines)
         assert verdict(second, story.home, kept) == ours(story.home, kept)
+
+
+def cosigned(story: Story, note: str) -> tuple[str, str]:
+    """Have a checkpoint cosigned, by a witness that asks nothing; return the note and the witness's key."""
+    witness = Cosigner(Signer.generate("witness.example.org/w1"), SetClock())
+    parsed = parse_note(note)
+    lines = (*parsed.signatures, witness.cosign(parsed.text, not_before=None))
+    return format_note(Note(parsed.text, lines)), format_witness_key(witness.key)
+
+
+def test_both_demand_the_witness_s_cosignature_and_judge_it_alike(second: ModuleType, story: Story) -> None:
+    note, key = cosigned(story, story.kept)
+    _, other = cosigned(story, story.kept)
+    assert verdict(second, story.home, note, key) == ours(story.home, note, key) == ("whole", None)
+    assert verdict(second, story.home, None, key) == ours(story.home, None, key) == ("witness", None)
+    assert verdict(second, story.home, story.kept, key) == ours(story.home, story.kept, key) == ("witness", None)
+    assert verdict(second, story.home, note, other) == ours(story.home, note, other) == ("witness", None)
+    lines = note.split("\n")
+    unsigned = "\n".join([*lines[:4], *lines[5:]])  # the witness's word alone, without the ledger's own
+    assert verdict(second, story.home, unsigned, key) == ours(story.home, unsigned, key) == ("witness", None)
+    for line in (0, 1, 2, 4, 5):
+        for text in ("", "x", "100000", "A" * 43 + "=", lines[line][:-3] + "AA="):
+            changed = "\n".join([*lines[:line], text, *lines[line + 1 :]])
+            assert verdict(second, story.home, changed, key) == ours(story.home, changed, key) != ("whole", None)
+
+
+def test_both_find_rollback_and_fork_with_a_cosigned_checkpoint(second: ModuleType, story: Story) -> None:
+    signer = load_signer(story.home.signing_key)
+    origin = signer.verifier.name
+    for size, root, found in ((story.size + 1, bytes(32), "rollback"), (9, bytes(32), "fork")):
+        note, key = cosigned(story, signer.sign(format_checkpoint(Checkpoint(origin, size, root))))
+        assert verdict(second, story.home, note, key) == ours(story.home, note, key)
+        assert ours(story.home, note, key)[0] == found
 
 
 def test_both_say_the_same_of_noise_in_the_file(second: ModuleType, story: Story, clock: SetClock, tmp_path: Path) -> None:
@@ -114,6 +155,7 @@ def test_the_command_says_what_it_found_and_how_it_is_used(tmp_path: Path) -> No
     assert (good.returncode, good.stdout.startswith("WHOLE")) == (0, True)
     assert run().returncode == 2
     assert run(ledger, "no key").returncode == 2
+    assert run(ledger, key, kept, "--witness-key", str(BAD / "witness" / "witness.vkey")).stdout.startswith("DAMAGED (witness)")
     with Path(ledger).open("r+b") as file:
         file.truncate(20_000)
     bad = run(ledger, key)
@@ -131,9 +173,10 @@ def test_both_find_in_a_bad_ledger_what_it_is_bad_for(second: ModuleType, tmp_pa
     (home.path / "keys").mkdir()
     (home.path / "ledger.vkey").rename(home.verifier_key)
     kept = (BAD / name / "kept.checkpoint").read_text() if (BAD / name / "kept.checkpoint").exists() else None
+    witness = (BAD / name / "witness.vkey").read_text() if (BAD / name / "witness.vkey").exists() else None
     expected = json.loads((BAD / name / "expected.json").read_text())
 
-    found = ours(home, kept)
+    found = ours(home, kept, witness)
 
     assert {"damage": found[0], "seq": found[1]} == expected
-    assert verdict(second, home, kept) == found
+    assert verdict(second, home, kept, witness) == found

@@ -1,5 +1,5 @@
 """
-Makes `bad/`: a small ledger for each class of damage, and what a verifier must find. Run once for each format, never again:
+Makes what is missing of `bad/`: a small ledger for each class of damage, and what a verifier must find. Run it for a new class:
 
     python tests/vectors/build_bad.py
 
@@ -26,10 +26,12 @@ from jupyter_audit.clock import format_time  # noqa: E402
 from jupyter_audit.home import Home  # noqa: E402
 from jupyter_audit.ledger import LedgerReader, create_ledger, open_ledger  # noqa: E402
 from jupyter_audit.ledger.checkpoint import Checkpoint, format_checkpoint  # noqa: E402
+from jupyter_audit.ledger.cosignature import format_witness_key  # noqa: E402
 from jupyter_audit.ledger.keys import Signer, load_signer  # noqa: E402
-from jupyter_audit.ledger.note import format_verifier_key  # noqa: E402
+from jupyter_audit.ledger.note import Note, NoteSignature, format_note, format_verifier_key, parse_note  # noqa: E402
 from jupyter_audit.ledger.purging import Wanted, purge  # noqa: E402
 from jupyter_audit.ledger.writer import Ledger  # noqa: E402
+from jupyter_audit.witness.cosigner import Cosigner  # noqa: E402
 
 SIZE = 8
 Damage = Callable[[Home], object]
@@ -92,6 +94,16 @@ def half(home: Home) -> None:
     home.ledger.write_bytes(home.ledger.read_bytes()[: home.ledger.stat().st_size // 2])
 
 
+def cosigned_by_another(home: Home) -> None:
+    """A witness's key, and a checkpoint that somebody else cosigned under the witness's name."""
+    witness, other = (Cosigner(Signer.generate("witness.example.org/w1"), SetClock()) for _ in range(2))
+    note = parse_note(note_of(home, SIZE))
+    line = other.cosign(note.text, not_before=None)
+    line = NoteSignature(line.name, witness.key.id, line.signature)
+    (home.path / "witness.vkey").write_text(format_witness_key(witness.key) + "\n", encoding="utf-8")
+    (home.path / "kept.checkpoint").write_text(format_note(Note(note.text, (*note.signatures, line))), encoding="utf-8")
+
+
 A_SALT = bytes(32)
 BAD: list[tuple[str, int | None, Damage]] = [
     ("file", None, half),
@@ -116,15 +128,17 @@ BAD: list[tuple[str, int | None, Damage]] = [
     ("remembered", None, kept(lambda home: "no checkpoint")),
     ("rollback", 7, a_kept_one_that_is_newer),
     ("fork", None, kept(lambda home: note_of(home, 7, root=bytes(32)))),
+    ("witness", None, cosigned_by_another),
 ]
 
 
 def main() -> None:
     target = HERE / "bad"
-    target.mkdir()
     for damage, seq, act in BAD:
         place = target / damage
-        place.mkdir()
+        if place.exists():
+            continue  # the bytes of a class stay what they are
+        place.mkdir(parents=True)
         with tempfile.TemporaryDirectory() as folder:
             home = Home(Path(folder) / "audit")
             build(home, SetClock())
@@ -137,8 +151,9 @@ def main() -> None:
                 assert not (home.path / f"ledger.db{suffix}").exists()
             shutil.copy(home.ledger, place / "ledger.db")
             shutil.copy(home.verifier_key, place / "ledger.vkey")
-            if (home.path / "kept.checkpoint").exists():
-                shutil.copy(home.path / "kept.checkpoint", place / "kept.checkpoint")
+            for name in ("kept.checkpoint", "witness.vkey"):
+                if (home.path / name).exists():
+                    shutil.copy(home.path / name, place / name)
         (place / "expected.json").write_text(json.dumps({"damage": damage, "seq": seq}) + "\n", encoding="utf-8")
 
 
