@@ -44,6 +44,9 @@ _UNSEEN = re.compile(
     "\uffa0\U000e0000-\U000e0fff]"
 )
 
+# Control sequences of terminals (ECMA-48): CSI, OSC and its like, and two-character ones.
+_CONTROL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
+
 
 @dataclass(frozen=True, slots=True)
 class Query:
@@ -193,13 +196,22 @@ def _strings(value: Json) -> Iterator[str]:
 
 
 def content_text(name: str, text: str) -> tuple[str, str]:
-    """Return where a content stands for a reader, and its words: code without the message around it, outputs' previews."""
+    """
+    Return where a content stands for a reader, and its words without the JSON around them.
+
+    Of a cell its code, of outputs their previews, of a terminal what it showed without colours and movements.
+    """
     try:
         value = json.loads(text)
         if name == "message" and isinstance(value["code"], str):
             return "code", value["code"]
         if name == "outputs":
             return "output", "\n".join(str(output["preview"]) for output in value["outputs"] if "preview" in output)
+        if name == "output":
+            return "output", _CONTROL.sub("", "".join(str(said) for _, kind, said in value["events"] if kind == "o"))
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
-    return name, text
+    try:
+        return name, "\n".join(_strings(json.loads(text)))
+    except (ValueError, RecursionError):
+        return name, text

@@ -28,7 +28,7 @@ from jupyter_audit.review.sqliteutils import database_class
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-VERSION = 1
+VERSION = 2
 """Of tables, folding and what is searched. Another one is dropped: migrating is making it anew."""
 
 FILE = "search.db"
@@ -104,9 +104,10 @@ def _create(path: Path, reader: LedgerReader) -> Database:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     database = made_by(sqlite3.connect(path))
     with database.atomic():
-        columns = {"version": int, "origin": str, "size": int, "root": str}
-        database.table("state").create(columns, strict=True)
-        database.table("state").insert({"version": VERSION, "origin": reader.origin, "size": 0, "root": reader.root(0).hex()})
+        # `size`: the entries that it knows; `seen`: how many the ledger had when the newest of them were begun to be read.
+        state = {"version": VERSION, "origin": reader.origin, "size": 0, "root": reader.root(0).hex(), "seen": reader.size()}
+        database.table("state").create({name: type(value) for name, value in state.items()}, strict=True)
+        database.table("state").insert(state)
         database.table("unread").create({"seq": int, "name": str, "sealed": int}, pk=("seq", "name"), strict=True)
         database.execute(
             "CREATE VIRTUAL TABLE words USING fts5("
@@ -135,16 +136,10 @@ def _open(path: Path, reader: LedgerReader) -> Database:
             )
         if reader.root(size).hex() != state["root"]:
             raise _Unfit("the ledger's entries are not those that it knows. Find out why: `jupyter audit verify` tells")
-        if _purged_since(database, reader):
-            raise _Unfit("contents were purged")
         return database
     except BaseException:
         database.close()
         raise
-
-
-def _purged_since(database: Database, reader: LedgerReader) -> bool:
-    return any(True for _ in reader.entries(types=(PURGED,), start=_size(database), limit=1))
 
 
 def _size(database: Database) -> int:
@@ -157,8 +152,12 @@ def _ask(
 ) -> Nominated:
     """Bring the index up to date, ask it, and close it."""
     try:
-        _extend(database, reader, progress)
-        if _purged_since(database, reader):
+        (seen,) = database.execute("SELECT seen FROM state").fetchone()
+        end = reader.size()  # first: a purge that comes after this is found by the second look
+        if _purged_since(reader, seen):
+            raise _Unfit("contents were purged")
+        _extend(database, reader, end, progress)
+        if _purged_since(reader, end):
             raise _Unfit("contents were purged while it was extended, and it may have read them before")
         unread = database.table("unread")
         sealed = unread.count_where("sealed = 1")
@@ -167,9 +166,14 @@ def _ask(
         database.close()
 
 
-def _extend(database: Database, reader: LedgerReader, progress: Progress | None) -> None:
-    """Take in what was appended, in steps of which each is kept if the next one is broken off."""
-    start, end = _size(database), reader.size()
+def _purged_since(reader: LedgerReader, start: int) -> bool:
+    """Return whether entry `start` or a later one says that contents were purged, which had been there before."""
+    return any(True for _ in reader.entries(types=(PURGED,), start=start, limit=1))
+
+
+def _extend(database: Database, reader: LedgerReader, end: int, progress: Progress | None) -> None:
+    """Take in what was appended up to `end`, in steps of which each is kept if the next one is broken off."""
+    start = _size(database)
     for first in range(start, end, _BATCH):
         last = min(first + _BATCH, end)
         reading = Reading(reader)
@@ -178,7 +182,7 @@ def _extend(database: Database, reader: LedgerReader, progress: Progress | None)
             database.conn.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", [row for row in rows if row[1]])
             unread = [(*key, 0) for key in reading.damaged] + [(*key, 1) for key in reading.sealed]
             database.table("unread").insert_all({"seq": seq, "name": name, "sealed": sealed} for seq, name, sealed in unread)
-            database.execute("UPDATE state SET size = ?, root = ?", (last, reader.root(last).hex()))
+            database.execute("UPDATE state SET size = ?, root = ?, seen = ?", (last, reader.root(last).hex(), end))
         if progress is not None:
             progress(last - start, end - start)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,10 @@ from jupyter_audit.ledger import LedgerReader, create_ledger, open_ledger
 from jupyter_audit.ledger.auditors import parse_auditor_secret
 from jupyter_audit.ledger.caches import locked_caches
 from jupyter_audit.ledger.purging import Wanted, purge
-from jupyter_audit.model import Content, Draft
+from jupyter_audit.model import Content, Draft, Entry
 from jupyter_audit.review import searchindex
 from jupyter_audit.review.filters import Filters
-from jupyter_audit.review.search import Query, Reading, fold, match, parse_query, search, texts_of
+from jupyter_audit.review.search import ContentOf, Query, Reading, content_text, fold, match, parse_query, search, texts_of
 from jupyter_audit.review.searchindex import Nominated, nominate
 
 # --- words ----------------------------------------------------------------------------------------
@@ -72,6 +73,25 @@ def test_all_wanted_words_are_in_one_entry_and_no_unwanted_one() -> None:
     assert not match(parse_query("stuck -shop"), texts)
     assert not match(parse_query("stuck elsewhere"), texts)
     assert not match(parse_query('"stuck shop-7"'), texts)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "where", "words"),
+    [
+        ("message", '{"code": "a\\nb"}', "code", "a\nb"),
+        ("message", '{"head": "x = \\"1\\"", "cut": true, "bytes": 9}', "message", 'x = "1"'),
+        ("message", '{"code": 7}', "message", ""),
+        ("message", "no JSON", "message", "no JSON"),
+        ("outputs", '{"outputs": [{"preview": "a"}, {"count": 3}, {"preview": "b"}]}', "output", "a\nb"),
+        ("output", '{"events": [[1, "o", "\\u001b[31mr"], [2, "o", "m -rf\\u001b[0m /"], [3, "r", "80x24"]]}', "output", "rm -rf /"),
+        ("output", '{"events": [[1, "o", "\\u001b]0;title\\u0007$ ls"]]}', "output", "$ ls"),
+        ("output", '{"events": 7}', "output", ""),
+        ("input", '{"text": "rm -rf /"}', "input", "rm -rf /"),
+        ("blob", "[" * 100_000, "blob", "[" * 100_000),
+    ],
+)
+def test_contents_are_searched_without_the_form_around_them(name: str, content: str, where: str, words: str) -> None:
+    assert content_text(name, content) == (where, words)
 
 
 # --- the index and the ledger ---------------------------------------------------------------------
@@ -151,6 +171,31 @@ def test_what_is_appended_later_is_found_and_only_that_is_read_again(own_day: Ho
     assert read == [added[0].seq]
     assert seqs(own_day, "zebra") == [added[0].seq]
     assert read == [added[0].seq]
+
+
+def test_an_index_whose_making_was_broken_off_goes_on_where_it_was(own_day: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searchindex, "_BATCH", 10)
+    read: list[int] = []
+
+    def interrupted(entry: Entry, of: ContentOf) -> dict[str, str]:
+        if entry.seq == 25 and 25 not in read:
+            read.append(25)
+            raise KeyboardInterrupt
+        read.append(entry.seq)
+        return texts_of(entry, of)
+
+    monkeypatch.setattr(searchindex, "texts_of", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        seqs(own_day, "customers")
+    read[:] = [25]
+    assert seqs(own_day, "customers") == seqs(own_day, "customers", scan=True)
+    assert min(read) == 20
+
+
+def test_several_people_search_at_once(own_day: Home) -> None:
+    right = seqs(own_day, "customers", scan=True)
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda _: seqs(own_day, "customers"), range(8))) == [right] * 8
 
 
 def index_of(home: Home) -> Path:
