@@ -23,6 +23,7 @@ from jupyter_audit.detect.fields import ALL_FIELDS
 from jupyter_audit.detect.rules import RULES_FOLDER
 from jupyter_audit.gate.messages import MESSAGES
 from jupyter_audit.record.kinds import KINDS
+from jupyter_audit.record.masking import CONTENT, MASKED, MASKS
 from jupyter_audit.settings import JupyterAudit
 
 DOCS = Path(__file__).parent
@@ -60,7 +61,17 @@ def entries() -> str:
         lines.append(inspect.cleandoc(kind.__doc__ or "") + "\n")
         fields = dataclasses.fields(kind)  # type: ignore[arg-type]
         lines.append("Body: " + ", ".join(f"`{field.name}`" for field in fields) + ".\n")
-    return "\n".join(lines)
+    lines += [
+        "## What is masked where contents are sealed\n",
+        "With `c.JupyterAudit.sealed_to` (docs/sealing.md) these fields keep what the table says; anything else is "
+        f"`{MASKED}` in the body, and stands in the content `{CONTENT}`, a JSON object of fields and what was in them, which is sealed. "
+        "Every other field is a number, a name of ours, what the server itself says, or what approvers must read (reasons, tickets).\n",
+        "| type | field | what may stay |",
+        "| --- | --- | --- |",
+    ]
+    for name, rules in MASKS.items():
+        lines += [f"| `{name}` | `{field}` | {inspect.cleandoc(rule.__doc__ or '')} |" for field, rule in rules.items()]
+    return "\n".join(lines) + "\n"
 
 
 def messages() -> str:

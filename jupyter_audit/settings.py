@@ -115,6 +115,14 @@ class JupyterAudit(Configurable):
         "takes what is older, entries stay: run it from cron or a systemd timer, once a day.",
     ).tag(config=True)
 
+    sealed_to = List(
+        Unicode(),
+        default_value=[],
+        help="Public keys of auditors (lines of `jupyter audit auditor-key`, auditor+NAME+ID+KEY): code and outputs are sealed "
+        "to them as they are recorded, so that nobody else, this server included, can read them back. Whoever has the "
+        "secret of any one of them reads all; if all secrets are lost, so is what was sealed. Empty: nothing is sealed.",
+    ).tag(config=True)
+
     preview_bytes = Int(8192, help="How much of each output's text is kept, in bytes.").tag(config=True)
 
     record_timeout_seconds = Float(

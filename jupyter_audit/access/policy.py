@@ -16,17 +16,22 @@ import rfc8785
 
 from jupyter_audit.access.profiles import DEFAULT_PROFILES, Profile, parse_profile
 from jupyter_audit.errors import NotPermittedError
+from jupyter_audit.ledger.auditors import AuditorKey, parse_sealed_to
 from jupyter_audit.model import Json, Role
 from jupyter_audit.settings import JupyterAudit
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The rules in force. `roles` maps each role to the names that hold it; `*` is everybody."""
+    """
+    The rules in force. `roles` maps each role to the names that hold it; `*` is everybody. Contents are sealed to
+    the auditors in `sealed_to`; where there is none they are not.
+    """
 
     profiles: Mapping[str, Profile]
     roles: Mapping[Role, tuple[str, ...]]
     solo: bool
+    sealed_to: tuple[AuditorKey, ...] = ()
 
     @classmethod
     def from_settings(cls, settings: JupyterAudit) -> Policy:
@@ -34,7 +39,8 @@ class Policy:
         given: Mapping[str, Any] = settings.profiles or DEFAULT_PROFILES
         profiles = {str(name): parse_profile(str(name), values) for name, values in given.items()}
         roles = {Role(role): tuple(names) for role, names in settings.roles.items()}
-        return cls(profiles=profiles, roles=roles, solo=bool(settings.solo))
+        sealed_to = parse_sealed_to(settings.sealed_to)
+        return cls(profiles=profiles, roles=roles, solo=bool(settings.solo), sealed_to=sealed_to)
 
     def roles_of(self, name: str) -> frozenset[Role]:
         """Return the roles that a principal of this name holds."""
@@ -63,7 +69,8 @@ class Policy:
             values: dict[str, Json] = asdict(profile)
             profiles[name] = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
         roles: dict[str, Json] = {role.value: list(names) for role, names in sorted(self.roles.items())}
-        return {"profiles": profiles, "roles": roles, "solo": self.solo}
+        sealed_to = [str(key) for key in self.sealed_to]
+        return {"profiles": profiles, "roles": roles, "sealed_to": sealed_to, "solo": self.solo}
 
     def digest(self) -> str:
         """Return the SHA-256, in hex, of the policy's canonical JSON (RFC 8785)."""

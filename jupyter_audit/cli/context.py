@@ -45,7 +45,7 @@ class Context:
     @contextmanager
     def ledger(self) -> Iterator[Ledger]:
         """Open the ledger for writing, for the time of a block."""
-        ledger = open_ledger(self.home, clock=self.clock)
+        ledger = open_ledger(self.home, clock=self.clock, sealed_to=self.policy.sealed_to)
         try:
             yield ledger
         finally:

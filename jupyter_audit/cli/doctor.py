@@ -25,6 +25,7 @@ from jupyter_audit.clock import SystemClock, format_time
 from jupyter_audit.errors import AuditError, KeyFileError, RollbackError
 from jupyter_audit.ledger import Ledger
 from jupyter_audit.ledger.anchors import Anchors
+from jupyter_audit.ledger.sealing import prove_sealing
 from jupyter_audit.model import Role
 from jupyter_audit.settings import JupyterAudit
 
@@ -97,6 +98,15 @@ def _policy(policy: Policy) -> Iterator[Finding]:
         yield Finding("warn", "policy", f"nobody can approve a request; {told}", advice)
     else:
         yield Finding("ok", "policy", told)
+    if policy.sealed_to:
+        prove_sealing(policy.sealed_to)
+        labels = ", ".join(key.label for key in policy.sealed_to)
+        yield Finding("ok", "sealing", f"code and outputs are sealed to {labels}; this server cannot read them back")
+        if len(policy.sealed_to) == 1:
+            advice = "If its secret is lost, so is all that was sealed. Add a second auditor to c.JupyterAudit.sealed_to."
+            yield Finding("warn", "sealing", "there is one auditor's key only", advice)
+    else:
+        yield Finding("ok", "sealing", "none: whoever can read the ledger reads code and outputs (c.JupyterAudit.sealed_to)")
     if not policy.solo and not policy.roles.get(Role.AUDITOR):
         yield Finding("warn", "auditors", "nobody is an auditor", "Name people in c.JupyterAudit.roles['auditor'].")
 

@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_audit.cli.context import context_of
-from jupyter_audit.cli.options import add_command
+from jupyter_audit.cli.options import add_auditor_key, add_command, auditors_of
 from jupyter_audit.cli.output import clean, clean_block, print_json, short
 from jupyter_audit.cli.remote import find_server
 from jupyter_audit.cli.sources import LocalEntries, RemoteEntries, Row
 from jupyter_audit.clock import format_time
 from jupyter_audit.errors import UsageError
 from jupyter_audit.ledger import LedgerReader
+from jupyter_audit.model import Json
 
 POLL_S = 0.25
 SHOWN_FIRST = 10
@@ -66,6 +67,7 @@ def _add_filters(command: argparse.ArgumentParser) -> None:
     command.add_argument("--session", metavar="ID", help="only this session (s-…)")
     command.add_argument("--grant", metavar="ID", help="only this grant (g-…)")
     command.add_argument("--content", action="store_true", help="show code and outputs too (not with --server)")
+    add_auditor_key(command)
 
 
 def log(options: argparse.Namespace) -> int:
@@ -121,15 +123,17 @@ def parse_since(text: str, now: datetime) -> datetime:
 def _open(options: argparse.Namespace, view: str) -> LocalEntries | RemoteEntries:
     filters = {"types": options.type, "session": options.session, "grant": options.grant}
     if options.ledger:
-        return LocalEntries(LedgerReader.open(Path(options.ledger)), filters)
+        return LocalEntries(LedgerReader.open(Path(options.ledger), auditors=auditors_of(options)), filters)
     context = context_of(options)
     if options.server:
         if options.content:
             raise UsageError("--content does not go with --server.", advice="The audit panel shows code.")
         return RemoteEntries(find_server(context.home, options.server), filters)
     detail = {name: value for name, value in filters.items() if value}
-    context.note_read(view, {**detail, "content": options.content})
-    return LocalEntries(LedgerReader.open(context.home.ledger), filters)
+    auditors = auditors_of(options)
+    opened_with: dict[str, Json] = {"auditors": [secret.public.label for secret in auditors]} if auditors else {}
+    context.note_read(view, {**detail, "content": options.content, **opened_with})
+    return LocalEntries(LedgerReader.open(context.home.ledger, auditors=auditors), filters)
 
 
 # --- how they are shown -------------------------------------------------------------------------
@@ -142,7 +146,11 @@ def _show(source: LocalEntries | RemoteEntries, row: Row, options: argparse.Name
         return
     print(describe(row))
     for name, text in content.items():
-        print(clean_block(f"({name} was purged)" if text is None else _readable(name, text)))
+        if isinstance(text, str):
+            print(clean_block(_readable(name, text)))
+        else:
+            absent = "was purged" if text is None else f"is sealed for {', '.join(text['sealed_for'])}"
+            print(clean_block(f"({name} {absent})"))
 
 
 def describe(row: Row) -> str:

@@ -19,6 +19,7 @@ from jupyter_audit_kernel.version import __version__
 from jupyter_audit.cli import (
     access,
     anchor,
+    auditors,
     doctor,
     entries,
     export,
@@ -78,6 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_commands(commands)
     verify.add_commands(commands)
     keys.add_commands(commands)
+    auditors.add_commands(commands)
     anchor.add_commands(commands)
     witness.add_commands(commands)
     prove.add_commands(commands)

@@ -5,7 +5,11 @@ from __future__ import annotations
 import argparse
 import textwrap
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+from jupyter_audit.ledger.auditorfile import load_auditor_secret
+from jupyter_audit.ledger.auditors import AuditorSecret
 
 WIDTH = 100
 """Columns of a help text's prose; examples are printed as they are."""
@@ -55,6 +59,22 @@ def add_command(
             help="act through this running server, as whoever the token in $JUPYTER_AUDIT_TOKEN names",
         )
     return made
+
+
+def add_auditor_key(command: argparse.ArgumentParser) -> None:
+    """Add the option that names auditors' secret keys."""
+    command.add_argument(
+        "--auditor-key",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="an auditor's secret key (`jupyter audit auditor-key`): opens what is sealed to it (repeatable)",
+    )
+
+
+def auditors_of(options: argparse.Namespace) -> tuple[AuditorSecret, ...]:
+    """Return the auditors' secret keys that the options name. Raises `KeyFileError`."""
+    return tuple(load_auditor_secret(Path(name)) for name in options.auditor_key)
 
 
 def description(summary: str, about: str) -> str:

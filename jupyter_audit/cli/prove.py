@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_audit.cli.context import home_of
-from jupyter_audit.cli.options import add_command
+from jupyter_audit.cli.options import add_auditor_key, add_command, auditors_of
 from jupyter_audit.errors import UsageError
 from jupyter_audit.ledger import LedgerReader
 from jupyter_audit.ledger.proving import prove_entry, prove_growth
@@ -24,7 +24,8 @@ def add_commands(commands: Any) -> None:
         prove,
         "write a proof of one entry, or of growth since a checkpoint",
         about="`jupyter audit verify --proof FILE --key VKEY` checks it with the first verifier key alone, without the ledger. "
-        "The contents (code, output) are only in it with --with-contents.",
+        "The contents (code, output) are only in it with --with-contents; sealed ones as they are sealed, or opened "
+        "with --auditor-key.",
         examples="  jupyter audit prove 1742 --with-contents --output 1742.proof\n"
         "  jupyter audit prove --from last-week.checkpoint --output week.proof",
     )
@@ -34,6 +35,7 @@ def add_commands(commands: Any) -> None:
     command.add_argument("--to", dest="new", metavar="FILE", help="the later checkpoint (default: the newest)")
     command.add_argument("--output", metavar="FILE", help="write here, readable by this account alone (default: print)")
     command.add_argument("--ledger", metavar="FILE", help="the ledger's file (default: the home's)")
+    add_auditor_key(command)
 
 
 def prove(options: argparse.Namespace) -> int:
@@ -43,7 +45,7 @@ def prove(options: argparse.Namespace) -> int:
     if options.new is not None and options.old is None:
         raise UsageError("--to needs --from.")
     path = Path(options.ledger) if options.ledger else home_of(options).ledger
-    with closing(LedgerReader.open(path)) as reader:
+    with closing(LedgerReader.open(path, auditors=auditors_of(options))) as reader:
         if options.old is None:
             text = prove_entry(reader, options.entry, with_contents=options.with_contents)
         else:

@@ -14,7 +14,7 @@ from typing import Any
 from jupyter_audit.cli.context import Context, context_of
 from jupyter_audit.cli.entries import describe
 from jupyter_audit.cli.filters import add_filters, filters_of, filters_said
-from jupyter_audit.cli.options import add_command
+from jupyter_audit.cli.options import add_auditor_key, add_command, auditors_of
 from jupyter_audit.cli.output import clean, print_json, short
 from jupyter_audit.errors import UsageError
 from jupyter_audit.ledger import LedgerReader
@@ -38,8 +38,8 @@ def add_commands(commands: Any) -> None:
         "find entries by words in code, reasons, tickets and outputs",
         about='All of the words must be in an entry, in any order, also as parts of longer ones; "words in quotes" as they '
         "stand; -words must not be in it. Letters are compared without case, width and spacing. An index in the audit home "
-        "makes it quick; it is made by itself, and every entry that is shown was read from the ledger. What was purged or "
-        "sealed is not found.",
+        "makes it quick; it is made by itself, and every entry that is shown was read from the ledger. What was purged is not "
+        "found; what is sealed only with --auditor-key, without the index.",
         examples="  jupyter audit search DROP TABLE --person eve --from 7d\n"
         "  jupyter audit search '\"read_sql(\" orders -test' --type cell. --json\n"
         "  jupyter audit search SHOP-1042 --ledger copy.db",
@@ -58,6 +58,7 @@ def add_commands(commands: Any) -> None:
     command.add_argument(
         "--ledger", metavar="FILE", help="search this file instead of the home's ledger; always reads every entry"
     )
+    add_auditor_key(command)
 
 
 def run_search(options: argparse.Namespace) -> int:
@@ -67,12 +68,14 @@ def run_search(options: argparse.Namespace) -> int:
     query = parse_query(" ".join(options.words), options.unwanted)
     filters = filters_of(options, datetime.now(UTC))
     if options.ledger:
-        with closing(LedgerReader.open(Path(options.ledger))) as reader:
+        with closing(LedgerReader.open(Path(options.ledger), auditors=auditors_of(options))) as reader:
             return _show(options, reader, query, filters, None)
     context = context_of(options)
     _note(context, options)
     with context.reader() as reader:
-        candidates = None if options.scan else _ask_index(context, reader, query)
+        reader.auditors = auditors_of(options)
+        # What only auditors can read is in no index, and never gets into one.
+        candidates = None if options.scan or reader.auditors else _ask_index(context, reader, query)
         return _show(options, reader, query, filters, candidates)
 
 
@@ -124,7 +127,7 @@ def _show_hit(hit: Hit, *, as_json: bool) -> None:
 
 def _say_sealed(contents: int) -> None:
     if contents:
-        _say(f"{contents} contents are sealed for auditors, and were not searched.")
+        _say(f"{contents} contents are sealed for auditors, and were not searched (--auditor-key).")
 
 
 def _say(sentence: str) -> None:

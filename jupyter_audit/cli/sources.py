@@ -8,12 +8,16 @@ from typing import Any
 from urllib.parse import urlencode
 
 from jupyter_audit.cli.remote import RemoteServer
+from jupyter_audit.errors import SealedError
 from jupyter_audit.ledger import LedgerReader
 
 PAGE = 100
 
 Row = dict[str, Any]
 """An entry as JSON: `seq`, `time`, `type`, `actor`, `body`, and maybe `grant`, `session`, `contents`."""
+
+Held = str | None | dict[str, list[str]]
+"""A content: its text, None where it was purged, or for whom it is sealed."""
 
 
 class LocalEntries:
@@ -32,9 +36,15 @@ class LocalEntries:
         for entry in self._reader.entries(start=start, stop=stop, **self._filters):
             yield json.loads(entry.raw)
 
-    def content(self, row: Row) -> dict[str, str | None]:
-        held = {name: self._reader.content(row["seq"], name) for name in row.get("contents") or {}}
-        return {name: None if data is None else data.decode("utf-8", "replace") for name, data in held.items()}
+    def content(self, row: Row) -> dict[str, Held]:
+        return {name: self._held(row["seq"], name) for name in row.get("contents") or {}}
+
+    def _held(self, seq: int, name: str) -> Held:
+        try:
+            data = self._reader.content(seq, name)
+        except SealedError as error:
+            return {"sealed_for": list(error.recipients)}
+        return None if data is None else data.decode("utf-8", "replace")
 
 
 class RemoteEntries:
@@ -58,7 +68,7 @@ class RemoteEntries:
                 return
             yield row
 
-    def content(self, row: Row) -> dict[str, str | None]:
+    def content(self, row: Row) -> dict[str, Held]:
         return {}
 
     def close(self) -> None:

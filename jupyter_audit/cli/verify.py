@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_audit.cli.context import context_of, home_of
-from jupyter_audit.cli.options import add_command
+from jupyter_audit.cli.options import add_auditor_key, add_command, auditors_of
 from jupyter_audit.cli.output import clean, clean_block, print_json
 from jupyter_audit.errors import AuditError, UsageError, VerificationError
 from jupyter_audit.ledger import LedgerReader
 from jupyter_audit.ledger.anchors import newest_kept
+from jupyter_audit.ledger.auditors import AuditorSecret
 from jupyter_audit.ledger.cosignature import parse_witness_key
 from jupyter_audit.ledger.note import NoteError, format_verifier_key, parse_verifier_key
 from jupyter_audit.ledger.proof import ProvenEntry, ProvenGrowth, check_proof
@@ -66,6 +67,7 @@ def add_commands(commands: Any) -> None:
         help="a checkpoint with a witness's cosignature, best as the witness itself gave it; repeatable",
     )
     command.add_argument("--proof", metavar="FILE", help="check this file of `jupyter audit prove` instead; needs no ledger")
+    add_auditor_key(command)
     command = add_command(
         commands,
         "checkpoint",
@@ -84,8 +86,9 @@ def verify(options: argparse.Namespace) -> int:
     home = home_of(options) if not options.config else context_of(options).home
     path = Path(options.ledger) if options.ledger else home.ledger
     keys = [_key(text) for text in options.key or [str(home.verifier_key)]]
+    auditors = auditors_of(options)
     if options.proof:
-        return _verify_proof(_read(Path(options.proof)), keys, options)
+        return _verify_proof(_read(Path(options.proof)), keys, auditors, options)
     since = newest_kept(_read(Path(options.since))) if options.since else None
     witness_keys = [_key(text) for text in options.witness_key or ()]
     if options.cosigned and not witness_keys:
@@ -97,6 +100,7 @@ def verify(options: argparse.Namespace) -> int:
             verifier_keys=keys,
             progress=progress,
             since=since,
+            auditors=auditors,
             workers=options.workers,
             witness_keys=witness_keys,
             cosigned=[*map(_read, map(Path, options.cosigned or ())), *_kept_cosigned(path, witness_keys)],
@@ -135,10 +139,10 @@ def _kept_cosigned(ledger: Path, witness_keys: Sequence[str]) -> Iterator[str]:
             yield _read(path)
 
 
-def _verify_proof(text: str, keys: Sequence[str], options: argparse.Namespace) -> int:
+def _verify_proof(text: str, keys: Sequence[str], auditors: Sequence[AuditorSecret], options: argparse.Namespace) -> int:
     """Check a proof file, and say what it shows."""
     try:
-        proven = check_proof(text, [parse_verifier_key(key) for key in keys])
+        proven = check_proof(text, [parse_verifier_key(key) for key in keys], auditors=auditors)
     except NoteError as error:
         raise UsageError(f"That is not a verifier key: {error}.") from error
     except VerificationError as error:
@@ -159,7 +163,8 @@ def _entry_facts(proven: ProvenEntry) -> dict[str, Any]:
     shown = {name: data.decode("utf-8", "backslashreplace") for name, data in proven.contents.items()}
     facts: dict[str, Any] = {"ledger": proven.checkpoint.origin, "seq": proven.entry.seq, "entry": proven.entry.raw}
     facts |= {"checkpoint": proven.checkpoint.size, "key": format_verifier_key(proven.key)}
-    return facts | ({"contents": shown} if shown else {})
+    facts |= {"contents": shown} if shown else {}
+    return facts | ({"sealed": {name: list(names) for name, names in proven.sealed.items()}} if proven.sealed else {})
 
 
 def _growth_facts(proven: ProvenGrowth) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -19,14 +19,16 @@ from typing import TYPE_CHECKING, Protocol
 from jupyter_audit.detect.hours import parse_working_hours
 from jupyter_audit.errors import AuditError, ConfigError, RecordError
 from jupyter_audit.ledger import LedgerReader
-from jupyter_audit.model import Draft, Entry
+from jupyter_audit.model import Draft, Entry, Json
 from jupyter_audit.record import kinds
+from jupyter_audit.record.fresh import FreshContents
 from jupyter_audit.settings import JupyterAudit
 
 if TYPE_CHECKING:
     from jupyter_audit.detect.engine import Engine, Failure, Match
     from jupyter_audit.detect.known import KnownFindings
     from jupyter_audit.detect.rules import Rule
+    from jupyter_audit.detect.view import EventView
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +51,10 @@ JUDGED_EVERY = 1000
 """Judged entries after which the ledger is told how far."""
 
 
+UNREAD = "detections did not read code that is sealed"
+"""`what` of the gap entry."""
+
+
 class Appender(Protocol):
     """What the runner needs of the recorder."""
 
@@ -66,10 +72,21 @@ class DetectionRunner:
     Judges the ledger at `ledger` and appends findings through `recorder`.
 
     Raises `ConfigError` if `settings` have working hours or a time zone that cannot be used. `rules` is a
-    folder of Sigma rules; by default the product's own.
+    folder of Sigma rules; by default the product's own. `fresh` holds code that is sealed in the ledger, while it is new.
     """
 
-    def __init__(self, ledger: Path, recorder: Appender, settings: JupyterAudit, *, rules: Path | None = None) -> None:
+    def __init__(
+        self,
+        ledger: Path,
+        recorder: Appender,
+        settings: JupyterAudit,
+        *,
+        rules: Path | None = None,
+        fresh: FreshContents | None = None,
+    ) -> None:
+        self._fresh = fresh
+        self._backlog_end = 0
+        self._others_said = False
         self._ledger = ledger
         self._recorder = recorder
         self._hours = parse_working_hours(settings.working_hours, settings.time_zone)
@@ -126,22 +143,26 @@ class DetectionRunner:
             return
         with reader:
             try:
-                engine = Engine(EventView(reader, self._hours), rules)
+                view = EventView(reader, self._hours, self._fresh)
+                engine = Engine(view, rules)
                 self._next = first_unjudged(reader)
+                self._backlog_end = reader.size()
                 self._told = self._next - 1
                 known = KnownFindings(self._next)
             except Exception as error:  # as above
                 self._ready.set_exception(error)
                 return
             self._ready.set_result(None)
-            self._follow(reader, engine, known, rules)
+            self._follow(reader, engine, view, known, rules)
 
-    def _follow(self, reader: LedgerReader, engine: Engine, known: KnownFindings, rules: Sequence[Rule]) -> None:
+    def _follow(
+        self, reader: LedgerReader, engine: Engine, view: EventView, known: KnownFindings, rules: Sequence[Rule]
+    ) -> None:
         said = ""
         while True:
             closing = self._closing.is_set()
             try:
-                self._catch_up(reader, engine, known, rules)
+                self._catch_up(reader, engine, view, known, rules)
                 if closing:
                     self._tell(rules)
                 said = ""
@@ -162,14 +183,19 @@ class DetectionRunner:
             self._wake.clear()
             self._closing.wait(SETTLE_SECONDS)
 
-    def _catch_up(self, reader: LedgerReader, engine: Engine, known: KnownFindings, rules: Sequence[Rule]) -> None:
+    def _catch_up(
+        self, reader: LedgerReader, engine: Engine, view: EventView, known: KnownFindings, rules: Sequence[Rule]
+    ) -> None:
         while self._next < (size := reader.size()):
             high = min(self._next + MOST_AT_ONCE, size) - 1
             matches, failures = engine.judge(self._next, high)
             self._put(matches, known)
             for failure in failures:
                 self._put_failure(failure)
+            self._put_unread(view, self._next, high)
             self._advance(high + 1)
+            if self._fresh is not None:
+                self._fresh.forget(high)
             if self._next - self._told > JUDGED_EVERY:
                 self._tell(rules)
             if high + 1 < size:
@@ -205,8 +231,25 @@ class DetectionRunner:
             }
         )
 
-    def _put_gap(self, detail: dict[str, str | list[int]]) -> None:
-        gap = kinds.draft(kinds.GapRecorded(what="detection failed", detail=detail))
+    def _put_unread(self, view: EventView, low: int, high: int) -> None:
+        """
+        Say whose code was not judged for that it is sealed: what came before this server, and what had to be dropped.
+
+        What other servers append now they judge themselves; that is said once.
+        """
+        unread = sorted(seq for seq in view.unread if low <= seq <= high)
+        view.unread.clear()
+        mine = [seq for seq in unread if seq < self._backlog_end or (self._fresh is not None and self._fresh.was_dropped(seq))]
+        if mine:
+            self._put_gap({"entries": [mine[0], mine[-1]], "count": len(mine)}, what=UNREAD)
+        others = len(unread) - len(mine)
+        if others and not self._others_said:
+            self._others_said = True
+            detail: dict[str, Json] = {"from": unread[0], "because": "other servers recorded them, and judge them"}
+            self._put_gap(detail, what=UNREAD)
+
+    def _put_gap(self, detail: Mapping[str, Json], *, what: str = "detection failed") -> None:
+        gap = kinds.draft(kinds.GapRecorded(what=what, detail=detail))
         try:
             self._append(lambda reader: [gap])
         except AuditError as error:

@@ -18,8 +18,9 @@ from jupyter_audit.detect.fields import ALL_FIELDS, PERSON
 from jupyter_audit.detect.hours import WEEKDAYS, WorkingHours
 from jupyter_audit.detect.names import MOST_BINDINGS
 from jupyter_audit.detect.sources import sources_of
-from jupyter_audit.errors import LedgerError
+from jupyter_audit.errors import LedgerError, SealedError
 from jupyter_audit.ledger import LedgerReader
+from jupyter_audit.record.fresh import FreshContents
 
 NOT_JUDGED = ("finding.raised", "detection.judged")
 
@@ -33,10 +34,13 @@ class EventView:
     """
     Installs the view on a reader's connection. Belongs to the reader's thread.
 
-    The view shows the entries that `show` names; at first none.
+    The view shows the entries that `show` names; at first none. `fresh` holds code that is sealed in the ledger, as long
+    as it is new; `unread` gathers the entries whose code could not be read for that it is sealed.
     """
 
-    def __init__(self, reader: LedgerReader, hours: WorkingHours) -> None:
+    def __init__(self, reader: LedgerReader, hours: WorkingHours, fresh: FreshContents | None = None) -> None:
+        self._fresh = fresh
+        self.unread: set[int] = set()
         self._reader = reader
         self._hours = hours
         self._read: OrderedDict[int, tuple[str, CodeFacts]] = OrderedDict()
@@ -130,8 +134,14 @@ class EventView:
         return self._read[seq]
 
     def _content(self, seq: int) -> bytes | None:
+        new = self._fresh.get(seq) if self._fresh is not None else None
+        if new is not None:
+            return new
         try:
             return self._reader.content(seq, "message")
+        except SealedError:
+            self.unread.add(seq)
+            return None
         except LedgerError:
             return None  # damaged content is verification's to report; here it is code that cannot be read
 

@@ -227,7 +227,7 @@ class Gate:
                 kernel_id=session.kernel_id,
                 admitted=admitted.seq,
                 status="ended",
-                error="never sent to the kernel",
+                error=kinds.NEVER_SENT,
                 duration_ms=0,
                 outputs=[],
                 complete=True,

@@ -112,8 +112,15 @@ def store(content: Content, auditors: Sequence[AuditorKey] = ()) -> tuple[Commit
 def open_commitment(
     commitment: Commitment, salt: object, encoding: object, stored: object, *, auditors: Sequence[AuditorSecret] = ()
 ) -> bytes:
+    """Return the content as `open_salted` does, without its salt."""
+    return open_salted(commitment, salt, encoding, stored, auditors=auditors)[1]
+
+
+def open_salted(
+    commitment: Commitment, salt: object, encoding: object, stored: object, *, auditors: Sequence[AuditorSecret] = ()
+) -> tuple[bytes, bytes]:
     """
-    Return the content if it is what its entry commits to; `auditors` open what is sealed.
+    Return salt and content if they are what its entry commits to; `auditors` open what is sealed.
 
     Raises `UnopenedError` if it is sealed for none of them (and its bytes are those that were recorded),
     `FalseSealError` if it does not hold what the entry says, `ContentError` for everything else.
@@ -123,7 +130,7 @@ def open_commitment(
     data = unpack(encoding, stored, commitment.size)
     if not isinstance(salt, bytes) or commit(data, salt) != commitment.digest:
         raise ContentError("it is not what its entry commits to")
-    return data
+    return salt, data
 
 
 def check_commitment(
@@ -170,7 +177,7 @@ def _inflate(stored: bytes) -> Iterator[bytes]:
 
 def _open_sealed(
     commitment: Commitment, salt: object, encoding: object, stored: object, auditors: Sequence[AuditorSecret]
-) -> bytes:
+) -> tuple[bytes, bytes]:
     if encoding != SEALED or salt != b"" or not isinstance(stored, bytes):
         raise ContentError("its entry says that it is sealed, and it is not")
     if sha256(stored).hexdigest() != commitment.sealed:
@@ -182,20 +189,20 @@ def _open_sealed(
         raise FalseSealError(str(error)) from error
     if not opened:
         raise UnopenedError(sealed_for)
-    data = b""
-    for inner in opened:  # each of the keys must open the same
-        data = _open_inner(commitment, inner)
-    return data
+    salted = b"", b""
+    for inner in opened:  # each of the keys must open what the entry commits to
+        salted = _open_inner(commitment, inner)
+    return salted
 
 
-def _open_inner(commitment: Commitment, inner: bytes) -> bytes:
+def _open_inner(commitment: Commitment, inner: bytes) -> tuple[bytes, bytes]:
     salt, packing, packed = inner[:SALT_SIZE], inner[SALT_SIZE : SALT_SIZE + 1], inner[SALT_SIZE + 1 :]
     try:
         if packing not in (b"\0", b"\1"):
             raise ContentError("it is packed in an unknown way")
         data = unpack(_PACKINGS[packing[0]], packed, commitment.size)
         if commit(data, salt) == commitment.digest:
-            return data
+            return salt, data
     except ContentError as error:
         raise FalseSealError(f"what is sealed cannot be unpacked: {error}") from error
     raise FalseSealError("what is sealed is not what its entry commits to")

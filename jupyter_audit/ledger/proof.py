@@ -12,12 +12,13 @@ import base64
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from jupyter_audit.errors import VerificationError
+from jupyter_audit.ledger.auditors import AuditorSecret
 from jupyter_audit.ledger.checkpoint import Checkpoint, parse_checkpoint
-from jupyter_audit.ledger.content import ContentError, commit
+from jupyter_audit.ledger.content import SEALED, ContentError, UnopenedError, commit, open_commitment
 from jupyter_audit.ledger.envelope import KEY_ROTATED, EnvelopeError, parse_envelope
 from jupyter_audit.ledger.merkle import HASH_SIZE, ProofError, leaf_hash, verify_consistency, verify_inclusion
 from jupyter_audit.ledger.note import NoteError, VerifierKey, decode_base64, parse_named_key, parse_note
@@ -42,12 +43,21 @@ class Inclusion:
 
 @dataclass(frozen=True, slots=True)
 class ProvenEntry:
-    """What a proof file showed: the entry, the checkpoint it is under, and the contents that came with it."""
+    """
+    What a proof file showed: the entry, the checkpoint it is under, and the contents that came with it.
+
+    `sealed` are those that came sealed and were not opened: they are the bytes that were recorded, for these auditors.
+    """
 
     entry: Entry
     checkpoint: Checkpoint
     key: VerifierKey
     contents: Mapping[str, bytes]
+    sealed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+Shown = tuple[bytes, bytes] | bytes
+"""A content in a proof file: salt and data, or the bytes that are sealed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +75,15 @@ def format_tlog_proof(index: int, path: Sequence[bytes], note: str) -> str:
 
 
 def format_entry_proof(
-    inclusion: Inclusion, key_changes: Sequence[Inclusion], contents: Mapping[str, tuple[bytes, bytes]]
+    inclusion: Inclusion, key_changes: Sequence[Inclusion], contents: Mapping[str, Shown]
 ) -> str:
-    """Return the proof file of an entry. `contents` gives salt and data of each content that is to be shown."""
+    """Return the proof file of an entry. `contents` gives each content that is to be shown."""
     value: dict[str, Any] = {
         "format": ENTRY_FORMAT,
         "entry": inclusion.raw,
         "proof": inclusion.tlog_proof,
         "key_changes": _changes(key_changes),
-        "contents": {
-            name: {"salt": base64.b64encode(salt).decode(), "data": base64.b64encode(data).decode()}
-            for name, (salt, data) in contents.items()
-        },
+        "contents": {name: _shown(content) for name, content in contents.items()},
     }
     return json.dumps(value, ensure_ascii=False, indent=1) + "\n"
 
@@ -96,6 +103,13 @@ def format_growth_proof(old: str, new: str, hashes: Sequence[bytes], key_changes
 def format_key_change(change: Inclusion) -> str:
     """Return what shows one key change to whoever knows the key that it ended."""
     return json.dumps(_changes([change])[0], ensure_ascii=False) + "\n"
+
+
+def _shown(content: Shown) -> dict[str, str]:
+    if isinstance(content, bytes):
+        return {"sealed": base64.b64encode(content).decode()}
+    salt, data = content
+    return {"salt": base64.b64encode(salt).decode(), "data": base64.b64encode(data).decode()}
 
 
 def _changes(key_changes: Sequence[Inclusion]) -> list[dict[str, str]]:
@@ -124,16 +138,20 @@ def check_key_change(text: str, keys: Sequence[VerifierKey]) -> tuple[VerifierKe
     return ended, _key_named(entry, checkpoint), checkpoint
 
 
-def check_proof(text: str, keys: Sequence[VerifierKey]) -> ProvenEntry | ProvenGrowth:
+def check_proof(
+    text: str, keys: Sequence[VerifierKey], *, auditors: Sequence[AuditorSecret] = ()
+) -> ProvenEntry | ProvenGrowth:
     """
     Check a proof file against the keys that the caller trusts, and return what it shows.
+
+    `auditors` are secret keys that open contents which came sealed.
 
     Raises `VerificationError` (damage `proof`) for everything that is not a proof under one of these keys.
     """
     value = _object(_json(text), "the file")
     if value.get("format") == ENTRY_FORMAT:
         _members(value, {"format", "entry", "proof", "key_changes", "contents"}, "the file")
-        return _check_entry(value, keys)
+        return _check_entry(value, keys, auditors)
     if value.get("format") == GROWTH_FORMAT:
         _members(value, {"format", "old", "new", "proof", "key_changes"}, "the file")
         return _check_growth(value, keys)
@@ -143,10 +161,13 @@ def check_proof(text: str, keys: Sequence[VerifierKey]) -> ProvenEntry | ProvenG
 # --- an entry -----------------------------------------------------------------------------------------
 
 
-def _check_entry(value: Mapping[str, Any], keys: Sequence[VerifierKey]) -> ProvenEntry:
+def _check_entry(
+    value: Mapping[str, Any], keys: Sequence[VerifierKey], auditors: Sequence[AuditorSecret]
+) -> ProvenEntry:
     # Where the file shows key changes, what it proves must be under the newest key: the older ones have ended.
     entry, checkpoint, key = _included(value, _changed_keys(value["key_changes"], keys)[-1:] or keys)
-    return ProvenEntry(entry, checkpoint, key, _contents(entry, value["contents"]))
+    contents, sealed = _contents(entry, value["contents"], auditors)
+    return ProvenEntry(entry, checkpoint, key, contents, sealed)
 
 
 def _changed_keys(changes: object, keys: Sequence[VerifierKey]) -> list[VerifierKey]:
@@ -195,14 +216,29 @@ def _key_named(entry: Entry, checkpoint: Checkpoint) -> VerifierKey:
     return key
 
 
-def _contents(entry: Entry, value: object) -> dict[str, bytes]:
+def _contents(
+    entry: Entry, value: object, auditors: Sequence[AuditorSecret]
+) -> tuple[dict[str, bytes], dict[str, tuple[str, ...]]]:
     shown: dict[str, bytes] = {}
+    closed: dict[str, tuple[str, ...]] = {}
     for name, part in _object(value, "its contents").items():
         members = _object(part, f"content {name}")
-        _members(members, {"salt", "data"}, f"content {name}")
         commitment = entry.contents.get(name)
         if commitment is None:
             raise _no_proof(f"its entry commits to no content named {name}")
+        if "sealed" in members:
+            _members(members, {"sealed"}, f"content {name}")
+            try:
+                stored = decode_base64(str(members["sealed"]))
+                if commitment.sealed is None:
+                    raise ContentError("its entry does not say that it is sealed")
+                shown[name] = open_commitment(commitment, b"", SEALED, stored, auditors=auditors)
+            except UnopenedError as error:
+                closed[name] = error.recipients
+            except (NoteError, ContentError) as error:
+                raise _no_proof(f"content {name} is not what the entry commits to: {error}") from error
+            continue
+        _members(members, {"salt", "data"}, f"content {name}")
         try:
             data = decode_base64(str(members["data"]))
             fits = commit(data, decode_base64(str(members["salt"]))) == commitment.digest
@@ -211,7 +247,7 @@ def _contents(entry: Entry, value: object) -> dict[str, bytes]:
         if not fits or len(data) != commitment.size:
             raise _no_proof(f"content {name} is not what the entry commits to")
         shown[name] = data
-    return shown
+    return shown, closed
 
 
 def _parse_tlog_proof(text: str) -> tuple[int, list[bytes], str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from jupyter_audit.errors import LedgerError, UsageError
+from jupyter_audit.errors import LedgerError, SealedError, UsageError
 from jupyter_audit.ledger.checkpoint import unverified_checkpoint
 from jupyter_audit.ledger.damage import damaged
 from jupyter_audit.ledger.envelope import KEY_ROTATED
 from jupyter_audit.ledger.note import NoteError
-from jupyter_audit.ledger.proof import Inclusion, format_entry_proof, format_growth_proof, format_tlog_proof
+from jupyter_audit.ledger.proof import Inclusion, Shown, format_entry_proof, format_growth_proof, format_tlog_proof
 from jupyter_audit.ledger.reader import LedgerReader
 from jupyter_audit.ledger.store import explained
 from jupyter_audit.model import Entry
@@ -17,14 +17,15 @@ def prove_entry(reader: LedgerReader, seq: int, *, with_contents: bool) -> str:
     """
     Return the proof file of entry `seq` under the newest checkpoint.
 
-    `with_contents` puts in the contents that are held, for the reader of the proof to see. Raises `LedgerError` if
-    there is no such entry, `VerificationError` if what is stored does not read.
+    `with_contents` puts in the contents that are held, for the reader of the proof to see: opened where the reader has
+    the auditor's key, else as they are sealed. Raises `LedgerError` if there is no such entry, `VerificationError` if
+    what is stored does not read.
     """
     note, size = _newest(reader)
     entry = reader.entry(seq)
     if seq >= size:
         raise LedgerError(f"Entry {seq} came after the newest checkpoint. Try again.")
-    contents = {name: _salted(reader, seq, name) for name in entry.contents} if with_contents else {}
+    contents = {name: _held(reader, seq, name) for name in entry.contents} if with_contents else {}
     held = {name: content for name, content in contents.items() if content is not None}
     inclusion = Inclusion(entry.raw, format_tlog_proof(seq, reader.inclusion_proof(seq, size), note))
     return format_entry_proof(inclusion, _key_changes(reader, size), held)
@@ -80,10 +81,12 @@ def prove_key_change(reader: LedgerReader, entry: Entry) -> Inclusion:
     return Inclusion(entry.raw, format_tlog_proof(entry.seq, path, reader.checkpoint_at(entry.seq + 1)))
 
 
-def _salted(reader: LedgerReader, seq: int, name: str) -> tuple[bytes, bytes] | None:
-    data = reader.content(seq, name)
-    if data is None:
-        return None
-    with explained("read the ledger"):
-        row = reader.connection.execute("SELECT salt FROM content WHERE seq = ? AND name = ?", (seq, name)).fetchone()
-    return None if row is None else (bytes(row[0]), data)
+def _held(reader: LedgerReader, seq: int, name: str) -> Shown | None:
+    """Return a content as it can be shown here; None if it was purged."""
+    try:
+        return reader.salted(seq, name)
+    except SealedError:
+        with explained("read the ledger"):
+            sql = "SELECT data FROM content WHERE seq = ? AND name = ?"
+            row = reader.connection.execute(sql, (seq, name)).fetchone()
+        return None if row is None else bytes(row[0])

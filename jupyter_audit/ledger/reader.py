@@ -19,7 +19,7 @@ from typing import Self
 from jupyter_audit.errors import LedgerError, SealedError
 from jupyter_audit.ledger import merkle
 from jupyter_audit.ledger.auditors import AuditorSecret
-from jupyter_audit.ledger.content import ContentError, UnopenedError, open_commitment
+from jupyter_audit.ledger.content import ContentError, UnopenedError, open_salted
 from jupyter_audit.ledger.damage import damaged
 from jupyter_audit.ledger.envelope import CREATED, EnvelopeError, parse_moment
 from jupyter_audit.ledger.schema import verify_schema
@@ -161,14 +161,22 @@ class LedgerReader:
         Raises `LedgerError` if the entry has no such content, `SealedError` if none of the reader's `auditors` can open
         it, `VerificationError` if what is stored is not what the entry commits to.
         """
-        commitment = self.entry(seq).contents.get(name)
+        salted = self.salted(seq, name)
+        return None if salted is None else salted[1]
+
+    def salted(self, seq: int, name: str) -> tuple[bytes, bytes] | None:
+        """Return salt and data of a content, as `content` does: with both its commitment can be made again."""
+        return self._salted(self.entry(seq), name)
+
+    def _salted(self, entry: Entry, name: str) -> tuple[bytes, bytes] | None:
+        seq, commitment = entry.seq, entry.contents.get(name)
         if commitment is None:
             raise LedgerError(f"Entry {seq} has no content named {name}.")
         row = self._one("SELECT salt, encoding, data FROM content WHERE seq = ? AND name = ?", seq, name)
         if row is None:
             return None
         try:
-            return open_commitment(commitment, *row, auditors=self.auditors)
+            return open_salted(commitment, *row, auditors=self.auditors)
         except UnopenedError as error:
             raise SealedError(
                 f"Content {name} of entry {seq} is sealed for {', '.join(error.recipients)}.", recipients=error.recipients

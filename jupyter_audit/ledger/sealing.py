@@ -21,6 +21,7 @@ from nacl.public import PublicKey, SealedBox
 from nacl.secret import SecretBox
 from nacl.utils import random
 
+from jupyter_audit.errors import ConfigError
 from jupyter_audit.ledger.auditors import KEY_SIZE, MOST_AUDITORS, AuditorKey, AuditorSecret
 
 MAGIC = b"jupyter-audit/sealed@v1\n"
@@ -82,8 +83,15 @@ def _parse(sealed: bytes) -> tuple[dict[str, bytes], bytes]:
 
 
 def prove_sealing(auditors: Sequence[AuditorKey]) -> None:
-    """Seal a random text to these auditors and one more, and open it again; raises `SealError` if that fails."""
+    """Seal a random text to these auditors and one more, and open it again; raises `ConfigError` if that fails."""
     witness = AuditorSecret.generate("self-test")
     text = random(KEY_SIZE)
-    if unseal(seal(text, [*auditors, witness.public]), witness) != text:
-        raise SealError("what was sealed does not open again")
+    try:
+        opened = unseal(seal(text, [*auditors[: MOST_AUDITORS - 1], witness.public]), witness)
+    except SealError:
+        opened = None
+    if opened != text:
+        raise ConfigError(
+            "Contents cannot be sealed here: what was sealed does not open again.",
+            advice="Install PyNaCl anew (`pip install --force-reinstall pynacl`).",
+        )

@@ -17,6 +17,9 @@ from typing import Any, ClassVar, TypeVar, cast
 from jupyter_audit.errors import LedgerError
 from jupyter_audit.model import SERVER, Actor, Content, Draft, Entry, Json
 
+NEVER_SENT = "never sent to the kernel"
+"""The `error` of an admitted cell that the server did not send after all."""
+
 
 class Kind:
     """Base of all kinds; `TYPE` is the entry's type."""

@@ -20,6 +20,8 @@ from jupyter_audit.errors import LedgerError, RecordError
 from jupyter_audit.ledger import Ledger, LedgerReader
 from jupyter_audit.model import Draft, Entry
 from jupyter_audit.record import kinds
+from jupyter_audit.record.fresh import FreshContents
+from jupyter_audit.record.masking import mask
 
 Decide = Callable[[LedgerReader], Sequence[Draft]]
 Subscriber = Callable[[Sequence[Entry]], None]
@@ -55,10 +57,12 @@ class Recorder:
     Appends drafts in the order in which they were handed over.
 
     Safe to call from any thread. `open_ledger` is called in the recorder's own thread, and its errors
-    come out of the constructor.
+    come out of the constructor. With `fresh` contents are sealed by the ledger: bodies are masked, and what the
+    detections are to read is put there.
     """
 
-    def __init__(self, open_ledger: Callable[[], Ledger]) -> None:
+    def __init__(self, open_ledger: Callable[[], Ledger], *, fresh: FreshContents | None = None) -> None:
+        self._fresh = fresh
         self._queue: SimpleQueue[_Append | _Transact | None] = SimpleQueue()
         self._owed: deque[Draft] = deque()
         self._owed_lost = 0
@@ -204,7 +208,7 @@ class Recorder:
             return
         try:
             self._pay(ledger)
-            entries = ledger.append([draft for item in batch for draft in item.drafts])
+            entries = self._append(ledger, [draft for item in batch for draft in item.drafts])
         except Exception as error:  # whatever it is, the thread must live on to say that nothing was stored
             if _is_of_the_drafts(error):
                 self._fail_apart(ledger, batch, error)
@@ -221,6 +225,15 @@ class Recorder:
             start = stop
         self._tell(entries)
 
+    def _append(self, ledger: Ledger, drafts: Sequence[Draft]) -> list[Entry]:
+        entries = ledger.append(self._masked(drafts))
+        if self._fresh is not None:
+            self._fresh.keep(entries, drafts)
+        return entries
+
+    def _masked(self, drafts: Sequence[Draft]) -> Sequence[Draft]:
+        return drafts if self._fresh is None else [mask(draft) for draft in drafts]
+
     def _fail_apart(self, ledger: Ledger, batch: Sequence[_Append], error: Exception) -> None:
         """One draft that no ledger can hold must not take its neighbours in the commit with it."""
         if len(batch) == 1:
@@ -231,7 +244,7 @@ class Recorder:
 
     def _decide(self, ledger: Ledger, item: _Transact) -> None:
         try:
-            entries = ledger.transact(item.decide)
+            entries = ledger.transact(lambda reader: self._masked(item.decide(reader)))
         except LedgerError as error:
             self._failing_since = self._failing_since or time.monotonic()
             self._fail(item.future, error)
@@ -252,7 +265,7 @@ class Recorder:
             drafts.append(
                 kinds.draft(kinds.GapRecorded(what="entries dropped while recording failed", detail={"count": lost}))
             )
-        entries = ledger.append(drafts)
+        entries = self._append(ledger, drafts)
         with self._lock:
             for _ in range(len(drafts) - (1 if lost else 0)):
                 self._owed.popleft()

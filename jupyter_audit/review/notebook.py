@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_audit.errors import AuditError, UsageError
+from jupyter_audit.ledger.auditorfile import load_auditor_secret
 from jupyter_audit.review.show import show_error, show_report
 from jupyter_audit.review.verified import VerifiedReader, open_verified
 
@@ -27,13 +28,14 @@ class ReviewStopped(Exception):  # noqa: N818 (it is no error: the box above it 
 
 
 def open_for_review(
-    ledger: str | Path, verifier_key: str | Path, remembered: str | Path = ""
+    ledger: str | Path, verifier_key: str | Path, remembered: str | Path = "", auditor_key: str | Path = ""
 ) -> VerifiedReader:
     """
     Verify `ledger` under `verifier_key` with a progress bar, show the report, and return a reader of it.
 
     `verifier_key` is the key or its file; `remembered` the text of a checkpoint kept from before, its file,
-    or empty. Anything that is wrong is shown as a red box, and `ReviewStopped` ends the run.
+    or empty; `auditor_key` the file of the secret key that opens what is sealed for you, or empty. Anything that
+    is wrong is shown as a red box, and `ReviewStopped` ends the run.
     """
     from IPython.display import display  # here, so that the review can be imported without IPython
 
@@ -45,8 +47,9 @@ def open_for_review(
                 "$JUPYTER_AUDIT_KEY before you start.",
             )
         since = _checkpoint_text(remembered)
+        auditors = [load_auditor_secret(Path(auditor_key).expanduser())] if str(auditor_key) else []
         with _Progress() as progress:
-            reader = open_verified(Path(ledger).expanduser(), verifier_key, progress, since=since)
+            reader = open_verified(Path(ledger).expanduser(), verifier_key, progress, since=since, auditors=auditors)
         display(show_report(reader.report, reader.checkpoint_note()))
     except AuditError as error:
         display(show_error(error))

@@ -76,6 +76,8 @@ def show_report(report: LedgerReport, checkpoint_note: str) -> Shown:
         ("Checkpoints", f"{report.checkpoints:,}, each signed by the key in force"),
         ("Contents", f"{report.contents_held:,} held, {report.contents_purged:,} purged, each by an entry"),
     ]
+    if report.contents_sealed:
+        facts.append(("Sealed", f"{report.contents_sealed:,} of those held, {report.contents_opened:,} opened with your key"))
     if report.since is not None:
         facts.append(("Compared", f"extends the checkpoint of {report.since:,} entries that was remembered"))
     facts += [("Not checked", sentence) for sentence in report.not_checked]
@@ -247,7 +249,7 @@ def _cell_step(step: CellStep, zone: tzinfo) -> str:
     parts = [f'<div class="step {tone}"><div>{head}</div>']
     if step.code is None:
         lines = _many(step.lines, "line")
-        parts.append(f'<p class="m">Code of {lines}: {_absent(step)}.</p>')
+        parts.append(f'<p class="m">Code of {lines}: {escape_line(_absent(step))}.</p>')
     else:
         parts.append(f"<pre><code>{escape(step.code, MOST_CODE)}</code></pre>")
     if step.outcome is not None:
@@ -295,7 +297,7 @@ def _output(output: OutputFacts) -> str:
     kind = f"{escape_line(output.output)} · {escape_line(output.mime)}"
     facts = f'<div class="m"{title}>{kind} · {size}</div>'
     if output.preview is None:
-        return f'<div class="out">{facts}<div class="m">text {_absent(output)}</div></div>'
+        return f'<div class="out">{facts}<div class="m">text {escape_line(_absent(output))}</div></div>'
     if not output.preview or (output.mime.startswith("image/") and output.mime != "image/svg+xml"):
         return f'<div class="out">{facts}</div>'  # a picture's base64 tells nobody anything
     preview = f"<pre>{escape(output.preview, MOST_PREVIEW)}</pre>"
@@ -309,7 +311,7 @@ def _cell_text(step: CellStep, zone: tzinfo) -> str:
     ended = step.outcome.status if step.outcome else "no end recorded"
     status = f"refused: {step.refused}" if step.refused else ended
     lines = [f"{_time(step.time, zone)}  [{step.seq}] {one_line(step.principal)}  {one_line(status)}"]
-    lines.append(inert(step.code, MOST_CODE) if step.code is not None else f"(code {_absent(step)})")
+    lines.append(inert(step.code, MOST_CODE) if step.code is not None else f"(code {one_line(_absent(step))})")
     for outcome in (*([step.outcome] if step.outcome else ()), *step.late):
         for output in outcome.outputs:
             late = "late " if outcome.status == "late" else ""
@@ -400,6 +402,8 @@ def _many(number: int, noun: str) -> str:
 
 
 def _absent(what: CellStep | OutputFacts) -> str:
+    if what.sealed:
+        return f"sealed for {what.sealed}"
     return "purged" if what.purged else "cannot be read"
 
 

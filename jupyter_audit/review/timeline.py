@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from jupyter_audit.clock import parse_time
+from jupyter_audit.errors import SealedError
 from jupyter_audit.ledger.reader import LedgerReader
 from jupyter_audit.model import Entry, Json
 from jupyter_audit.record import kinds
@@ -22,14 +23,17 @@ from jupyter_audit.review.findings import Finding, read_finding
 from jupyter_audit.review.sessions import SessionFacts, read_as
 
 ContentOf = Callable[[int, str], bytes | None]
-"""Returns a content of an entry by the entry's number and the content's name; None if it was purged."""
+"""
+Returns a content of an entry by the entry's number and the content's name; None if it was purged. Raises `SealedError`
+where only others can read it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class OutputFacts:
     """
-    One output of a cell. `preview` and `digest` are None where the content was purged or cannot be read;
-    `purged` says which.
+    One output of a cell. `preview` and `digest` are None where the content was purged, is sealed or cannot be read;
+    `purged` and `sealed` (for whom) say which.
     """
 
     output: str
@@ -41,6 +45,7 @@ class OutputFacts:
     preview: str | None = None
     digest: str | None = None
     purged: bool = False
+    sealed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,8 @@ class CellStep:
     """
     One cell that was admitted or refused.
 
-    `code` is None where the content was purged or cannot be read; `purged` says which. `refused` is the cause
+    `code` is None where the content was purged, is sealed or cannot be read; `purged` and `sealed` (for whom) say
+    which. `refused` is the cause
     of a refusal, or empty. `outcome` is None for a refused cell, and for one whose end no entry tells of.
     """
 
@@ -75,6 +81,7 @@ class CellStep:
     refused: str
     canary: bool
     silent: bool
+    sealed: str = ""
     outcome: Outcome | None = None
     late: tuple[Outcome, ...] = ()
     findings: tuple[Finding, ...] = ()
@@ -160,7 +167,7 @@ def find_session(sessions: Iterable[SessionFacts], name: str = "") -> SessionFac
 
 def _cell(entry: Entry, content_of: ContentOf) -> CellStep:
     body = entry.body
-    message, purged = _json(entry, "message", content_of)
+    message, purged, sealed = _json(entry, "message", content_of)
     code = message.get("code")
     return CellStep(
         seq=entry.seq,
@@ -168,6 +175,7 @@ def _cell(entry: Entry, content_of: ContentOf) -> CellStep:
         principal=entry.actor.name,
         code=code if isinstance(code, str) else None,
         purged=purged,
+        sealed=sealed,
         lines=_number(body.get("lines")) or 0,
         refused=(str(body.get("cause", "")) or "refused") if entry.type == "cell.refused" else "",
         canary=body.get("canary") is True,
@@ -216,7 +224,7 @@ def _outputs(entry: Entry, content_of: ContentOf) -> tuple[OutputFacts, ...]:
     """Return the outputs as the body counts them, with the content's previews where it is still there."""
     facts = entry.body.get("outputs")
     counted = [item for item in facts if isinstance(item, Mapping)] if isinstance(facts, list) else []
-    held, purged = _json(entry, "outputs", content_of)
+    held, purged, sealed = _json(entry, "outputs", content_of)
     listed = held.get("outputs")
     details = listed if isinstance(listed, list) else []
     outputs = []
@@ -235,6 +243,7 @@ def _outputs(entry: Entry, content_of: ContentOf) -> tuple[OutputFacts, ...]:
                 preview=preview if isinstance(preview, str) else None,
                 digest=digest if isinstance(digest, str) else None,
                 purged=purged,
+                sealed=sealed,
             )
         )
     return tuple(outputs)
@@ -312,18 +321,21 @@ def _tell(entry: Entry) -> tuple[str, bool]:
 # --- reading what may be anything -----------------------------------------------------------------
 
 
-def _json(entry: Entry, name: str, content_of: ContentOf) -> tuple[Mapping[str, Any], bool]:
-    """Return a content as a JSON object, empty where it is none, and whether it was purged."""
+def _json(entry: Entry, name: str, content_of: ContentOf) -> tuple[Mapping[str, Any], bool, str]:
+    """Return a content as a JSON object, empty where it is none; whether it was purged; and for whom it is sealed."""
     if name not in entry.contents:
-        return {}, False
-    held = content_of(entry.seq, name)
+        return {}, False, ""
+    try:
+        held = content_of(entry.seq, name)
+    except SealedError as error:
+        return {}, False, ", ".join(error.recipients)
     if held is None:
-        return {}, True
+        return {}, True, ""
     try:
         value = json.loads(held)
     except (ValueError, RecursionError):
-        return {}, False
-    return value if isinstance(value, dict) else {}, False
+        return {}, False, ""
+    return value if isinstance(value, dict) else {}, False, ""
 
 
 def _number(value: Json) -> int | None:

@@ -8,12 +8,15 @@ secret.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from jupyter_audit.errors import KeyFileError, LedgerError, VerificationError
+from jupyter_audit.errors import KeyFileError, LedgerError, SealedError, VerificationError
 from jupyter_audit.ledger import LedgerReader, LedgerReport, verify_ledger
+from jupyter_audit.ledger.auditors import AuditorSecret
 from jupyter_audit.ledger.checkpoint import parse_checkpoint
 from jupyter_audit.ledger.envelope import PURGED
 from jupyter_audit.ledger.merkle import CompactRange, leaf_hash
@@ -21,6 +24,7 @@ from jupyter_audit.ledger.note import NoteError, parse_note, parse_verifier_key
 from jupyter_audit.ledger.purge import Selection, parse_selections
 from jupyter_audit.ledger.store import connect, explained
 from jupyter_audit.model import Entry
+from jupyter_audit.record.masking import CONTENT as MASKED
 
 _HASH = 32
 _AGAIN = "Verify the ledger again. If nobody purged or replaced it on purpose, keep the file for evidence."
@@ -36,8 +40,15 @@ class VerifiedReader(LedgerReader):
     verified; `VerificationError` if it is another one now.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, report: LedgerReport) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        path: Path,
+        report: LedgerReport,
+        auditors: Sequence[AuditorSecret] = (),
+    ) -> None:
         super().__init__(connection, path)
+        self.auditors = tuple(auditors)
         self.report = report
         self.origin = report.origin
         self._leaves = _leaves_of(connection, report)
@@ -112,7 +123,16 @@ class VerifiedReader(LedgerReader):
         known = self._leaves[_HASH * entry.seq : _HASH * (entry.seq + 1)]
         if leaf_hash(entry.raw.encode("utf-8", "surrogatepass")) != known:
             raise _changed(f"Entry {entry.seq} was changed since the ledger was verified.", entry.seq)
-        return entry
+        return self._unmasked(entry) if self.auditors and MASKED in entry.contents else entry
+
+    def _unmasked(self, entry: Entry) -> Entry:
+        """Return the entry with what was masked in its body because contents are sealed; its `raw` stays as it was signed."""
+        try:
+            salted = self._salted(entry, MASKED)
+            masked = json.loads(salted[1]) if salted is not None else {}
+        except (SealedError, ValueError):
+            return entry
+        return replace(entry, body={**entry.body, **masked}) if isinstance(masked, dict) else entry
 
     def _purges(self) -> Sequence[Selection]:
         """Return which contents verified entries say were purged."""
@@ -128,20 +148,22 @@ def open_verified(
     progress: Progress | None = None,
     *,
     since: str | None = None,
+    auditors: Sequence[AuditorSecret] = (),
 ) -> VerifiedReader:
     """
     Verify the ledger at `path` from its public key alone; only then return a reader of it.
 
     `verifier_key` is the key's text (or several), or the path of the file that holds it. `since` is the text
-    of a checkpoint that was remembered elsewhere: with it, rollback and truncation are found too. `progress`
+    of a checkpoint that was remembered elsewhere: with it, rollback and truncation are found too. `auditors` are
+    secret keys that open what is sealed to them. `progress`
     is told how many entries are done and how many there are. Raises `VerificationError` naming the first
     entry that is wrong, `LedgerMissingError`, `KeyFileError`, or `UsageError` for a key that is none.
     """
     keys = [_key_text(verifier_key)] if isinstance(verifier_key, str | Path) else list(verifier_key)
-    report = verify_ledger(path, verifier_keys=keys, progress=progress, since=since)
+    report = verify_ledger(path, verifier_keys=keys, progress=progress, since=since, auditors=auditors)
     connection = connect(path, writable=False)
     try:
-        return VerifiedReader(connection, path, report)
+        return VerifiedReader(connection, path, report, auditors)
     except BaseException:
         connection.close()
         raise

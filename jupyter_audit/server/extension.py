@@ -27,7 +27,9 @@ from jupyter_audit.gate.admit import Gate
 from jupyter_audit.gate.isolation import check_folders, probe
 from jupyter_audit.home import Home, default_home
 from jupyter_audit.ledger import LedgerReader, open_ledger
+from jupyter_audit.ledger.sealing import prove_sealing
 from jupyter_audit.record import kinds
+from jupyter_audit.record.fresh import FreshContents
 from jupyter_audit.record.recorder import Recorder
 from jupyter_audit.server import aftermath, guard
 from jupyter_audit.server.anchoring import Anchoring
@@ -106,7 +108,9 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):
         home = Home(Path(settings.home).expanduser().absolute() if settings.home else default_home())
         check_folders(home.path, Path(serverapp.root_dir))
         clock = SystemClock()
-        recorder = Recorder(lambda: open_ledger(home, clock=clock))
+        fresh = FreshContents() if policy.sealed_to else None
+        prove_sealing(policy.sealed_to)
+        recorder = Recorder(lambda: open_ledger(home, clock=clock, sealed_to=policy.sealed_to), fresh=fresh)
         reader = LedgerReader.open(home.ledger)
         book = GrantBook()
         book.refresh(reader)
@@ -144,7 +148,7 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):
         lives.on_foreign_code = lambda session: self._end_foreign(session)
         self._services, self._lives, self._endings = services, lives, endings
         self._anchoring = Anchoring(home, settings, clock, self.log)
-        self._detections = DetectionRunner(home.ledger, recorder, settings)
+        self._detections = DetectionRunner(home.ledger, recorder, settings, fresh=fresh)
         self.settings[SETTINGS_KEY] = services
         self.settings[LIVES_KEY] = lives
         self.settings[ENDINGS_KEY] = endings

@@ -21,7 +21,7 @@ from typing import Any
 from jupyter_audit_kernel.formats import PERMIT_KEY
 from nacl.signing import SigningKey
 
-from jupyter_audit.errors import AuditError, GateError
+from jupyter_audit.errors import AuditError, GateError, SealedError
 from jupyter_audit.gate.admit import ClientMessage, cell_admitted, contents_of, report_type, write_permit
 from jupyter_audit.gate.sessions import Session, SessionState, new_session_id
 from jupyter_audit.ledger import LedgerReader
@@ -35,6 +35,9 @@ CANARY_TIMEOUT = 60.0
 """Seconds that a new kernel has to run its canary; slow disks and cold imports count."""
 
 FOREIGN_CODE = "foreign-code"
+
+SEALED_AS_EXPECTED = b"\xff sealed"
+"""Stands for a content that nobody here can read; never one, for contents are UTF-8."""
 
 
 @dataclass(slots=True)
@@ -272,7 +275,8 @@ class Lives:
         if canary.entry is None:
             return "its end was not put down"
         finished = await asyncio.wrap_future(canary.entry)
-        failure = read_back(services.reader, entry.seq, finished.seq, content["code"], word)
+        sealed_for = tuple(key.label for key in services.policy.sealed_to)
+        failure = read_back(services.reader, entry.seq, finished.seq, message, word, sealed_for)
         return self._put_down_canary(session, entry.seq, failure)
 
     def _put_down_canary(self, session: Session, cell: int, failure: str) -> str:
@@ -299,22 +303,44 @@ class Lives:
         services.sessions.remove(session)
 
 
-def read_back(reader: LedgerReader, admitted: int, finished: int, code: str, word: str) -> str:
+def read_back(
+    reader: LedgerReader, admitted: int, finished: int, sent: ClientMessage, word: str, sealed_for: tuple[str, ...] = ()
+) -> str:
     """
     Compare what the ledger holds of a canary with what was run; return what is wrong, or nothing.
 
-    Reads through a connection of its own kind, not from memory: what is on disk counts.
+    Reads through a connection of its own kind, not from memory: what is on disk counts. What is sealed it cannot read:
+    then it looks that the bytes are those that the entry commits to, of the right size, and sealed for the right auditors.
     """
-    message = reader.content(admitted, "message")
-    if message is None or json.loads(message).get("code") != code:
+    expected = contents_of(sent)["message"].data
+    message = _read_or_sealed(reader, admitted, "message", len(expected), sealed_for)
+    if message not in (expected, SEALED_AS_EXPECTED):
         return "the ledger does not hold the code that ran"
     end = kinds.read(reader.entry(finished), kinds.CellFinished)
     if end.admitted != admitted or end.status != "ok":
         return f"the ledger says that it ended with {end.status!r}"
-    outputs = reader.content(finished, "outputs")
+    size = reader.entry(finished).contents["outputs"].size if "outputs" in reader.entry(finished).contents else -1
+    outputs = _read_or_sealed(reader, finished, "outputs", size, sealed_for)
+    if outputs == SEALED_AS_EXPECTED:
+        printed = [(output.get("output"), output.get("bytes")) for output in end.outputs]
+        return "" if printed == [("stream:stdout", len(word) + 1)] else "the ledger does not hold what it printed"
     previews = [output["preview"] for output in json.loads(outputs)["outputs"]] if outputs else []
     if previews != [word + "\n"]:
         return "the ledger does not hold what it printed"
     return ""
+
+
+def _read_or_sealed(reader: LedgerReader, seq: int, name: str, size: int, sealed_for: tuple[str, ...]) -> bytes | None:
+    """Return a content; where it must be sealed `SEALED_AS_EXPECTED`, or None if it is not, or not for these auditors."""
+    commitment = reader.entry(seq).contents.get(name)
+    if commitment is None:
+        return None
+    try:
+        data = reader.content(seq, name)
+    except SealedError as error:
+        # The reader has compared the bytes with the entry before it says this.
+        right = error.recipients == sealed_for and commitment.size == size
+        return SEALED_AS_EXPECTED if right else None
+    return None if sealed_for else data
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from jupyter_audit.access.grants import Grant, Request
 from jupyter_audit.access.profiles import Profile
 from jupyter_audit.clock import format_time
-from jupyter_audit.errors import LedgerError, NotFoundError, NotPermittedError
+from jupyter_audit.errors import LedgerError, NotFoundError, NotPermittedError, SealedError
 from jupyter_audit.gate.sessions import Session
 from jupyter_audit.ledger import LedgerReader
 from jupyter_audit.model import Entry
@@ -258,10 +258,27 @@ def finding_page(
 
 
 def code_of(reader: LedgerReader, entry: Entry) -> str | None:
-    """Return the code that a cell's entry holds; None if it was purged or is no text."""
-    held = reader.content(entry.seq, "message") if "message" in entry.contents else None
-    code = _parsed(held).get("code")
+    """Return the code that a cell's entry holds; None if it was purged, is sealed, or is no text."""
+    code = _parsed(_held(reader, entry, "message")).get("code")
     return code if isinstance(code, str) else None
+
+
+def is_sealed(reader: LedgerReader, entry: Entry) -> bool:
+    """Say whether a cell's code is held and only auditors can read it."""
+    if "message" not in entry.contents:
+        return False
+    try:
+        reader.content(entry.seq, "message")
+    except SealedError:
+        return True
+    return False
+
+
+def _held(reader: LedgerReader, entry: Entry, name: str) -> bytes | None:
+    try:
+        return reader.content(entry.seq, name) if name in entry.contents else None
+    except SealedError:
+        return None
 
 
 def first_line(code: str | None) -> str:
@@ -341,6 +358,7 @@ def _cell_view(reader: LedgerReader, entry: Entry, end: Entry | None, live: Coll
     elif end is not None:
         status = str(end.body.get("status"))
     code = code_of(reader, entry)
+    sealed = code is None and is_sealed(reader, entry)
     outputs = end.body.get("outputs", []) if end else []
     return {
         "seq": entry.seq,
@@ -349,7 +367,8 @@ def _cell_view(reader: LedgerReader, entry: Entry, end: Entry | None, live: Coll
         "session": entry.session,
         "grant": entry.grant,
         "code": first_line(code),
-        "purged": code is None,
+        "purged": code is None and not sealed,
+        "sealed": sealed,
         "lines": entry.body.get("lines", 0),
         "refused": entry.body.get("cause") if refused else None,
         "status": status,
@@ -389,8 +408,8 @@ def _end_of(reader: LedgerReader, cell: Entry) -> Entry | None:
 
 
 def _previews(reader: LedgerReader, end: Entry | None) -> list[View]:
-    """Return the first part of each output's text, as far as it was kept and not purged."""
-    held = reader.content(end.seq, "outputs") if end is not None and "outputs" in end.contents else None
+    """Return the first part of each output's text, as far as it was kept, not purged and not sealed."""
+    held = _held(reader, end, "outputs") if end is not None else None
     previews = []
     for output in _parsed(held).get("outputs", []):
         named = {key: str(output.get(key, "")) for key in ("output", "mime", "preview")}

@@ -188,6 +188,7 @@ def read_parts(parts: list[bytes], wire: WireSession) -> tuple[Any, Any, Any]:
 def _unreadable(session: Session, error: Exception) -> Draft:
     kind = kinds.GapRecorded(
         what="iopub messages that cannot be read",
-        detail={"kernel_id": session.kernel_id, "first": repr(error)[:300].encode("utf-8", "replace").decode()},
+        # Not the error's text: it can repeat what could not be read.
+        detail={"kernel_id": session.kernel_id, "first": type(error).__name__},
     )
     return kinds.draft(kind, grant=session.grant, session=session.id)

@@ -106,7 +106,7 @@
   };
 
   const fill = (place, cell) => {
-    const code = element('pre', 'code', cell.full_code === null ? 'The code was purged; its entry remains.' : cell.full_code);
+    const code = element('pre', 'code', cell.full_code !== null ? cell.full_code : cell.sealed ? 'Sealed: only auditors can read the code, with their own key.' : 'The code was purged; its entry remains.');
     code.tabIndex = 0;
     const parts = [code];
     if (cell.code_cut) parts.push(element('p', 'dim', 'Cut here; the ledger holds the whole.'));

@@ -1,0 +1,96 @@
+"""Where contents are sealed, no field of any kind keeps what a person or a kernel wrote."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jupyter_audit.model import Content, Draft
+from jupyter_audit.record import kinds
+from jupyter_audit.record.fresh import FreshContents
+from jupyter_audit.record.masking import CONTENT, MASKED, MASKS, mask
+
+IN_CLEAR = {
+    "access.requested": "request profile reason ticket duration_s lapses",
+    "access.approved": "request principal vouched_by profile not_before not_after self_approved solo",
+    "access.denied": "request reason",
+    "access.withdrawn": "request",
+    "access.lapsed": "request",
+    "access.revoked": "reason",
+    "access.expired": "not_after",
+    "access.refused": "action target cause",
+    "server.started": "server version mode launched isolation policy policy_digest assured unassured",
+    "server.stopped": "server",
+    "session.started": "server kernel_id kernel_name isolation notebook",
+    "session.bound": "kernel_id not_after",
+    "session.ended": "kernel_id cause processes clean",
+    "session.refused": "cause",
+    "session.canary": "kernel_id cell passed failure",
+    "cell.admitted": "kernel_id channel silent store_history lines canary",
+    "cell.refused": "kernel_id cause lines",
+    "cell.finished": "kernel_id admitted status duration_ms complete reported_by",
+    "cell.late_output": "kernel_id admitted reported_by",
+    "message.admitted": "kernel_id msg_type channel",
+    "message.refused": "kernel_id cause",
+    "kernel.report": "kernel_id reported_by",
+    "finding.raised": "rule title level entries",
+    "detection.judged": "through rules",
+    "gap.recorded": "what detail",
+    "ledger.read": "view detail",
+}
+"""What stays as it is: reasons and tickets, which approvers read; what the server itself says; numbers and names of ours."""
+
+
+@pytest.mark.parametrize("kind", kinds.KINDS.values(), ids=lambda kind: kind.TYPE)
+def test_each_field_of_each_kind_is_known_to_be_clear_or_masked(kind: Any) -> None:
+    if kind.TYPE not in IN_CLEAR:
+        pytest.fail(f"{kind.TYPE}: say of each field whether it can hold what a person or a kernel wrote")
+    fields = {field.name for field in dataclasses.fields(kind)}
+    assert fields == set(IN_CLEAR[kind.TYPE].split()) | set(MASKS.get(kind.TYPE, {}))
+
+
+@given(st.sampled_from(sorted(MASKS)), st.text(min_size=1))
+def test_a_text_is_gone_from_the_body_and_whole_in_the_content(kind: str, text: str) -> None:
+    word = f"secret {text}"
+    values: dict[str, Any] = {"outputs": [{"output": "display", "mime": word, "bytes": 1}], "detail": {"why": word}}
+    body = {name: values.get(name, word) for name in MASKS[kind]}
+    masked = mask(Draft(kind, body, contents={"message": Content(b"x")}))
+    assert "secret" not in json.dumps(masked.body)
+    assert masked.contents["message"] == Content(b"x")
+    held = json.loads(masked.contents[CONTENT].data)
+    assert set(held) == set(body)
+    assert json.dumps(held).count("secret") == len(body)
+
+
+def test_what_says_nothing_stays() -> None:
+    outputs = [{"output": "result", "mime": mime, "bytes": 1} for mime in ("text/plain", "application/vnd.plotly.v1+json", "")]
+    draft = Draft("cell.finished", {"error": "KeyError", "outputs": outputs})
+    assert mask(draft) is draft
+    draft = Draft("cell.admitted", {"msg_id": "a1_2-3.4:5", "cell": ""})
+    assert mask(draft) is draft
+    assert mask(Draft("cell.finished", {"error": "OrderMissing"})).body["error"] == MASKED
+
+
+def test_new_code_is_held_for_the_detections_until_judged_and_never_beyond_its_bound() -> None:
+    def entries(*numbers: int) -> list[Any]:
+        return [dataclasses.make_dataclass("E", ["seq"])(number) for number in numbers]
+
+    def drafts(*sizes: int) -> list[Draft]:
+        return [Draft("cell.admitted", {}, contents={"message": Content(b"x" * size)} if size else {}) for size in sizes]
+
+    fresh = FreshContents(most=100)
+    fresh.keep(entries(1, 2, 3), drafts(60, 0, 30))
+    assert (fresh.get(1), fresh.get(2), fresh.get(3)) == (b"x" * 60, None, b"x" * 30)
+    fresh.keep(entries(4), drafts(50))
+    assert (fresh.get(1), fresh.was_dropped(1)) == (None, True)
+    assert (fresh.was_dropped(2), fresh.was_dropped(3)) == (False, False)
+    fresh.forget(3)
+    assert (fresh.get(3), fresh.get(4)) == (None, b"x" * 50)
+    assert not fresh.was_dropped(1)
+    fresh.keep(entries(5), drafts(50))
+    assert fresh.get(4) == fresh.get(5)
