@@ -64,8 +64,9 @@ def entries() -> str:
     lines += [
         "## What is masked where contents are sealed\n",
         "With `c.JupyterAudit.sealed_to` (docs/sealing.md) these fields keep what the table says; anything else is "
-        f"`{MASKED}` in the body, and stands in the content `{CONTENT}`, a JSON object of fields and what was in them, which is sealed. "
-        "Every other field is a number, a name of ours, what the server itself says, or what approvers must read (reasons, tickets).\n",
+        f"`{MASKED}` in the body, and stands in the content `{CONTENT}`, a JSON object of fields and what was in them, which is "
+        "sealed. Every other field is a number, a name of ours, what the server itself says, or what approvers must read "
+        "(reasons, tickets).\n",
         "| type | field | what may stay |",
         "| --- | --- | --- |",
     ]
