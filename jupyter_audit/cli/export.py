@@ -14,7 +14,7 @@ from typing import Any
 
 from jupyter_audit.cli.context import context_of
 from jupyter_audit.cli.filters import add_filters, filters_of, filters_said
-from jupyter_audit.cli.options import add_command
+from jupyter_audit.cli.options import add_auditor_key, add_command, auditors_of
 from jupyter_audit.cli.output import print_json
 from jupyter_audit.errors import LedgerError, UsageError
 from jupyter_audit.ledger import LedgerReader
@@ -45,6 +45,7 @@ def add_commands(commands: Any) -> None:
     add_filters(command)
     command.add_argument("--no-contents", action="store_true", help="entries alone, without code and outputs")
     command.add_argument("--ledger", metavar="FILE", help="read this file instead of the home's ledger")
+    add_auditor_key(command)
 
 
 def run_export(options: argparse.Namespace) -> int:
@@ -59,7 +60,7 @@ def run_export(options: argparse.Namespace) -> int:
     path = Path(options.ledger) if context is None else context.home.ledger
     if context is not None:
         context.home.check()
-    with closing(LedgerReader.open(path)) as reader:
+    with closing(LedgerReader.open(path, auditors=auditors_of(options))) as reader:
         wanted = Wanted(reader.size(), filters, contents=not options.no_contents)
         if context is not None:
             said = filters_said(options)

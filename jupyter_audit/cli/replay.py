@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_audit.cli.context import context_of
-from jupyter_audit.cli.options import add_command
+from jupyter_audit.cli.options import add_auditor_key, add_command, auditors_of
 from jupyter_audit.errors import UsageError
 from jupyter_audit.ledger import LedgerReader
 from jupyter_audit.record import kinds
@@ -33,6 +33,7 @@ def add_commands(commands: Any) -> None:
     command.add_argument("session", metavar="SESSION", help="the terminal's session (s-…)")
     command.add_argument("--asciicast", required=True, metavar="FILE", help="write here, readable by this account alone")
     command.add_argument("--ledger", metavar="FILE", help="read this file instead of the home's ledger")
+    add_auditor_key(command)
 
 
 def replay(options: argparse.Namespace) -> int:
@@ -41,7 +42,7 @@ def replay(options: argparse.Namespace) -> int:
     path = Path(options.ledger) if options.ledger else context.home.ledger
     if not options.ledger:
         context.home.check()
-    with closing(LedgerReader.open(path)) as reader:
+    with closing(LedgerReader.open(path, auditors=auditors_of(options))) as reader:
         started = next(reader.entries(session=options.session, types=(kinds.SessionStarted.TYPE,), limit=1), None)
         lines = asciicast(options.session, reader.entries(session=options.session), reader.content)
         text = "".join(lines)

@@ -56,18 +56,18 @@ class Held:
 def hold(reader: LedgerReader, entry: Entry, name: str) -> Held:
     """Return the content `name` of `entry`, checked against the entry."""
     try:
-        data = reader.content(entry.seq, name)
+        salted = reader.salted(entry.seq, name)
     except VerificationError:
         return Held("damaged")
     except SealedError:
-        return Held("sealed", _stored(reader, entry.seq, name)[1])
-    return Held("purged") if data is None else Held("held", data, _stored(reader, entry.seq, name)[0])
+        return Held("sealed", _stored(reader, entry.seq, name))
+    return Held("purged") if salted is None else Held("held", salted[1], salted[0])
 
 
-def _stored(reader: LedgerReader, seq: int, name: str) -> tuple[bytes, bytes]:
+def _stored(reader: LedgerReader, seq: int, name: str) -> bytes:
     with explained(_READING):
-        row = reader.connection.execute("SELECT salt, data FROM content WHERE seq = ? AND name = ?", (seq, name)).fetchone()
-    return row or (b"", b"")  # purged at this very moment
+        row = reader.connection.execute("SELECT data FROM content WHERE seq = ? AND name = ?", (seq, name)).fetchone()
+    return b"" if row is None else bytes(row[0])  # purged at this very moment
 
 
 # --- JSON lines -----------------------------------------------------------------------------------

@@ -90,6 +90,19 @@ def test_a_proof_with_other_sealed_bytes_does_not_hold(cli: CommandLine, key: Pa
     assert cli("verify", "--proof", str(proof), "--auditor-key", str(key)).code == 5
 
 
+def test_an_export_holds_sealed_bytes_or_with_the_key_what_they_hold(cli: CommandLine, key: Path, tmp_path: Path) -> None:
+    def exported(name: str, *words: str) -> dict[str, str]:
+        cli.good("export", str(tmp_path / name), "--type", "cell.", *words)
+        lines = [json.loads(line) for line in (tmp_path / name).read_text().splitlines()]
+        [content] = [line["contents"]["message"] for line in lines if "entry" in line]
+        return dict(content)
+
+    assert exported("closed.jsonl").keys() == {"sealed"}
+    opened = exported("opened.jsonl", "--auditor-key", str(key))
+    assert json.loads(opened["text"])["code"] == CODE
+    assert len(opened["salt"]) == 44
+
+
 def test_search_finds_sealed_words_with_the_key_alone_and_puts_them_into_no_index(cli: CommandLine, key: Path) -> None:
     closed = cli.good("search", "kitchensink4711")
     assert "No entry matches" in closed.err

@@ -30,6 +30,8 @@ IN_CLEAR = {
     "session.bound": "kernel_id not_after",
     "session.ended": "kernel_id cause processes clean",
     "session.refused": "cause",
+    "session.watched": "owner watching through",
+    "session.end_ordered": "owner reason",
     "session.canary": "kernel_id cell passed failure",
     "cell.admitted": "kernel_id channel silent store_history lines canary",
     "cell.refused": "kernel_id cause lines",
@@ -38,10 +40,14 @@ IN_CLEAR = {
     "message.admitted": "kernel_id msg_type channel",
     "message.refused": "kernel_id cause",
     "kernel.report": "kernel_id reported_by",
+    "terminal.input": "kernel_id at_ms bytes masked",
+    "terminal.refused": "kernel_id at_ms bytes cause",
+    "terminal.output": "kernel_id at_ms until_ms bytes cut",
     "finding.raised": "rule title level entries",
     "detection.judged": "through rules",
     "gap.recorded": "what detail",
     "ledger.read": "view detail",
+    "ledger.exported": "form to contents entries filters",
 }
 """What stays as it is: reasons and tickets, which approvers read; what the server itself says; numbers and names of ours."""
 
