@@ -8,6 +8,7 @@ POSIX locks, and with them what keeps several writers apart.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 from types import TracebackType
@@ -46,10 +47,7 @@ def explain(error: sqlite3.Error | UnicodeDecodeError, doing: str) -> LedgerErro
     if primary == sqlite3.SQLITE_FULL:
         return LedgerError(f"Could not {doing}: the disk is full.", advice="Make room, then try again.")
     if primary == sqlite3.SQLITE_READONLY:
-        return LedgerError(
-            f"Could not {doing}: the file or its folder cannot be written.",
-            advice="Check owner and mode of the audit home, and whether its file system is read-only.",
-        )
+        return _read_only(doing)
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return damaged(
             "file",
@@ -65,6 +63,14 @@ def explain(error: sqlite3.Error | UnicodeDecodeError, doing: str) -> LedgerErro
             advice="Check the disk, its free space and any limit on file sizes, then start again.",
         )
     return LedgerError(f"Could not {doing}: {error}.")
+
+
+def _read_only(doing: str) -> LedgerError:
+    return LedgerError(
+        f"Could not {doing}: the file or its folder cannot be written.",
+        advice="Check owner and mode of the audit home and of the files in it (the -wal and -shm beside the ledger too), "
+        "and whether its file system is read-only.",
+    )
 
 
 class explained:  # noqa: N801 (read as a word: `with explained("read the ledger"):`)
@@ -98,6 +104,9 @@ def connect(path: Path, *, writable: bool) -> sqlite3.Connection:
         )
     doing = "open the ledger"
     if writable:
+        if not os.access(path, os.W_OK):
+            # SQLite would make a -shm that cannot be written either, and stays when the ledger's mode is mended.
+            raise _read_only(doing)
         connection = _connect(path, "mode=rw", doing)
         try:
             _prepare_for_writing(connection)

@@ -254,7 +254,7 @@ def test_what_was_acknowledged_survives_kill_minus_nine(home: Home, clock: SetCl
 
 @pytest.mark.soak
 def test_what_was_acknowledged_survives_hundreds_of_kills(home: Home, clock: SetClock) -> None:
-    kill_and_look(home, clock, rounds=400)
+    kill_and_look(home, clock, rounds=300)
 
 
 def kill_and_look(home: Home, clock: SetClock, *, rounds: int) -> None:

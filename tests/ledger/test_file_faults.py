@@ -10,6 +10,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -173,3 +174,95 @@ def test_a_disk_that_is_really_full_refuses_in_words_and_keeps_what_was_acknowle
     with open_ledger(home, clock=clock) as ledger:
         assert ledger.size() == acknowledged
     check(home)
+
+
+def test_a_stale_shared_memory_file_is_not_believed(place: Home, clock: SetClock) -> None:
+    """The -shm is an index of the -wal that SQLite can make anew; one of another moment, or noise, must not hide entries."""
+    shm = place.ledger.with_name("ledger.db-shm")
+    with open_ledger(place, clock=clock) as ledger:
+        ledger.append([a_draft(0)])
+        shutil.copy(shm, place.path / "stale")
+    log = killed_with_a_journal(place, clock, 5).read_bytes()
+    data = place.ledger.read_bytes()
+    for stale in ((place.path / "stale").read_bytes(), b"", os.urandom(32768), bytes(32768)):
+        place.ledger.write_bytes(data)
+        wal_of(place).write_bytes(log)
+        shm.write_bytes(stale)
+        with open_ledger(place, clock=clock) as ledger:
+            assert ledger.size() == 7
+    check(place)
+
+
+def test_a_file_system_that_can_only_be_read_is_verified_and_not_written(small_disk: Path, clock: SetClock) -> None:
+    home = Home(small_disk / "audit")
+    create_ledger(home, clock=clock, actor=EVE)
+    with open_ledger(home, clock=clock) as ledger:
+        ledger.append([a_draft(1)])
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(LedgerError, match="cannot be written|reading or writing the file failed"):
+        open_ledger(home, clock=clock)
+    assert check(home).entries == 2
+    subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
+    with open_ledger(home, clock=clock) as ledger:
+        assert ledger.append([a_draft(2)])[0].seq == 2
+
+
+AS_ANOTHER_ACCOUNT = """
+import codecs, os, pathlib, sys
+sys.path.insert(0, sys.argv[2])
+codecs.lookup("ascii")  # the interpreter's own files may be closed to that account
+from ledger_story import EVE, SetClock, a_draft, check
+from jupyter_audit.errors import LedgerError
+from jupyter_audit.home import Home
+from jupyter_audit.ledger import create_ledger, open_ledger
+if os.getuid() == 0:
+    os.setgroups([]); os.setgid(65534); os.setuid(65534)
+home, clock = Home(pathlib.Path(sys.argv[1]) / "audit"), SetClock()
+create_ledger(home, clock=clock, actor=EVE)
+with open_ledger(home, clock=clock) as ledger:
+    ledger.append([a_draft(1)])
+
+def refused(what, path, mode):
+    before = path.stat().st_mode
+    path.chmod(mode)
+    try:
+        with open_ledger(home, clock=clock) as ledger:
+            ledger.append([a_draft(9)])
+        print(what, "NOT REFUSED")
+    except LedgerError as error:
+        print(what, "refused:", error.explain().replace(chr(10), " "))
+    finally:
+        path.chmod(before)
+
+refused("file-read-only", home.ledger, 0o400)
+refused("file-closed", home.ledger, 0o000)
+refused("folder-read-only", home.path, 0o500)
+refused("key-closed", home.signing_key, 0o000)
+ledger = open_ledger(home, clock=clock)
+ledger.append([a_draft(2)])  # what was refused left nothing behind that hinders
+home.path.chmod(0o500)
+ledger.append([a_draft(3)])  # files that are open are written on; what cannot be remembered is only logged
+home.path.chmod(0o700)
+ledger.close()
+print("entries", check(home).entries)
+"""
+
+
+def test_files_and_folders_without_permission_refuse_in_words(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """As an account that modes apply to: root's writes go through."""
+    folder = tmp_path_factory.mktemp("closed")
+    for parent in [folder, *folder.parents]:  # pytest's own folders are closed to other accounts
+        if parent.stat().st_uid == os.getuid() and not parent.stat().st_mode & 0o001:
+            parent.chmod(parent.stat().st_mode | 0o011)
+    if os.getuid() == 0:
+        os.chown(folder, 65534, 65534)
+    done = subprocess.run(
+        [sys.executable, "-c", AS_ANOTHER_ACCOUNT, str(folder), str(Path(__file__).parent)],
+        capture_output=True, text=True, check=False, env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+    )  # fmt: skip
+    lines = dict(line.split(" ", 1) for line in done.stdout.splitlines())
+    assert lines.pop("entries", done.stderr) == "4"
+    assert set(lines) == {"file-read-only", "file-closed", "folder-read-only", "key-closed"}
+    for said in lines.values():
+        assert said.startswith("refused: ")
+    assert "signing key" in lines["key-closed"]

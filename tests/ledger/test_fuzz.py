@@ -218,7 +218,7 @@ def test_what_is_read_has_the_one_spelling_and_the_rest_is_refused_in_words(name
 @pytest.mark.soak
 @pytest.mark.parametrize("name", NAMES)
 def test_thousands_of_changed_inputs_are_read_or_refused_in_words(name: str) -> None:
-    read(name, 10_000)
+    read(name, 5_000)
 
 
 # --- contents -------------------------------------------------------------------------------------------
@@ -251,7 +251,7 @@ def test_stored_content_unpacks_to_its_size_or_is_refused_in_words() -> None:
 
 @pytest.mark.soak
 def test_thousands_of_stored_contents_unpack_or_are_refused_in_words() -> None:
-    fuzz(stored_contents(), judge_content, 10_000)
+    fuzz(stored_contents(), judge_content, 5_000)
 
 
 @pytest.mark.parametrize("more", [b"", b"\x00", b"more"])
@@ -332,7 +332,7 @@ def test_a_changed_proof_file_shows_nothing_that_is_not_true(golden: LedgerReade
 
 @pytest.mark.soak
 def test_thousands_of_changed_proof_files_show_nothing_that_is_not_true(golden: LedgerReader) -> None:
-    prove_and_change(golden, 5000)
+    prove_and_change(golden, 3000)
 
 
 # --- what lies beside the ledger ------------------------------------------------------------------------

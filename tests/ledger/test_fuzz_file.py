@@ -100,7 +100,7 @@ def test_damaged_pages_are_found_by_both_verifiers_or_by_neither(whole: Home, se
 
 @pytest.mark.soak
 def test_thousands_of_damaged_files_are_found_by_both_verifiers_or_by_neither(whole: Home, second: ModuleType) -> None:  # noqa: F811
-    damage_pages(whole, second, 4000)
+    damage_pages(whole, second, 2000)
 
 
 def use(home: Home, clock: SetClock) -> None:
@@ -143,7 +143,7 @@ def test_a_damaged_file_is_used_or_refused_in_words(whole: Home, clock: SetClock
 
 @pytest.mark.soak
 def test_thousands_of_damaged_files_are_used_or_refused_in_words(whole: Home, clock: SetClock) -> None:
-    use_damaged(whole, clock, 3000)
+    use_damaged(whole, clock, 1500)
 
 
 # --- the write-ahead log --------------------------------------------------------------------------------
@@ -196,7 +196,7 @@ def test_a_damaged_log_is_whole_after_all_or_its_loss_is_said(tmp_path: Path, cl
 def test_thousands_of_damaged_logs_are_whole_after_all_or_their_loss_is_said(
     tmp_path: Path, clock: SetClock, second: ModuleType  # noqa: F811
 ) -> None:
-    damage_the_log(tmp_path, clock, second, 2000)
+    damage_the_log(tmp_path, clock, second, 1000)
 
 
 # --- pages that lead in circles -------------------------------------------------------------------------

@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 from support.servers import audited_server, clean_environment, make_home, run_to_its_end, wait_for
 
+from jupyter_audit.clock import SystemClock
 from jupyter_audit.home import Home
+from jupyter_audit.ledger import open_ledger
+from jupyter_audit.model import Draft
 
 
 def config(folder: Path, text: str) -> str:
@@ -63,6 +66,46 @@ def ledger_of_an_earlier_day(folder: Path) -> list[str]:
     lines = remembered.split("\n")
     lines[1] = str(int(lines[1]) + 5)
     home.remembered_checkpoint.write_text("\n".join(lines))
+    return ["--solo"]
+
+
+def with_newer_entries(home: Home) -> None:
+    """Append, with a journal that is not written into the file before the end."""
+    with open_ledger(home, clock=SystemClock()) as ledger:
+        ledger.connection.execute("PRAGMA wal_autocheckpoint = 0")
+        ledger.append([Draft("server.stopped", {}) for _ in range(3)])
+        for suffix in ("", "-wal"):
+            shutil.copy(home.path / f"ledger.db{suffix}", home.path / f"killed{suffix}")
+
+
+def an_old_copy_put_back(folder: Path) -> list[str]:
+    home = Home(folder / "audit")
+    shutil.copy(home.ledger, folder / "old.db")
+    with_newer_entries(home)
+    for path in home.path.glob("ledger.db*"):
+        path.unlink()
+    shutil.copy(folder / "old.db", home.ledger)
+    return ["--solo"]
+
+
+def a_journal_that_is_gone(folder: Path) -> list[str]:
+    """What a killed server left, without the -wal in which its newest entries are."""
+    home = Home(folder / "audit")
+    with_newer_entries(home)
+    for path in home.path.glob("ledger.db*"):
+        path.unlink()
+    (home.path / "killed").rename(home.ledger)
+    return ["--solo"]
+
+
+def a_journal_of_another_ledger(folder: Path) -> list[str]:
+    home, other = Home(folder / "audit"), make_home(folder / "other")
+    for each in (home, other):
+        with_newer_entries(each)
+    for path in home.path.glob("ledger.db*"):
+        path.unlink()
+    (home.path / "killed").rename(home.ledger)
+    shutil.copy(other.path / "killed-wal", home.path / "ledger.db-wal")
     return ["--solo"]
 
 
@@ -119,6 +162,9 @@ BROKEN: dict[Callable[[Path], list[str]], str] = {
     no_key: "ledger.key",
     not_a_database: "ledger",
     ledger_of_an_earlier_day: "rolled back",
+    an_old_copy_put_back: "rolled back",
+    a_journal_that_is_gone: "rolled back",
+    a_journal_of_another_ledger: "ledger",
     newest_entry_edited: "entr",
     nobody_can_be_named: "c.ServerApp.identity_provider_class",
     a_profile_beyond_all_limits: "c.JupyterAudit.profiles['x']['longest_minutes']",
