@@ -199,7 +199,7 @@ def test_a_file_system_that_can_only_be_read_is_verified_and_not_written(small_d
     with open_ledger(home, clock=clock) as ledger:
         ledger.append([a_draft(1)])
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    with pytest.raises(LedgerError, match="cannot be written|reading or writing the file failed"):
+    with pytest.raises(LedgerError, match=r"cannot be written|reading or writing the file failed"):
         open_ledger(home, clock=clock)
     assert check(home).entries == 2
     subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)

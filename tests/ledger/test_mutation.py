@@ -9,11 +9,15 @@ from pathlib import Path
 
 import pytest
 from ledger_story import EVE, SetClock, a_draft, check
+from sqlite_pages import CACHE, COUNTERS, ENCODING, FREE, LIBRARY, NUMBER, RESERVED, SCHEMA, WRITERS, without_meaning
 
 from jupyter_audit.errors import LedgerError
 from jupyter_audit.home import Home
 from jupyter_audit.ledger import create_ledger, open_ledger
 from jupyter_audit.ledger.purging import Wanted, purge
+
+PAGE = 512
+"""The smallest that SQLite has: less free space, and inner pages and overflow chains in a file of a few entries."""
 
 TABLES = ("entry", "content", "checkpoint", "subtree", "sqlite_schema")
 
@@ -29,9 +33,9 @@ def small(tmp_path: Path, clock: SetClock) -> Home:
         ledger.rotate_key(actor=EVE, reason="yearly")
         ledger.append([a_draft(5)])
     with closing(sqlite3.connect(home.ledger)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        connection.execute("VACUUM")
         connection.execute("PRAGMA journal_mode = DELETE")
+        connection.execute(f"PRAGMA page_size = {PAGE}")
+        connection.execute("VACUUM")
     return home
 
 
@@ -50,7 +54,7 @@ def says(home: Home) -> list[object]:
 def flip(home: Home, places: Iterable[int]) -> tuple[int, int]:
     """Flip the bytes one at a time; return how many flips were found, and how many said the same."""
     whole = bytearray(home.ledger.read_bytes())
-    told = says(home)
+    told, reasons = says(home), without_meaning(bytes(whole))
     found = same = 0
     for place in places:
         bit = 1 << (place % 8)
@@ -62,11 +66,18 @@ def flip(home: Home, places: Iterable[int]) -> tuple[int, int]:
             found += 1
         else:
             assert says(home) == told, f"byte {place} changed what the ledger says, and nobody noticed"
+            assert place in reasons, f"byte {place} was flipped unnoticed, and nothing tells why it has no meaning"
             same += 1
         whole[place] ^= bit
     home.ledger.write_bytes(whole)
     check(home)
     return found, same
+
+
+def test_the_specification_says_which_bytes_have_no_meaning() -> None:
+    text = " ".join((Path(__file__).parents[2] / "docs" / "ledger-format.md").read_text(encoding="utf-8").split())
+    for reason in (FREE, COUNTERS, CACHE, ENCODING, LIBRARY, RESERVED, NUMBER, SCHEMA, WRITERS):
+        assert reason in text
 
 
 def test_a_flipped_byte_is_found_or_says_the_same(small: Home) -> None:
