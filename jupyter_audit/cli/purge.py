@@ -25,7 +25,7 @@ def add_commands(commands: Any) -> None:
         run_purge,
         "take code and output out of the ledger for good",
         about="Entries stay, and so does every proof: what goes is what cells said and printed. The purge is an entry "
-        "itself, with your name and reason. Admins only. Copies elsewhere (backups, snapshots) are not reached.",
+        "itself, with your name and reason. Admins only. Copies elsewhere (backups, snapshots, exports) are not reached.",
         examples="  jupyter audit purge --before 90d --reason 'retention of 90 days'\n"
         "  jupyter audit purge --session s-1f0c --names outputs --reason 'customer data, DPO-17' --dry-run",
     )

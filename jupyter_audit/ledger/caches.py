@@ -70,7 +70,8 @@ def drop_caches(home: Home) -> bool:
         return False
     except OSError as error:
         raise LedgerError(
-            f"A cache of the ledger could not be dropped ({error.filename}: {error.strerror}); it may hold what was purged.",
+            f"The ledger itself was purged, but a cache of it could not be dropped ({error.filename}: {error.strerror}); "
+            "it may hold what was purged.",
             advice=f"Remove {home.caches} by hand. Nothing is lost with it.",
         ) from error
     return True

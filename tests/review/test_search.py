@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from review_day import ALICE, BOB, MALLORY, START, SetClock, without_triggers
 
-from jupyter_audit.errors import UsageError
+from jupyter_audit.errors import LedgerError, UsageError
 from jupyter_audit.home import Home
 from jupyter_audit.ledger import LedgerReader, create_ledger, open_ledger
 from jupyter_audit.ledger.auditors import parse_auditor_secret
@@ -351,6 +351,20 @@ def test_a_purge_that_could_not_drop_the_index_is_made_good_by_the_next_search(
     said: list[str] = []
     assert seqs(home, "жук", said=said) == [2]
     assert "contents were purged" in said[0]
+
+
+def test_a_purge_overwrites_nothing_outside_the_folder_of_caches(tmp_path: Path) -> None:
+    home = fill(tmp_path)
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    home.caches.mkdir(mode=0o700)
+    (home.caches / "link").symlink_to(precious)
+    with open_ledger(home, clock=SetClock(START)) as ledger, pytest.raises(LedgerError, match="could not be dropped") as caught:
+        purge(ledger, Wanted(session="s-1"), actor=BOB, reason="asked for")
+    assert str(home.caches) in caught.value.advice
+    assert precious.read_text() == "precious"
+    with LedgerReader.open(home.ledger) as reader:
+        assert reader.content(1, "message") is None  # the purge itself is done, and said
 
 
 def test_what_is_purged_while_the_index_is_made_does_not_stay_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
