@@ -40,7 +40,8 @@ class JupyterAudit(Configurable):
         "longest_minutes (480), request_waits_minutes (60), shortest_reason (10 characters), "
         'ticket_pattern (a regular expression that the whole ticket must match, "\\S+"), self_approval '
         "(False), kernels (names of kernelspecs; empty: every allowed one), recovery (False), terminals (False: a grant "
-        "of it opens no terminal). Empty: one "
+        "of it opens no terminal), isolation (the lowest rung that will do, 'none'), network (what its kernels and terminals "
+        "may use of it: 'open', 'none', or a list of 'host:port'). Empty: one "
         "profile `production-debug` with those defaults, and `recovery` for admins, 15 minutes.",
     ).tag(config=True)
 
@@ -52,10 +53,24 @@ class JupyterAudit(Configurable):
     ).tag(config=True)
 
     isolation = Enum(
-        ["auto", "landlock", "none"],
+        ["auto", "bubblewrap+landlock", "bubblewrap", "landlock", "account", "none"],
         default_value="auto",
-        help="The isolation rung for kernels. auto: the best that this machine has; landlock: that or "
-        "refuse to start kernels; none: no isolation, which the ledger then says.",
+        help="The isolation rung for kernels. auto: the best that this machine has; the name of a rung: that one, or the "
+        "server does not start; none: no isolation, which the ledger then says. What each withstands is in "
+        "docs/threat-model.md; `jupyter audit doctor` says which one is in force and why not a higher one.",
+    ).tag(config=True)
+
+    kernel_account = Unicode(
+        "",
+        help="The account that kernels run under, if it is to be another than the server's. The server must be root, or have "
+        "the capabilities to switch; the notebook folder must be open to that account. It goes together with every rung.",
+    ).tag(config=True)
+
+    kernel_packages = Unicode(
+        "",
+        help="A folder for each person's own Python packages, such as /srv/packages/{user}: {user} becomes the person's name. "
+        "`pip install` in a cell puts packages there, and kernels of that person find them after everything that is installed "
+        "for all. Empty: nobody installs anything but for the length of a session.",
     ).tag(config=True)
 
     kernel_environment = List(
@@ -67,7 +82,7 @@ class JupyterAudit(Configurable):
     kernel_writable = List(
         Unicode(),
         default_value=[],
-        help="Folders that a kernel may write to under the landlock rung, besides the server's root folder "
+        help="Folders that a kernel may write to under a sandbox rung, besides the server's root folder "
         "and its own temporary folder.",
     ).tag(config=True)
 

@@ -13,7 +13,7 @@ import os
 import sys
 
 from ipykernel.kernelapp import IPKernelApp
-from jupyter_audit_kernel.formats import SESSION_VARIABLE, VERIFY_KEY_VARIABLE, PermitChecker
+from jupyter_audit_kernel.formats import PACKAGES_VARIABLE, SESSION_VARIABLE, VERIFY_KEY_VARIABLE, PermitChecker
 from jupyter_audit_kernel.kernel import AuditKernel
 from jupyter_audit_kernel.session import AuditSession
 from jupyter_client.session import Session
@@ -48,10 +48,15 @@ class AuditKernelApp(IPKernelApp):  # type: ignore[misc]
             self.log.setLevel(level)
 
     def initialize(self, argv: list[str] | None = None) -> None:
-        """Set the kernel up; afterwards the notebook's folder can be imported from, after everything else."""
+        """Set the kernel up; afterwards the notebook's folder and the user's packages can be imported from, last of all."""
         super().initialize(argv)
-        if "" not in sys.path:
-            sys.path.append("")
+        packages = os.environ.get(PACKAGES_VARIABLE, "")
+        for folder in ("", packages):
+            if folder not in sys.path:
+                sys.path.append(folder)
+        if packages:
+            # For what the kernel starts, pip among them. Not before: here it would be code that runs ahead of every cell.
+            os.environ["PYTHONPATH"] = packages
 
 
 def take_terms() -> PermitChecker:

@@ -32,6 +32,9 @@ SESSION_VARIABLE = "JUPYTER_AUDIT_SESSION"
 VERIFY_KEY_VARIABLE = "JUPYTER_AUDIT_PERMIT_VERIFY_KEY"
 """Environment variable: the session's Ed25519 permit key, public half, standard base64."""
 
+PACKAGES_VARIABLE = "JUPYTER_AUDIT_PACKAGES"
+"""Environment variable: the folder of the packages that this person installed, searched after every other."""
+
 REPORT_TYPE = "audit_report"
 """iopub message type by which the kernel reports about itself; recorded, never passed on to browsers."""
 

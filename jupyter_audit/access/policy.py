@@ -67,6 +67,7 @@ class Policy:
         profiles: dict[str, Json] = {}
         for name, profile in sorted(self.profiles.items()):
             values: dict[str, Json] = asdict(profile)
+            values |= {"isolation": profile.isolation.value, "network": profile.network.to_json()}
             profiles[name] = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
         roles: dict[str, Json] = {role.value: list(names) for role, names in sorted(self.roles.items())}
         sealed_to = [str(key) for key in self.sealed_to]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jupyter_audit.access.terms import OPEN, NetworkPolicy, Rung
 from jupyter_audit.errors import ConfigError
 
 ABSOLUTE_LONGEST_MINUTES = 8 * 60
@@ -26,7 +27,11 @@ DEFAULT_PROFILE = "production-debug"
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What may be asked for under one name. Times in minutes, `shortest_reason` in characters."""
+    """
+    What may be asked for under one name. Times in minutes, `shortest_reason` in characters.
+
+    `isolation` is the lowest rung that its sessions may have, `network` what of the network they may use.
+    """
 
     name: str
     default_minutes: int = DEFAULT_MINUTES
@@ -38,6 +43,8 @@ class Profile:
     kernels: tuple[str, ...] = ()
     recovery: bool = False
     terminals: bool = False
+    isolation: Rung = Rung.NONE
+    network: NetworkPolicy = OPEN
 
 
 DEFAULT_PROFILES: Mapping[str, Mapping[str, Any]] = {
@@ -74,6 +81,18 @@ def _pattern(value: Any) -> str:
     return ""
 
 
+def _rung(value: Any) -> str:
+    return "" if value in list(Rung) else f"one of {', '.join(Rung)}"
+
+
+def _network(value: Any) -> str:
+    try:
+        NetworkPolicy.parse(value)
+    except ValueError as error:
+        return f"'open', 'none' or a list of 'host:port' ({error})"
+    return ""
+
+
 PROFILE_KEYS: Mapping[str, Check] = {
     "default_minutes": _whole(1, ABSOLUTE_LONGEST_MINUTES),
     "longest_minutes": _whole(1, ABSOLUTE_LONGEST_MINUTES),
@@ -84,6 +103,8 @@ PROFILE_KEYS: Mapping[str, Check] = {
     "kernels": _names("kernelspec names"),
     "recovery": _flag,
     "terminals": _flag,
+    "isolation": _rung,
+    "network": _network,
 }
 
 
@@ -116,6 +137,10 @@ def _completed(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values as a profile holds them, with the defaults that follow from one another."""
     given = {key: tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
              for key, value in values.items()}  # fmt: skip
+    if "isolation" in given:
+        given["isolation"] = Rung(given["isolation"])
+    if "network" in given:
+        given["network"] = NetworkPolicy.parse(given["network"])
     if given.get("recovery"):
         given.setdefault("longest_minutes", RECOVERY_MINUTES)
     if "longest_minutes" in given and "default_minutes" not in given:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from jupyter_audit.access.profiles import Profile
+from jupyter_audit.access.terms import Rung
 from jupyter_audit.cli.context import Context
 from jupyter_audit.cli.remote import find_server
 from jupyter_audit.errors import AuditError, ConfigError, ServerUnreachableError
@@ -33,15 +35,38 @@ def check_server(context: Context) -> Iterator[Finding]:
 
 def _isolation(context: Context) -> Iterator[Finding]:
     # Imported here: an environment with a kernel alone has no server to isolate kernels from.
-    from jupyter_audit.gate.isolation import Rung, probe
+    from jupyter_audit.gate.isolation import probe
 
+    settings = context.settings
     try:
-        report = probe(context.settings.isolation)
+        report = probe(settings.isolation, settings.kernel_account)
     except ConfigError as error:
         yield Finding("fail", "isolation", str(error), error.advice)
         return
     level = "warn" if report.rung is Rung.NONE or report.advice else "ok"
     yield Finding(level, "isolation", f"{report.rung.value}: {report.why}", report.advice)
+    for missing in report.missing:
+        # An account of its own is no gain to whom a sandbox fences in, so it is not asked for above one.
+        yield Finding("warn", f"isolation {missing.rung.value}", f"not here: {missing.why}", missing.advice)
+    for name, profile in sorted(context.policy.profiles.items()):
+        yield from _profile(name, profile, report.rung)
+
+
+def _profile(name: str, profile: Profile, rung: Rung) -> Iterator[Finding]:
+    """Say what keeps a profile's sessions to its network, or that they cannot start."""
+    from jupyter_audit.gate import seccomp
+    from jupyter_audit.gate.network import IsolationError, enforcement
+
+    if rung.height < profile.isolation.height:
+        told = f"demands the rung {profile.isolation.value}, so none of its sessions starts"
+        yield Finding("fail", f"profile {name}", told, "Install what that rung needs, or change the profile.")
+        return
+    try:
+        by = enforcement(profile.network, rung, can_filter=seccomp.available())
+    except IsolationError as error:
+        yield Finding("fail", f"profile {name}", str(error), error.advice)
+        return
+    yield Finding("ok", f"profile {name}", f"network {profile.network}{f' ({by})' if by else ''}")
 
 
 def _kernels(context: Context) -> Iterator[Finding]:

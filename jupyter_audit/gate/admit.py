@@ -21,6 +21,7 @@ from jupyter_audit_kernel.formats import REPORT_TYPE, Permit, content_digest, si
 
 from jupyter_audit.access.book import GrantBook
 from jupyter_audit.access.policy import Policy
+from jupyter_audit.access.terms import fulfils
 from jupyter_audit.clock import Clock, format_time
 from jupyter_audit.errors import RecordError
 from jupyter_audit.gate.decide import Admit, Cause, Refuse, Situation, decide
@@ -132,6 +133,11 @@ class Gate:
             bound=self.book.grant(session.grant) if session.grant else None,
             live=self.book.live(principal.name, now),
             covered_kernels={name: profile.kernels for name, profile in self.policy.profiles.items()},
+            fulfilled=frozenset(
+                name
+                for name, profile in self.policy.profiles.items()
+                if fulfils(session.isolation, session.network, profile.isolation, profile.network)
+            ),
             panel=self.panel,
             now=now,
         )

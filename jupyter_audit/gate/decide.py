@@ -6,7 +6,7 @@ What it says in a refusal is what the user reads in the notebook, so each senten
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -28,6 +28,7 @@ class Cause(StrEnum):
     TOO_LARGE = "too_large"
     SESSION_ENDED = "session_ended"
     KERNEL_NOT_COVERED = "kernel_not_covered"
+    SESSION_TERMS = "session_terms"
     NOT_RECORDED = "not_recorded"
     CANARY = "canary"
     OBSERVER = "observer"
@@ -57,7 +58,8 @@ class Situation:
     What the judge needs to know.
 
     `live` are the grants of `principal` in force at `now`. `bound` is the grant that the session is bound
-    to, if any message of it was admitted before. `panel` is where to ask for access.
+    to, if any message of it was admitted before. `fulfilled` are the profiles whose isolation and network its kernel
+    keeps to. `panel` is where to ask for access.
     """
 
     principal: str
@@ -67,6 +69,7 @@ class Situation:
     bound: Grant | None
     live: Sequence[Grant]
     covered_kernels: dict[str, Sequence[str]]
+    fulfilled: Container[str]
     panel: str
     now: datetime
 
@@ -101,15 +104,26 @@ def decide(msg_type: str, channel: str, situation: Situation) -> Admit | Refuse:
         return Admit(rule, None)
     if not situation.live:
         return Refuse(Cause.NO_GRANT, no_grant_sentence(situation.panel))
-    for grant in situation.live:
-        kernels = situation.covered_kernels.get(grant.profile, ())
-        if not kernels or situation.kernel_name in kernels:
+    covering = [grant for grant in situation.live if covers(situation.covered_kernels.get(grant.profile, ()), situation)]
+    for grant in covering:
+        if grant.profile in situation.fulfilled:
             return Admit(rule, grant)
+    if covering:
+        return Refuse(
+            Cause.SESSION_TERMS,
+            f"The profile {covering[0].profile!r} of your grant {covering[0].id} asks for another isolation or network than this "
+            "kernel was started with, before there was a grant. Restart the kernel, and run the cell again.",
+        )
     return Refuse(
         Cause.KERNEL_NOT_COVERED,
         f"No grant of yours covers the kernel {situation.kernel_name!r}. Ask for one that does at "
         f"{situation.panel}.",
     )
+
+
+def covers(kernels: Sequence[str], situation: Situation) -> bool:
+    """Whether a profile that names `kernels` (none: every one) is for this kernel."""
+    return not kernels or situation.kernel_name in kernels
 
 
 def no_grant_sentence(panel: str) -> str:

@@ -11,6 +11,7 @@ Only ever call `confine` in a process of its own: it cannot be undone.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import stat
 import sys
@@ -104,12 +105,13 @@ def _allow(libc: ctypes.CDLL, ruleset: int, path: str, rights: int) -> None:
         if not stat.S_ISDIR(os.fstat(folder).st_mode):
             rights &= _FILE_RIGHTS
         rule = _PathBeneathAttr(rights, folder)
-        _checked(
-            libc.syscall(
-                _ADD_RULE, ctypes.c_int(ruleset), ctypes.c_int(_RULE_PATH_BENEATH), ctypes.byref(rule), ctypes.c_uint32(0)
-            ),
-            f"landlock_add_rule {path}",
+        result = libc.syscall(
+            _ADD_RULE, ctypes.c_int(ruleset), ctypes.c_int(_RULE_PATH_BENEATH), ctypes.byref(rule), ctypes.c_uint32(0)
         )
+        if result < 0 and ctypes.get_errno() == errno.EBADFD:
+            # A pipe or a socket, such as /dev/stdout of a server whose log is piped: no file, so no rule is asked about it.
+            return
+        _checked(result, f"landlock_add_rule {path}")
     finally:
         os.close(folder)
 

@@ -16,19 +16,37 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
-from jupyter_audit_kernel.formats import SESSION_VARIABLE, VERIFY_KEY_VARIABLE
+from jupyter_audit_kernel.formats import PACKAGES_VARIABLE, SESSION_VARIABLE, VERIFY_KEY_VARIABLE
 from nacl.signing import VerifyKey
 
-from jupyter_audit.gate.isolation import Rung, allowed_paths
+from jupyter_audit.access.terms import OPEN, NetworkPolicy, Rung
+from jupyter_audit.gate import orphans, seccomp
+from jupyter_audit.gate.bubblewrap import View, command_prefix
+from jupyter_audit.gate.isolation import account_of, allowed_paths, clear_of
+from jupyter_audit.gate.network import FILTER, enforcement, hosts_file, routes
 from jupyter_audit.gate.supervisor import MARKER
 
 POLL_S = 0.01
+
+CLOCK_TICK_S = 1.0
+"""How exactly the times at which processes began are known, in seconds, and some more."""
+
+SITE = Path(__file__).parents[2]
+"""Where this package is installed."""
+
+SOCKETS = "c"
+"""How the names of a kernel's sockets begin, in its private folder."""
+
+LONGEST_SOCKET = 100
+"""Bytes of the longest path of a Unix socket that every system takes, with some to spare (unix(7): 108, macOS 104)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +56,8 @@ class LaunchTerms:
 
     `environment` are the names of the server's variables that are passed on. `session_dir` becomes the process's
     private folder. `hidden` is out of reach under a sandbox rung, `writable` (besides the private folder) not.
-    `grace_seconds` is how long an end may take.
+    `grace_seconds` is how long an end may take. `network` is what it may use of it, `account` (if it is not the server's)
+    whom it runs as, `packages` the folder that it may install Python packages into, if there is one.
     """
 
     session: str
@@ -49,6 +68,9 @@ class LaunchTerms:
     hidden: tuple[Path, ...]
     writable: tuple[Path, ...]
     grace_seconds: float
+    network: NetworkPolicy = OPEN
+    account: str = ""
+    packages: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +89,7 @@ class Supervised:
         self.process = process
         self.outcome: EndOutcome | None = None
         self._result_fd: int | None = result_fd
+        self._started = time.time()
 
     @classmethod
     def start(
@@ -84,19 +107,10 @@ class Supervised:
         `terminal` is the descriptor of a terminal's far end, which becomes the command's controlling terminal.
         Raises `OSError` where no process can be started.
         """
-        readable: list[str] = []
-        writable: list[str] = []
-        if terms.rung is Rung.LANDLOCK:
-            readable, writable = allowed_paths(terms.hidden, terms.writable, terms.session_dir)
-        told = {
-            "rung": terms.rung.value,
-            "readable": readable,
-            "writable": writable,
-            "mark": terms.session,
-            "terminal": terminal,
-        }
+        told = json.dumps(plan(terms, folder or os.getcwd(), terminal)).encode()  # noqa: PTH109 (as Popen's own default)
+        orphans.adopt_from_now_on()
         result_in, result_out = os.pipe()
-        supervisor = [sys.executable, "-I", "-m", "jupyter_audit.gate.supervisor", str(result_out), json.dumps(told)]
+        supervisor = [*interpreter("supervisor"), str(result_out)]
         try:
             process = subprocess.Popen(
                 [*supervisor, "--", *command],
@@ -112,7 +126,10 @@ class Supervised:
             raise
         finally:
             os.close(result_out)
-        return cls(terms, process, result_in)
+        orphans.register(process.pid)
+        supervised = cls(terms, process, result_in)
+        supervised._order(len(told).to_bytes(4, "big") + told)
+        return supervised
 
     def send_signal(self, number: int) -> None:
         """Have the supervisor send a signal to the command's process group."""
@@ -126,10 +143,13 @@ class Supervised:
         while process.poll() is None and time.monotonic() < until:  # noqa: ASYNC110 (a process's end sets no event)
             await asyncio.sleep(POLL_S)
         if process.poll() is None:
-            # The supervisor does not answer. Its death takes the command along; the rest is found by its mark.
+            # The supervisor does not answer. Its death takes the command along; the rest is the server's then.
             killed = kill_marked(terms.session)
             process.kill()
-            self.outcome = EndOutcome(killed, clean=not marked(terms.session))
+            process.wait()
+            self.read_result()
+            if self.outcome is not None:
+                self.outcome = EndOutcome(killed + self.outcome.processes, self.outcome.clean)
         self.read_result()
 
     def read_result(self) -> None:
@@ -145,22 +165,122 @@ class Supervised:
             self._result_fd = fd
             return
         except (ValueError, KeyError):
-            # The supervisor ended without a word: somebody killed it.
-            self.outcome = self.outcome or EndOutcome(0, clean=False)
+            # The supervisor ended without a word: somebody killed it. What it had under it is the server's now.
+            processes, gone = orphans.sweep(self._started - CLOCK_TICK_S)
+            self.outcome = EndOutcome(processes, clean=gone and not marked(self.terms.session))
+        orphans.forget(self.process.pid)
         os.close(fd)
 
     def _order(self, order: bytes) -> None:
         if self.process.stdin is not None:
             with contextlib.suppress(BrokenPipeError, ValueError):
-                self.process.stdin.write(order)
+                while order:
+                    order = order[self.process.stdin.write(order) :]
+
+
+def interpreter(module: str) -> list[str]:
+    """
+    Return the command line up to the arguments that runs a module of this package, with nothing else of the environment.
+
+    Without `site`: reading its .pth files takes longer than all that these modules do.
+    """
+    code = f"import sys; sys.path.append({str(SITE)!r}); from jupyter_audit.gate import {module} as m; m.main(sys.argv[1:])"
+    return [sys.executable, "-I", "-S", "-c", code]
+
+
+def plan(terms: LaunchTerms, folder: str, terminal: int | None) -> dict[str, Any]:
+    """Return what the supervisor is told: how to start a command in `folder` on these terms."""
+    rung, network = terms.rung, terms.network
+    by = enforcement(network, rung, can_filter=seccomp.available())
+    readable, writable = allowed_paths(terms.hidden, _writable(terms), terms.session_dir)
+    outer: list[str] = []
+    if rung.has_bubblewrap:
+        view = View(
+            own=terms.session_dir.resolve(),
+            folder=folder,
+            hidden=[path.resolve() for path in terms.hidden],
+            writable=clear_of(_writable(terms), terms.hidden),
+            shares_network=network.open,
+            hosts=terms.session_dir / "hosts" if network.targets else None,
+            capabilities=("CAP_NET_BIND_SERVICE", "CAP_NET_ADMIN") if network.targets else (),
+        )
+        outer = command_prefix(view)
+        writable.append("/tmp")  # noqa: S108 (the session's own, inside)
+        if view.hosts is not None:
+            view.hosts.write_text(hosts_file(network))
+    inside = {
+        "landlock": rung.has_landlock,
+        "readable": readable,
+        "writable": writable,
+        "sandboxed": rung.height >= Rung.LANDLOCK.height,
+        "filter": rung is Rung.LANDLOCK and seccomp.available(),
+        "network": by != FILTER,
+        "offered": [(route.address, route.port) for route in routes(network)],
+    }
+    return {
+        "mark": terms.session,
+        "terminal": terminal,
+        "account": asdict(account_of(terms.account)) if terms.account else None,
+        "targets": network.targets,
+        "outer": outer,
+        "enter": interpreter("enter"),
+        "inside": inside,
+    }
+
+
+def _writable(terms: LaunchTerms) -> tuple[Path, ...]:
+    return terms.writable if terms.packages is None else (*terms.writable, terms.packages)
+
+
+def sessions_folder(preferred: Path, account: str) -> Path:
+    """
+    Make the folder in which sessions have their private ones, and return it: `preferred`, if that will do.
+
+    It will not where the paths of sockets in it would be too long, or where another account must get there: then it is a
+    new one in the system's folder for temporary files, and just as private but for the way to one's own.
+    """
+    longest = preferred / "s-0123456789ab" / f"{SOCKETS}-5"
+    if not account and len(os.fsencode(longest)) <= LONGEST_SOCKET:
+        preferred.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return preferred
+    folder = Path(tempfile.mkdtemp(prefix="jupyter-audit-"))
+    if account:
+        folder.chmod(0o711)
+    return folder
 
 
 def make_session_folder(terms: LaunchTerms) -> None:
-    """Make the session's private folder."""
-    terms.session_dir.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Make the session's private folder, and give it to the account that the process will run as."""
     terms.session_dir.mkdir(mode=0o700)
-    for name in ("ipython", "tmp", "cache"):
-        (terms.session_dir / name).mkdir(mode=0o700)
+    folders = [terms.session_dir, *(terms.session_dir / name for name in ("ipython", "tmp", "cache"))]
+    for folder in folders[1:]:
+        folder.mkdir(mode=0o700)
+    for folder in folders:
+        hand_over(terms, folder)
+
+
+def hand_over(terms: LaunchTerms, path: Path) -> None:
+    """Give a file or folder to the account that the process will run as, if that is another."""
+    if terms.account:
+        account = account_of(terms.account)
+        os.chown(path, account.uid, account.gid)
+
+
+def packages_folder(template: str, owner: str, account: str) -> Path | None:
+    """
+    Return (and make) the folder that a person may install Python packages into; None where `template` is empty.
+
+    `{user}` in it stands for the person, in letters that no path gives a meaning to.
+    """
+    if not template:
+        return None
+    person = "".join(c if c.isascii() and c.isalnum() else f"={ord(c):x}=" for c in owner)
+    folder = Path(template.replace("{user}", person)).expanduser()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if account:
+        entry = account_of(account)
+        os.chown(folder, entry.uid, entry.gid)
+    return folder
 
 
 def remove_session_folder(terms: LaunchTerms) -> None:
@@ -171,6 +291,9 @@ def remove_session_folder(terms: LaunchTerms) -> None:
 def session_environment(terms: LaunchTerms, server: Mapping[str, str]) -> dict[str, str]:
     """Return a process's whole environment: what is allowed of the server's, its own folders, its session's terms."""
     kept = {name: server[name] for name in terms.environment if name in server}
+    if terms.packages is not None:
+        # No PYTHONPATH: a kernel that minds it would run a sitecustomize.py of the person's before its first cell.
+        kept |= {PACKAGES_VARIABLE: str(terms.packages), "PIP_TARGET": str(terms.packages)}
     return kept | {
         "IPYTHONDIR": str(terms.session_dir / "ipython"),
         "TMPDIR": str(terms.session_dir / "tmp"),

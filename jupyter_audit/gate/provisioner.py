@@ -19,10 +19,13 @@ from jupyter_audit.gate.launch import (
     EndOutcome,
     LaunchTerms,
     Supervised,
+    hand_over,
     make_session_folder,
     remove_session_folder,
     session_environment,
 )
+
+CONNECTION_FILE = "connection.json"
 
 
 class AuditProvisioner(LocalProvisioner):
@@ -41,7 +44,7 @@ class AuditProvisioner(LocalProvisioner):
         self.terms = terms
         self._kernel = None
         make_session_folder(terms)
-        return terms.session_dir / "connection.json"
+        return terms.session_dir / CONNECTION_FILE
 
     async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
         """Prepare as jupyter_client does, then replace the environment by the allowed one."""
@@ -52,6 +55,7 @@ class AuditProvisioner(LocalProvisioner):
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> Any:
         """Start the supervisor, which starts the kernel."""
+        hand_over(self._terms(), self._terms().session_dir / CONNECTION_FILE)
         self._kernel = Supervised.start(self._terms(), cmd, environment=kwargs["env"], folder=kwargs.get("cwd"))
         self.process = self._kernel.process
         self.pid = self.process.pid

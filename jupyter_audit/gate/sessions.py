@@ -17,6 +17,7 @@ from enum import StrEnum
 
 from nacl.signing import SigningKey
 
+from jupyter_audit.access.terms import NetworkPolicy, Rung
 from jupyter_audit.model import Principal
 from jupyter_audit.record.capture import Capture
 
@@ -35,6 +36,7 @@ class Session:
     """
     One kernel's life.
 
+    `isolation`, `network` and `account` are what its kernel is fenced in by.
     `grant` is the id of the grant that its first admitted message bound it to. `ready` is set once the
     canary was read back (or the session is over): until then nothing is sent to the kernel.
     """
@@ -44,7 +46,9 @@ class Session:
     kernel_name: str
     owner: Principal
     started: datetime
-    isolation: str
+    isolation: Rung
+    network: NetworkPolicy
+    account: str
     notebook: str
     signing_key: SigningKey
     capture: Capture

@@ -1,14 +1,14 @@
 """
 The supervisor: one small process between the server and a kernel, which ends everything the kernel started (P2).
 
-    python -I -m jupyter_audit.gate.supervisor RESULT_FD TERMS_JSON -- KERNEL_COMMAND …
+    python -I -S -c '… from jupyter_audit.gate.supervisor import main; main(…)' RESULT_FD -- KERNEL_COMMAND …
 
 A terminal's shell is started like a kernel, but for the controlling terminal that it gets. The supervisor
 makes itself the subreaper of whatever its kernel starts (Linux), so that daemons cannot slip away to init; it
 stays outside of the kernel's sandbox, and out of reach of its signals. Its standard input is the server's
-hold on it: `S` and a byte is a signal for the kernel's process group, `E` is the end, and so is the end of the
-pipe, which comes by itself if the server dies. When the kernel is gone, for whatever reason, everything it left
-is killed until nothing is left, and one line of JSON on RESULT_FD says how many there were.
+hold on it: first come the terms, then orders. `S` and a byte is a signal for the kernel's process group, `E` is the
+end, and so is the end of the pipe, which comes by itself if the server dies. When the kernel is gone, for whatever
+reason, everything it left is killed until nothing is left, and one line of JSON on RESULT_FD says how many there were.
 
 Nothing of a kernel's output or input passes through here, and no secret is known here.
 """
@@ -16,18 +16,17 @@ Nothing of a kernel's output or input passes through here, and no secret is know
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
-import termios
 import time
-from typing import Any
+from typing import Any, NoReturn
 
-from jupyter_audit.gate.landlock import confine
+from jupyter_audit.gate.enter import go_in
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -38,14 +37,22 @@ MARKER = "JUPYTER_AUDIT_MARK"
 LINUX = os.uname().sysname == "Linux"
 """Whether there are subreapers and /proc; elsewhere (macOS) ps and the mark must do."""
 
+_INIT, _FIRST = 1, 2
+"""Numbers inside of a pid namespace: bubblewrap's own process there, and the one that it starts."""
+
 ROUNDS = 200
 PAUSE_S = 0.01
 
 
-def main(arguments: list[str]) -> int:
-    """Supervise one kernel; return its exit code."""
-    result_fd, terms = int(arguments[0]), json.loads(arguments[1])
-    command = arguments[3:]
+def main(arguments: list[str]) -> NoReturn:
+    """Supervise one kernel, and end with its exit code."""
+    sys.exit(supervise(arguments))
+
+
+def supervise(arguments: list[str]) -> int:
+    """Run a kernel to its end and sweep up after it; return its exit code."""
+    result_fd, command = int(arguments[0]), arguments[2:]
+    terms = _read_terms()
     libc = ctypes.CDLL(None, use_errno=True)
     if LINUX:
         libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -56,15 +63,21 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
+    ours = (result_fd, wake_in, wake_out)
+    channel = socket.socketpair() if terms["targets"] else None
+    relay = _start_relay(channel, terms["targets"], ours) if channel else None
     supervisor = os.getpid()
     kernel = os.fork()
     if kernel == 0:
-        _become_kernel(command, terms, libc if LINUX else None, (result_fd, wake_in, wake_out), supervisor)
+        _become_kernel(command, terms, channel[1].fileno() if channel else -1, ours, supervisor)
+    if channel:
+        for end in channel:
+            end.close()
     if terms["terminal"] is not None:
         # Held here, too, the terminal would never be seen to close.
         os.close(terms["terminal"])
-    code = _wait(kernel, wake_in)
-    killed, clean = sweep(kernel, terms["mark"])
+    code = _wait(kernel, wake_in, inside=bool(terms["outer"]))
+    killed, clean = sweep(kernel, terms["mark"], {kernel} if relay is None else {kernel, relay})
     if code is None:
         code = -signal.SIGKILL
     result = json.dumps({"processes": killed, "clean": clean, "exit": code}) + "\n"
@@ -76,46 +89,101 @@ def main(arguments: list[str]) -> int:
     return code if code >= 0 else 128 - code
 
 
+def _read_terms() -> dict[str, Any]:
+    """Read the terms from the control pipe: four bytes of length, then JSON. Orders come after them."""
+    text = _read_exactly(int.from_bytes(_read_exactly(4), "big"))
+    terms: dict[str, Any] = json.loads(text)
+    return terms
+
+
+def _read_exactly(size: int) -> bytes:
+    parts = bytearray()
+    while len(parts) < size:
+        part = os.read(0, size - len(parts))
+        if not part:
+            # The server is gone before anything was started.
+            sys.exit(1)
+        parts += part
+    return bytes(parts)
+
+
+def _start_relay(
+    channel: tuple[socket.socket, socket.socket], targets: list[Any], ours: tuple[int, ...]
+) -> int:
+    """Start the relay, outside of the sandbox; return its process id."""
+    relay = os.fork()
+    if relay == 0:
+        try:
+            _leave(ours, ctypes.CDLL(None, use_errno=True))
+            channel[1].close()
+            from jupyter_audit.gate.relay import serve
+
+            serve(channel[0], targets)
+        except BaseException as error:
+            os.write(2, f"jupyter-audit: the relay ended: {error}\n".encode())
+        os._exit(1)
+    return relay
+
+
+def _leave(ours: tuple[int, ...], libc: ctypes.CDLL | None) -> None:
+    """In a child: let go of what is the supervisor's, and end when it ends."""
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    os.setsid()
+    for fd in ours:
+        os.close(fd)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    if libc is not None:
+        # Nobody is to outlive the supervisor, not even if it is killed.
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
 def _become_kernel(
-    command: list[str], terms: dict[str, Any], libc: ctypes.CDLL | None, ours: tuple[int, ...], supervisor: int
+    command: list[str], terms: dict[str, Any], channel: int, ours: tuple[int, ...], supervisor: int
 ) -> None:
     """In the child: leave the supervisor's belongings behind, go into the sandbox, become the kernel."""
     try:
-        signal.set_wakeup_fd(-1)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
-            signal.signal(number, signal.SIG_DFL)
-        os.setsid()
-        if libc is not None:
-            # Nobody is to outlive the supervisor, not even if it is killed.
-            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        for fd in ours:
-            os.close(fd)
-        # ipykernel ends by itself when this process is gone (where the line above is not to be had).
+        if terms["account"]:
+            # Before `_leave`: who changes their account is no longer told of their parent's death.
+            _change_account(terms["account"])
+        _leave(ours, ctypes.CDLL(None, use_errno=True) if LINUX else None)
+        inside = {**terms["inside"], "terminal": terms["terminal"], "channel": channel}
+        if terms["outer"]:
+            told = os.memfd_create("terms", 0)
+            os.write(told, json.dumps(inside).encode())
+            os.lseek(told, 0, os.SEEK_SET)
+            for fd in (told, channel, terms["terminal"]):
+                if fd is not None and fd >= 0:
+                    os.set_inheritable(fd, True)
+            # Inside, the parent is always there: to ipykernel's own check it is init, which it leaves alone.
+            os.environ["JPY_PARENT_PID"] = "1"
+            enter = [*terms["enter"], str(told), "--", *command]
+            os.execv(terms["outer"][0], [*terms["outer"], *enter])  # noqa: S606 (the command is the server's own)
+        # ipykernel ends by itself when this process is gone, where nothing above sees to it.
         os.environ["JPY_PARENT_PID"] = str(supervisor)
-        if terms["terminal"] is not None:
-            _take_terminal(terms["terminal"])
-        else:
-            nothing = os.open(os.devnull, os.O_RDONLY)
-            os.dup2(nothing, 0)
-        if terms["rung"] == "landlock":
-            confine(terms["readable"], terms["writable"])
-        os.execvpe(command[0], command, os.environ)  # noqa: S606 (the command is the server's own)
+        go_in(command, inside)
     except BaseException as error:
         # Whatever failed, this process must never return into the supervisor's code.
         os.write(2, f"jupyter-audit: the kernel could not be started: {error}\n".encode())
     os._exit(126)
 
 
-def _take_terminal(terminal: int) -> None:
-    """Make a terminal this process's own: its controlling one, and all that it reads from and writes to."""
-    fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
-    for fd in (0, 1, 2):
-        os.dup2(terminal, fd)
-    os.close(terminal)
+def _change_account(account: dict[str, Any]) -> None:
+    """Become another account, with its groups and nothing else."""
+    os.setgroups(account["groups"])
+    os.setresgid(account["gid"], account["gid"], account["gid"])
+    os.setresuid(account["uid"], account["uid"], account["uid"])
 
 
-def _wait(kernel: int, wake_in: int) -> int | None:
-    """Serve the control pipe until the kernel is gone (its exit code) or is to be ended (None)."""
+def _wait(kernel: int, wake_in: int, *, inside: bool) -> int | None:
+    """
+    Serve the control pipe until the kernel is gone (its exit code) or is to be ended (None).
+
+    Where it is `inside` a pid namespace, `kernel` is bubblewrap, and signals go to whom it started.
+    """
+    group = 0 if inside else kernel
     while True:
         code = _reap(kernel)
         if code is not None:
@@ -129,8 +197,10 @@ def _wait(kernel: int, wake_in: int) -> int | None:
                 return None
             number = os.read(0, 1)
             if number:
+                group = group or _first_inside()
                 try:
-                    os.killpg(kernel, number[0])
+                    if group:
+                        os.killpg(group, number[0])
                 except ProcessLookupError:
                     # It is not a group leader yet, or just gone; the next turn sees which.
                     continue
@@ -150,9 +220,9 @@ def _reap(kernel: int) -> int | None:
             code = os.waitstatus_to_exitcode(status)
 
 
-def sweep(kernel: int, mark: str) -> tuple[int, bool]:
+def sweep(kernel: int, mark: str, ours: set[int]) -> tuple[int, bool]:
     """
-    Kill everything that the kernel started, and return how many besides it there were, and whether all are gone.
+    Kill everything that the kernel started, and return how many besides it and `ours` there were, and whether all are gone.
 
     They are stopped before they are killed, so that none can start another in between.
     """
@@ -160,8 +230,10 @@ def sweep(kernel: int, mark: str) -> tuple[int, bool]:
     for _ in range(ROUNDS):
         alive = strays(mark)
         if not alive:
-            return len(seen - {kernel}), True
+            return len(seen - ours), True
         for pid in alive - seen:
+            if _number_inside(pid) in (_INIT, _FIRST):
+                ours.add(pid)
             _signal(pid, signal.SIGSTOP)
         fresh = strays(mark) - alive
         seen |= alive
@@ -171,7 +243,28 @@ def sweep(kernel: int, mark: str) -> tuple[int, bool]:
             _signal(pid, signal.SIGKILL)
         time.sleep(PAUSE_S)
         _reap(kernel)
-    return len(seen - {kernel}), False
+    return len(seen - ours), False
+
+
+def _first_inside() -> int:
+    """Return the process that bubblewrap's init started; 0 if there is none yet."""
+    return next((pid for pid in strays("") if _number_inside(pid) == _FIRST), 0)
+
+
+def _number_inside(pid: int) -> int:
+    """Return the number that a process has in a pid namespace right below ours; 0 if it is in none, or in a deeper one."""
+    if not LINUX:
+        return 0
+    numbers = [_numbers(name) for name in ("self", str(pid))]
+    return int(numbers[1][-1]) if len(numbers[1]) == len(numbers[0]) + 1 else 0
+
+
+def _numbers(name: str) -> list[bytes]:
+    try:
+        with open(f"/proc/{name}/status", "rb") as file:  # noqa: PTH123
+            return next(line.split()[1:] for line in file if line.startswith(b"NSpid:"))
+    except (OSError, StopIteration):
+        return []
 
 
 def _signal(pid: int, number: int) -> None:
@@ -227,6 +320,3 @@ def _parents_from_proc() -> dict[int, int]:
                 parents[int(name)] = int(parent)
     return parents
 
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

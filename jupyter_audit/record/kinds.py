@@ -152,7 +152,8 @@ class SessionStarted(Kind):
     A kernel or a terminal began its life. The actor is its owner: nobody else may send it anything.
 
     `isolation` is the rung in force for this kernel; `notebook` the path the client named (its word). Of a terminal
-    `kernel_name` is `(terminal)` and `notebook` the folder that it began in.
+    `kernel_name` is `(terminal)` and `notebook` the folder that it began in. `network` is what it may use of it,
+    `network_by` what keeps it to that (nothing keeps an open one); `account` whom it runs as, if not the server's account.
     """
 
     TYPE = "session.started"
@@ -161,6 +162,9 @@ class SessionStarted(Kind):
     kernel_name: str
     isolation: str
     notebook: str
+    network: str = "open"
+    network_by: str = ""
+    account: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -513,13 +517,13 @@ def read(entry: Entry, kind: type[K]) -> K:
     """
     Return the entry's body as `kind`.
 
-    Raises `LedgerError` if the entry is of another type or its body lacks a field: such an entry was
-    not written by this product, and nothing may be decided from it.
+    Raises `LedgerError` if the entry is of another type or its body lacks a field that has always been there: such an
+    entry was not written by this product, and nothing may be decided from it.
     """
     if entry.type != kind.TYPE:
         raise LedgerError(f"Entry {entry.seq} is {entry.type}, not {kind.TYPE}.")
-    names = [f.name for f in dataclasses.fields(cast(Any, kind))]
-    missing = [name for name in names if name not in entry.body]
+    fields = dataclasses.fields(cast(Any, kind))
+    missing = [f.name for f in fields if f.name not in entry.body and f.default is dataclasses.MISSING]
     if missing:
         raise LedgerError(f"Entry {entry.seq} ({entry.type}) lacks {', '.join(missing)}.")
-    return kind(**{name: entry.body[name] for name in names})
+    return kind(**{f.name: entry.body[f.name] for f in fields if f.name in entry.body})

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from jupyter_audit.detect.runner import DetectionRunner
 from jupyter_audit.errors import AuditError
 from jupyter_audit.gate.admit import Gate
 from jupyter_audit.gate.isolation import check_folders, probe
+from jupyter_audit.gate.launch import sessions_folder
 from jupyter_audit.home import Home, default_home
 from jupyter_audit.ledger import LedgerReader, open_ledger
 from jupyter_audit.ledger.sealing import prove_sealing
@@ -138,7 +140,9 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):
             access=AccessService(lambda decide: recorder.transact(decide).result(), policy, clock),
             gate=gate,
             watcher=Watcher(lambda session, observed: lives.observed(session, observed)),
-            isolation=probe(settings.isolation),
+            isolation=probe(settings.isolation, settings.kernel_account),
+            sessions_folder=sessions_folder(home.run / "sessions", settings.kernel_account),
+            runtime_folder=Path(serverapp.runtime_dir),
             server_id=secrets.token_hex(6),
             panel=panel,
         )
@@ -219,5 +223,7 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):
         services.reader.close()
         if self._anchoring is not None:
             await asyncio.to_thread(self._anchoring.close)
+        if services.sessions_folder.parent != services.home.run:
+            shutil.rmtree(services.sessions_folder, ignore_errors=True)
         if self._life is not None:
             self._life.release()

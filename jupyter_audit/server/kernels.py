@@ -17,7 +17,7 @@ from jupyter_server.utils import ApiPath
 from tornado import web
 
 from jupyter_audit.errors import AuditError, GateError
-from jupyter_audit.gate.launch import LaunchTerms
+from jupyter_audit.gate.launch import SOCKETS, LaunchTerms, packages_folder
 from jupyter_audit.gate.provisioner import AuditProvisioner
 from jupyter_audit.gate.sessions import Session
 from jupyter_audit.model import Principal
@@ -70,6 +70,9 @@ class AuditKernelManager(ServerKernelManager):
             )
         terms = launch_terms(services, session, Path(str(self._kernels().root_dir)))
         self.connection_file = str(self.provisioner.prepare(terms))
+        # Sockets in the session's own folder: a port of the machine could be found and knocked at by any process of it.
+        self.transport = "ipc"
+        self.ip = str(terms.session_dir / SOCKETS)
         command, kw = await super()._async_pre_start_kernel(**kw)
         return command, kw
 
@@ -156,9 +159,13 @@ def launch_terms(services: Services, session: Session, root_dir: Path) -> Launch
         session=session.id,
         verify_key=session.signing_key.verify_key,
         environment=tuple(settings.kernel_environment),
-        session_dir=services.home.run / "sessions" / session.id,
-        rung=services.isolation.rung,
-        hidden=(services.home.path,),
+        session_dir=services.sessions_folder / session.id,
+        rung=session.isolation,
+        # The runtime folder holds files with the server's token, wherever it is.
+        hidden=(services.home.path, services.sessions_folder, services.runtime_folder),
         writable=(root_dir, *(Path(folder).expanduser() for folder in settings.kernel_writable)),
         grace_seconds=settings.grace_seconds,
+        network=session.network,
+        account=session.account,
+        packages=packages_folder(settings.kernel_packages, session.owner.name, session.account),
     )

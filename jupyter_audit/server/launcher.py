@@ -155,7 +155,7 @@ class AuditServerApp(ServerApp):
                 f"There is no ledger in {self.home.path}, and starting a server never makes one.",
                 advice=f"Run `jupyter audit init --home {self.home.path}` once.",
             )
-        probe(settings.isolation)
+        probe(settings.isolation, settings.kernel_account)
         for folder in (self.root_dir, *settings.kernel_writable):
             check_writable(Path(folder).expanduser(), self.home.path, self.config_file)
 

@@ -12,7 +12,7 @@ import json
 import logging
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -21,8 +21,13 @@ from typing import Any
 from jupyter_audit_kernel.formats import PERMIT_KEY
 from nacl.signing import SigningKey
 
+from jupyter_audit.access.grants import Grant
+from jupyter_audit.access.terms import NetworkPolicy
 from jupyter_audit.errors import AuditError, GateError, SealedError
+from jupyter_audit.gate import seccomp
 from jupyter_audit.gate.admit import ClientMessage, cell_admitted, contents_of, report_type, write_permit
+from jupyter_audit.gate.fences import Fences, fences_for
+from jupyter_audit.gate.network import IsolationError, enforcement
 from jupyter_audit.gate.sessions import Session, SessionState, new_session_id
 from jupyter_audit.ledger import LedgerReader
 from jupyter_audit.model import Actor, Entry, Principal
@@ -70,6 +75,7 @@ class Lives:
         services = self._services
         try:
             self.check_may_start(kernel_name, owner)
+            network, network_by = self.keep_to(fences_for(kernel_name, self._live(owner), services.policy.profiles))
         except GateError as error:
             refused = kinds.SessionRefused(kernel_name=kernel_name[:200], cause=error.code)
             services.put_down(refused, principal=owner)
@@ -81,7 +87,9 @@ class Lives:
             kernel_name=kernel_name,
             owner=owner,
             started=services.clock.now(),
-            isolation=services.isolation.rung.value,
+            isolation=services.isolation.rung,
+            network=network,
+            account=services.isolation.account,
             notebook=notebook,
             signing_key=SigningKey.generate(),
             capture=Capture(session_id, kernel_id, services.settings.preview_bytes, report_type()),
@@ -91,8 +99,11 @@ class Lives:
             server=services.server_id,
             kernel_id=kernel_id,
             kernel_name=kernel_name,
-            isolation=session.isolation,
+            isolation=session.isolation.value,
             notebook=notebook[:1000],
+            network=str(network),
+            network_by=network_by,
+            account=session.account,
         )
         draft = kinds.draft(started, actor=Actor.of(owner), session=session.id)
         await asyncio.wrap_future(services.recorder.record(draft))
@@ -128,11 +139,28 @@ class Lives:
                 advice="Make room. An admin who needs a kernel for that asks for a grant of the profile `recovery`.",
             )
 
-    def _may_recover(self, owner: Principal) -> bool:
+    def keep_to(self, wanted: Fences) -> tuple[NetworkPolicy, str]:
+        """
+        Return the network that a new session is to have, and what keeps it to that.
+
+        Raises `IsolationError` if its profile demands what the isolation in force cannot give.
+        """
+        rung = self._services.isolation.rung
+        if rung.height < wanted.least.height:
+            raise IsolationError(
+                f"The profile demands the isolation rung {wanted.least.value}, and kernels here are on {rung.value}.",
+                advice="`jupyter audit doctor` says what the higher rungs need. Or ask for another profile.",
+            )
+        return wanted.network, enforcement(wanted.network, rung, can_filter=seccomp.available())
+
+    def _live(self, owner: Principal) -> Sequence[Grant]:
         services = self._services
         services.book.refresh(services.reader)
-        now = services.book.now(services.clock.now())
-        for grant in services.book.live(owner.name, now):
+        return services.book.live(owner.name, services.book.now(services.clock.now()))
+
+    def _may_recover(self, owner: Principal) -> bool:
+        services = self._services
+        for grant in self._live(owner):
             profile = services.policy.profiles.get(grant.profile)
             if profile is not None and profile.recovery:
                 return True

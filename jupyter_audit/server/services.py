@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from jupyter_audit.access.book import GrantBook
@@ -56,6 +57,8 @@ class Services:
     gate: Gate
     watcher: Watcher
     isolation: IsolationReport
+    sessions_folder: Path
+    runtime_folder: Path
     server_id: str
     panel: str
     sessions: SessionRegistry = field(default_factory=SessionRegistry)

@@ -28,6 +28,7 @@ from jupyter_audit.clock import format_time
 from jupyter_audit.errors import GateError, RecordError, UsageError
 from jupyter_audit.gate.admit import report_type
 from jupyter_audit.gate.decide import Cause, Refuse
+from jupyter_audit.gate.fences import fences_of
 from jupyter_audit.gate.launch import LaunchTerms, make_session_folder, remove_session_folder, session_environment
 from jupyter_audit.gate.pty import SupervisedPty, terminal_environment
 from jupyter_audit.gate.sessions import Session, SessionState, new_session_id
@@ -184,6 +185,7 @@ class AuditTerminalManager(TerminalManager):
             raise GateError(grant.sentence)
         try:
             self.lives.check_serves(owner)
+            network, network_by = self.lives.keep_to(fences_of(services.policy.profiles[grant.profile]))
             if len(self.terminals) >= MOST_TERMINALS:
                 raise GateError(f"{MOST_TERMINALS} terminals are open on this server.", advice="Close one.")
         except GateError as error:
@@ -196,7 +198,9 @@ class AuditTerminalManager(TerminalManager):
             kernel_name=TERMINAL,
             owner=owner,
             started=services.clock.now(),
-            isolation=services.isolation.rung.value,
+            isolation=services.isolation.rung,
+            network=network,
+            account=services.isolation.account,
             notebook=folder,
             signing_key=SigningKey.generate(),
             capture=Capture(session_id, terminal_id, 0, report_type()),
@@ -210,8 +214,11 @@ class AuditTerminalManager(TerminalManager):
             server=services.server_id,
             kernel_id=terminal_id,
             kernel_name=TERMINAL,
-            isolation=session.isolation,
+            isolation=session.isolation.value,
             notebook=folder[:1000],
+            network=str(network),
+            network_by=network_by,
+            account=session.account,
         )
         bound = kinds.SessionBound(kernel_id=terminal_id, not_after=format_time(grant.not_after))
         drafts = [

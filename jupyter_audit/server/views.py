@@ -101,7 +101,8 @@ def session_view(session: Session) -> View:
         "grant": session.grant,
         "started": format_time(session.started),
         "state": session.state.value,
-        "isolation": session.isolation,
+        "isolation": session.isolation.value,
+        "network": str(session.network),
         "notebook": session.notebook,
         "running": len(session.capture.running()),
     }

@@ -26,7 +26,7 @@ def a_grant(begins: int = -60, ends: int = 60, ended: datetime | None = None, pr
 def situation(**changes: object) -> Situation:
     facts: dict[str, object] = {
         "principal": "ann", "owner": "ann", "kernel_name": "audit", "session_open": True, "bound": None, "live": (),
-        "covered_kernels": {"p": ()}, "panel": "/audit/panel", "now": NOW,
+        "covered_kernels": {"p": ()}, "fulfilled": {"p"}, "panel": "/audit/panel", "now": NOW,
     }  # fmt: skip
     return Situation(**{**facts, **changes})  # type: ignore[arg-type]
 
@@ -43,6 +43,7 @@ CASES = [
     ("execute_request", "shell", {"bound": a_grant(ended=NOW)}, Cause.GRANT_ENDED),
     ("execute_request", "shell", {"live": (a_grant(),), "covered_kernels": {"p": ("r",)}}, Cause.KERNEL_NOT_COVERED),
     ("execute_request", "shell", {"live": (a_grant(),), "covered_kernels": {"p": ("audit",)}}, None),
+    ("execute_request", "shell", {"live": (a_grant(),), "fulfilled": set()}, Cause.SESSION_TERMS),
     ("kernel_info_request", "shell", {}, None),
     ("kernel_info_request", "shell", {"bound": a_grant(ends=0)}, Cause.GRANT_ENDED),
     ("interrupt_request", "control", {}, None),

@@ -5,105 +5,122 @@ from __future__ import annotations
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.servers import AuditedServer, audited_server
+from isolation_house import House
+from probe_table import PROBES, Result
+from support.servers import wait_for
 
+from jupyter_audit.access.terms import Rung
 from jupyter_audit.errors import ConfigError
-from jupyter_audit.gate.isolation import Rung, allowed_paths, check_folders, probe
-from jupyter_audit.gate.landlock import SIGNALS_ABI, abi_version
-
-REFUSED, SUCCEEDS = "refused", "succeeds"
-
-PROBES: dict[str, tuple[str, str, str]] = {
-    # name: (code that raises where it is refused, expected on none, expected on landlock)
-    "read the signing key": ("open(HOME + '/keys/ledger.key').read()", SUCCEEDS, REFUSED),
-    "open the ledger": ("open(HOME + '/ledger.db', 'rb').read(16)", SUCCEEDS, REFUSED),
-    "list the audit home": ("import os; os.listdir(HOME)", SUCCEEDS, REFUSED),
-    "change the ledger": ("import sqlite3; sqlite3.connect(HOME + '/ledger.db').execute('SELECT * FROM entry').fetchone()", SUCCEEDS, REFUSED),
-    "read the server's token": ("open(HOME + '/run/server.json').read()", SUCCEEDS, REFUSED),
-    "read another kernel's connection file": (
-        "import glob; assert [open(p).read() for p in glob.glob(HOME + '/run/sessions/*/connection.json') if OWN not in p]",
-        SUCCEEDS, REFUSED),
-    "reach the key through the server's /proc": ("open(f'/proc/{SERVER}/root' + HOME + '/keys/ledger.key').read()", SUCCEEDS, REFUSED),
-    "read the server's memory": ("open(f'/proc/{SERVER}/mem', 'rb').read(1)", REFUSED, REFUSED),
-    "replace the ledger": ("import os; os.rename(HOME + '/remembered.checkpoint', HOME + '/x'); os.rename(HOME + '/x', HOME + '/remembered.checkpoint')", SUCCEEDS, REFUSED),
-    "write where the next kernel might look": ("open(HOME + '/run/startup.py', 'w').close()", SUCCEEDS, REFUSED),
-    "write into the system": ("import os, sys; p = os.path.join(sys.prefix, 'jupyter-audit-probe'); open(p, 'w').close(); os.remove(p)", SUCCEEDS, REFUSED),
-    "signal the server": ("import os; os.kill(SERVER, 0)", SUCCEEDS, REFUSED),
-    "signal the supervisor": ("import os; os.kill(os.getppid(), 0)", SUCCEEDS, REFUSED),
-    "read a raw disk": ("import glob; [open(p, 'rb') for p in glob.glob('/dev/[svn][dv]*')] or open('/dev/kmsg')", "either", REFUSED),
-    # What must go on working.
-    "write beside the notebook": ("open('probe.txt', 'w').write('x')", SUCCEEDS, SUCCEEDS),
-    "use a temporary file": ("import tempfile; tempfile.TemporaryFile().write(b'x')", SUCCEEDS, SUCCEEDS),
-    "use a database beside the notebook": (
-        "import sqlite3; c = sqlite3.connect('probe.db'); c.execute('CREATE TABLE IF NOT EXISTS t (x)'); c.commit()", SUCCEEDS, SUCCEEDS),
-    "start a process": ("import subprocess; assert subprocess.run(['echo', 'x'], capture_output=True).stdout", SUCCEEDS, SUCCEEDS),
-    "use several processes": (
-        "import concurrent.futures as f, math\nwith f.ProcessPoolExecutor(1) as p: assert p.submit(math.sqrt, 4).result() == 2", SUCCEEDS, SUCCEEDS),
-    "draw": ("import matplotlib; matplotlib.use('agg'); import matplotlib.pyplot as p; p.plot([1, 2]); p.savefig('probe.png')", SUCCEEDS, SUCCEEDS),
-    "read a frame": ("import pandas; assert len(pandas.DataFrame({'a': [1]})) == 1", SUCCEEDS, SUCCEEDS),
-    "use a local port": ("import socket; s = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen()", SUCCEEDS, SUCCEEDS),
-}  # fmt: skip
-
-NEEDS_LANDLOCK = pytest.mark.skipif(
-    abi_version() < SIGNALS_ABI, reason="this machine's Landlock is older than the table is about; doctor says so too"
-)
+from jupyter_audit.gate.isolation import allowed_paths, check_folders, clear_of, probe
 
 
-@pytest.fixture(scope="module", params=[Rung.NONE, pytest.param(Rung.LANDLOCK, marks=NEEDS_LANDLOCK)])
-def rung(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Rung, AuditedServer]]:
-    folder = Path(tmp_path_factory.mktemp("rung"))
-    with audited_server(folder, f"--JupyterAudit.isolation={request.param.value}") as server:
-        yield request.param, server
-
-
-def test_a_cell_reaches_what_the_table_says_and_nothing_else(rung: tuple[Rung, AuditedServer]) -> None:
-    level, server = rung
-    server.grant()
-    server.kernel()  # another kernel, whose connection file is one of the targets
-    client = server.kernel()
-    started = server.await_entry("session.started", lambda e: e.body["kernel_id"] == client.kernel_id)
-    assert started.body["isolation"] == level.value
-    client.run(f"HOME, SERVER, OWN = {str(server.home.path)!r}, {server.process.pid}, {started.session!r}")
+def test_a_cell_reaches_what_the_table_says_and_nothing_else(house: House) -> None:
+    server = house.server
+    grant = server.grant()
+    other, client = server.kernel(), server.kernel()
+    house.tell(client, other)
     wrong = []
-    for name, (code, on_none, on_landlock) in PROBES.items():
-        expected = on_none if level is Rung.NONE else on_landlock
-        reply = client.run(code)
-        result = SUCCEEDS if reply["status"] == "ok" else REFUSED
-        if expected not in ("either", result) and not (name == "read the server's memory" and level is Rung.NONE):
-            wrong.append((name, result, reply.get("ename"), reply.get("evalue")))
-    assert wrong == []
+    for attempt in PROBES:
+        reply = client.run(attempt.code)
+        came_to_something = not attempt.leaves or (server.folder / attempt.leaves).exists()
+        result = Result.SUCCEEDS if reply["status"] == "ok" and came_to_something else Result.REFUSED
+        if attempt.on(house.rung) not in (Result.DEPENDS, result):
+            wrong.append((attempt.name, result.value, reply.get("ename"), reply.get("evalue")))
+    assert not wrong, "\n".join(map(str, wrong))
+    server.revoke(grant)
 
 
-def test_killing_the_supervisor_is_refused_or_put_down_as_an_end_that_was_not_clean(rung: tuple[Rung, AuditedServer]) -> None:
-    """Out of reach on rung `none`, asserted so that a change is noticed: what must hold there is that the ledger says so."""
-    level, server = rung
+def test_killing_the_supervisor_is_refused_or_what_it_guarded_is_killed_by_the_server(house: House) -> None:
+    """On rung `none` nothing refuses it; what the kernel started ends all the same, though it hid from every list."""
+    server = house.server
     grant = server.grant()
     client = server.kernel()
     mark = f"mark-{uuid.uuid4().hex}"
     job = [sys.executable, "-c", "import time; time.sleep(600)", mark]
     client.run(f"import os, subprocess, signal; subprocess.Popen({job!r}, start_new_session=True, env={{}})")
-    try:
-        client.execute("os.kill(os.getppid(), signal.SIGKILL)")
-        if level is not Rung.NONE:
-            attempt = server.await_entry("cell.admitted", lambda e: b"getppid" in (server.reader.content(e.seq, "message") or b""))
-            assert server.finished(attempt.seq).body["error"] == "PermissionError"
-            server.revoke(grant)
-        ended = server.await_entry("session.ended", lambda e: e.body["kernel_id"] == client.kernel_id)
-        left = subprocess.run(["pgrep", "-f", mark], capture_output=True, check=False).stdout
-        assert (ended.body["clean"], bool(left)) == ((False, True) if level is Rung.NONE else (True, False))
-    finally:
-        subprocess.run(["pkill", "-9", "-f", mark], check=False)
-        if level is Rung.NONE:
-            server.revoke(grant)
+    supervisor = house.supervisor_of(client)
+    client.execute(f"os.kill({supervisor}, signal.SIGKILL)")
+    if house.rung is not Rung.NONE:
+        attempt = server.await_entry("cell.admitted", lambda e: b"SIGKILL" in (server.reader.content(e.seq, "message") or b""))
+        assert server.finished(attempt.seq).body["error"] in ("PermissionError", "ProcessLookupError")
+        server.revoke(grant)
+    ended = server.await_entry("session.ended", lambda e: e.body["kernel_id"] == client.kernel_id)
+    assert ended.body["clean"] is True
+    assert subprocess.run(["pgrep", "-f", mark], capture_output=True, check=False).stdout == b""
+    if house.rung is Rung.NONE:
+        server.revoke(grant)
+
+
+START = """
+import asyncio, os, subprocess, sys, threading, time
+job = [sys.executable, "-c", "import time; time.sleep(600)", MARK]
+subprocess.Popen(job)
+subprocess.Popen(job, start_new_session=True)
+subprocess.Popen(job, start_new_session=True, env={})
+subprocess.run(["sh", "-c", f"nohup setsid {sys.executable} -c 'import time; time.sleep(600)' {MARK} >/dev/null 2>&1 &"])
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        os.execve(sys.executable, job, {})
+    os._exit(0)
+def beat(name):
+    while True:
+        open(name, "w").close(); time.sleep(0.02)
+async def beat_too(name):
+    while True:
+        open(name, "w").close(); await asyncio.sleep(0.02)
+threading.Thread(target=beat, args=("thread-" + MARK,)).start()
+task = asyncio.get_running_loop().create_task(beat_too("task-" + MARK))
+"""
+
+
+def test_revocation_ends_threads_tasks_children_and_daemons_whatever_they_did_to_hide(house: House) -> None:
+    server = house.server
+    grant = server.grant()
+    client = server.kernel()
+    mark = f"mark-{uuid.uuid4().hex}"
+    assert client.run(f"MARK = {mark!r}\n{START}")["status"] == "ok"
+    beats = [server.work / f"{kind}-{mark}" for kind in ("thread", "task")]
+
+    def bearing() -> list[bytes]:
+        return subprocess.run(["pgrep", "-f", mark], capture_output=True, check=False).stdout.split()
+
+    wait_for(lambda: len(bearing()) >= 5 and all(beat.exists() for beat in beats), "everything to run")
+    server.revoke(grant)
+    ended = server.await_entry("session.ended", lambda e: e.body["kernel_id"] == client.kernel_id)
+    assert (ended.body["cause"], ended.body["clean"]) == ("revoked", True)
+    assert ended.body["processes"] >= 4  # type: ignore[operator]
+    assert bearing() == []
+    for beat in beats:
+        beat.unlink()
+    # A thread or task that lived on would put its file back fifty times a second.
+    again = server.await_entry("access.revoked", lambda e: e.grant == grant)
+    assert again
+    assert not any(beat.exists() for beat in beats)
+
+
+def test_an_interrupt_reaches_the_cell_and_what_it_runs_and_not_the_kernel(house: House) -> None:
+    server = house.server
+    grant = server.grant()
+    client = server.kernel()
+    cell = client.execute("import subprocess\nprint('begun', flush=True)\nsubprocess.run(['sleep', '600'])")
+    while client.receive()["header"]["msg_type"] != "stream":
+        pass
+    status, answer = server.request("POST", f"/api/kernels/{client.kernel_id}/interrupt")
+    assert status == 204, answer
+    [reply] = [m["content"] for m in client.wait(cell) if m["header"]["msg_type"] == "execute_reply"]
+    assert reply["ename"] == "KeyboardInterrupt"
+    assert client.printed("print('alive')") == "alive\n"
+    server.revoke(grant)
 
 
 def test_doctor_and_sessions_name_the_rung_in_force() -> None:
     report = probe("auto")
     assert report.why
+    assert all(missing.why and missing.rung.height > report.rung.height for missing in report.missing)
     assert probe("none").rung is Rung.NONE
     assert probe("none").advice
 
@@ -142,3 +159,11 @@ def test_what_may_be_read_holds_neither_the_home_nor_a_folder_above_it(tmp_path:
     hidden = {str(home), *(str(parent) for parent in home.parents)}
     assert not hidden & set(readable)
     assert not hidden & set(writable)
+
+
+def test_a_writable_folder_that_holds_the_home_is_not_given_to_a_kernel(tmp_path: Path) -> None:
+    """Given to bubblewrap it would be put over the empty folder that stands where the home is."""
+    home, beside = tmp_path / "home", tmp_path / "beside"
+    for folder in (home, beside):
+        folder.mkdir()
+    assert clear_of([tmp_path, home / "run", beside, tmp_path / "missing"], [home]) == [beside]

@@ -23,6 +23,14 @@ def bearing(mark: str) -> list[int]:
     return [int(pid) for pid in found.stdout.split()]
 
 
+def processes_of(server: AuditedServer, client: KernelClient) -> list[psutil.Process]:
+    """Return a kernel with its supervisor and its sandbox: what has its connection file in the command line."""
+    started = server.await_entry("session.started", lambda e: e.body["kernel_id"] == client.kernel_id)
+    found = [psutil.Process(pid) for pid in bearing(f"{started.session}/connection.json")]
+    assert len(found) >= 2
+    return found
+
+
 def start_everything(client: KernelClient, mark: str) -> None:
     """In the kernel: a child, a child in a session of its own, a daemon that forked twice, and a shell's job."""
     client.run(
@@ -156,12 +164,12 @@ def test_a_kernel_does_not_outlive_a_server_that_was_killed(tmp_path: Path) -> N
         server.grant()
         client = server.kernel()
         mark = f"mark-{uuid.uuid4().hex}"
-        kernel = psutil.Process(int(client.printed("import os; print(os.getpid())")))
+        kernel = processes_of(server, client)
         start_everything(client, mark)
         os.kill(server.process.pid, signal.SIGKILL)
         server.process.wait()
         wait_for(lambda: not bearing(mark), "its processes to be gone", 10)
-        wait_for(lambda: not kernel.is_running(), "the kernel to be gone", 10)
+        wait_for(lambda: not any(process.is_running() for process in kernel), "the kernel to be gone", 10)
 
 
 def test_output_goes_on_being_recorded_when_the_browser_is_gone(server: AuditedServer, grant: str) -> None:
@@ -217,10 +225,10 @@ def test_stopping_the_server_ends_every_session_and_says_so(tmp_path: Path) -> N
         server.grant()
         client = server.kernel()
         client.run("1")
-        kernel = psutil.Process(int(client.printed("import os; print(os.getpid())")))
+        kernel = processes_of(server, client)
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(timeout=20) == 0
-        assert not kernel.is_running()
+        assert not any(process.is_running() for process in kernel)
         ended = server.await_entry("session.ended")
         assert ended.body["cause"] == "server_stopped"
         assert server.await_entry("server.stopped").seq > ended.seq
