@@ -138,7 +138,7 @@ def _completed(values: Mapping[str, Any]) -> dict[str, Any]:
     given = {key: tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
              for key, value in values.items()}  # fmt: skip
     if "isolation" in given:
-        given["isolation"] = Rung(given["isolation"])
+        given["isolation"] = Rung(str(given["isolation"]))
     if "network" in given:
         given["network"] = NetworkPolicy.parse(given["network"])
     if given.get("recovery"):

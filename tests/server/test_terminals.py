@@ -194,7 +194,7 @@ def test_a_shell_that_exits_leaves_nothing_behind(server: AuditedServer, termina
     session = terminal.session
     ended = server.await_entry("session.ended", lambda e: e.session == session)
     assert (ended.body["cause"], ended.body["clean"]) == ("exited", True)
-    assert ended.body["processes"] >= 1
+    # In a process tree of its own the rest goes with the shell, and nobody is left to count.
     assert alive(mark) == []
 
 
@@ -204,7 +204,7 @@ def test_a_terminal_cannot_reach_the_key_where_there_is_a_sandbox(server: Audite
     terminal.type(f"cat {server.home.signing_key} {server.home.run}/server.json {server.home.ledger} && echo rea''ched\r")
     terminal.type("echo do''ne\r")
     shown = terminal.until("done")
-    assert "Permission denied" in shown
+    assert "Permission denied" in shown or "No such file" in shown
     assert "reached" not in shown
     assert server.token not in shown
 
