@@ -5,16 +5,16 @@ Two parties that agree on an entry's value agree on its bytes, so its hash needs
 has no single spelling is refused, never coerced: floats, integers beyond 2^53 - 1, text that is not
 Unicode, names that are not text. Keeps P5 and P7.
 
-The standard library's C encoder writes exactly the form of RFC 8785 for what is allowed here, but for
-the order of names outside ASCII (section 3.2.3 sorts by UTF-16 units); those go through `rfc8785`. A
-property test holds both to the same bytes.
+For what is allowed here, orjson, or the standard library where there is none, writes exactly the form of RFC 8785,
+but for the order of names outside ASCII (section 3.2.3 sorts by UTF-16 units); those go through `rfc8785`. Property
+tests hold all of them to the same bytes.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterable, Mapping
-from json import encoder as json_encoder
 from json.encoder import encode_basestring
 from typing import Any, cast
 
@@ -28,25 +28,27 @@ MAX_INTEGER = 2**53 - 1
 MAX_DEPTH = 64
 """Arrays and objects inside each other; more is refused, so that no reader runs out of stack."""
 
-_encoder = json.JSONEncoder(
+_orjson: Any = None
+with contextlib.suppress(ImportError):  # no wheel for this platform: slower, to the same bytes
+    import orjson
+
+    _orjson = orjson
+
+_slow_encode = json.JSONEncoder(
     ensure_ascii=False, check_circular=False, allow_nan=False, sort_keys=True, separators=(",", ":")
-)
+).encode
 
 
 def _encode(plain: dict[str, Any]) -> str:
-    return "".join(_chunks(plain))
+    """Return the canonical text of plain values whose names are ASCII."""
+    if _orjson is None:
+        return _slow_encode(plain)
+    try:
+        text: str = _orjson.dumps(plain, option=_orjson.OPT_SORT_KEYS).decode()
+        return text
+    except TypeError:  # a surrogate: what is wrong is put into words below
+        return _slow_encode(plain)
 
-
-def _c_chunks() -> Callable[[dict[str, Any]], Iterable[str]]:
-    """Return `JSONEncoder.iterencode`, without the machinery that it sets up anew for each text."""
-    make = getattr(json_encoder, "c_make_encoder", None)
-    if make is None:
-        return _encoder.iterencode
-    encode = make(None, _encoder.default, encode_basestring, None, ":", ",", True, False, False)
-    return lambda plain: encode(plain, 0)
-
-
-_chunks = _c_chunks()
 
 quote: Callable[[str], str] = encode_basestring
 """Return the canonical JSON string of a text (RFC 8785 section 3.2.2.2), in its quotation marks."""
@@ -56,18 +58,18 @@ class CanonicalError(ValueError):
     """A value has no canonical form, or a text is not in it."""
 
 
-def _integer(text: str) -> int:
-    number = int(text)
-    if not -MAX_INTEGER <= number <= MAX_INTEGER:
-        raise CanonicalError(f"integer beyond 2^53 - 1: {text}")
-    return number
-
-
-def _no_float(text: str) -> float:
-    raise CanonicalError(f"floats are not allowed: {text}")
-
-
-_decode = json.JSONDecoder(parse_int=_integer, parse_float=_no_float, parse_constant=_no_float).raw_decode
+def _is_exact(values: Iterable[Any]) -> bool:
+    """Say whether values that a JSON decoder made have one spelling: no floats, no integer beyond 2^53 - 1."""
+    for value in values:
+        kind = type(value)
+        if kind is str or kind is bool or value is None:
+            continue
+        if kind is int:
+            if not -MAX_INTEGER <= value <= MAX_INTEGER:
+                return False
+        elif not (_is_exact(value.values()) if kind is dict else kind is list and _is_exact(value)):
+            return False
+    return True
 
 
 class _Plain:
@@ -144,14 +146,13 @@ def parse_canonical(text: str) -> dict[str, Any]:
 
     Raises `CanonicalError` otherwise: not JSON, not an object, or another spelling of one.
     """
-    if text.isascii() and text.count("{") + text.count("[") <= MAX_DEPTH:
-        # Nearly every entry: what the C decoder reads from it and the C encoder spells alike is canonical, if it has no
-        # floats and no large numbers. Names are in order then, there are no two alike, and no surrogates.
+    if _orjson is not None and text.isascii() and text.count("{") + text.count("[") <= MAX_DEPTH:
+        # Nearly every entry. Names are in order if the text comes out again, no two are alike, and there are no surrogates.
         try:
-            value, _ = _decode(text)
-            if type(value) is dict and _encode(value) == text:
-                return value
-        except (ValueError, RecursionError):
+            value = _orjson.loads(text)
+            if type(value) is dict and _encode(value) == text and _is_exact(value.values()):
+                return cast("dict[str, Any]", value)
+        except ValueError:
             pass  # what is wrong is put into words below
     try:
         value = json.loads(text)

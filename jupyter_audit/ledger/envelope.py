@@ -165,8 +165,8 @@ def parse_envelope(raw: str) -> Envelope:
         value = parse_canonical(raw)
     except (CanonicalError, UnicodeEncodeError) as error:
         raise EnvelopeError(f"it is {error}") from error
-    members = value.keys()
-    if not members >= _REQUIRED or not members <= _ALLOWED:
+    if not _are_members(tuple(value)):
+        members = value.keys()
         odd = ", ".join(sorted((_REQUIRED - members) | (members - _ALLOWED)))
         raise EnvelopeError(f"its envelope lacks, or should not have: {odd}")
     if type(value["v"]) is not int or value["v"] != ENTRY_VERSION:
@@ -183,20 +183,20 @@ def _entry(value: dict[str, Any], raw: str) -> Entry:
     seq, kind, actor, body = value["seq"], value["type"], value["actor"], value["body"]
     if type(seq) is not int or seq < 0:
         raise EnvelopeError(f"its seq is not a number from 0: {seq!r}")
-    if not isinstance(kind, str) or not _TYPE.fullmatch(kind):
+    if not isinstance(kind, str) or not _is_type(kind):
         raise EnvelopeError(f"its type is not one: {kind!r}")
     if type(body) is not dict:
         raise EnvelopeError("its body is not an object")
     if type(actor) is not dict or actor.keys() != {"name", "vouched_by"}:
         raise EnvelopeError("its actor does not consist of name and vouched_by")
     for name in (actor["name"], actor["vouched_by"], value.get("grant", "-"), value.get("session", "-")):
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
+        if not isinstance(name, str) or not _is_spelled_as_name(name):
             raise EnvelopeError(f"the name of its actor, voucher, grant or session is not one: {name!r}")
     return Entry(
         seq,
         parse_moment(value["time"]),
         kind,
-        Actor(actor["name"], actor["vouched_by"]),
+        _actor(actor["name"], actor["vouched_by"]),
         value.get("grant"),
         value.get("session"),
         body,
@@ -205,12 +205,21 @@ def _entry(value: dict[str, Any], raw: str) -> Entry:
     )
 
 
+# What a verification asks of every entry, of the same few values each time.
+_is_type = lru_cache(maxsize=1024)(lambda kind: _TYPE.fullmatch(kind) is not None)
+_is_spelled_as_name = lru_cache(maxsize=1024)(lambda name: _NAME.fullmatch(name) is not None)
+_is_media_type = lru_cache(maxsize=1024)(lambda media_type: _MEDIA_TYPE.fullmatch(media_type) is not None)
+_is_content_name = lru_cache(maxsize=1024)(lambda name: _CONTENT_NAME.fullmatch(name) is not None)
+_are_members = lru_cache(maxsize=1024)(lambda members: frozenset(members) >= _REQUIRED and frozenset(members) <= _ALLOWED)
+_actor = lru_cache(maxsize=1024)(Actor)
+
+
 def _commitments(contents: object) -> dict[str, Commitment]:
     if type(contents) is not dict or not contents:
         raise EnvelopeError("its contents are not an object with members")
     commitments = {}
     for name, content in contents.items():
-        if not _CONTENT_NAME.fullmatch(name):
+        if not _is_content_name(name):
             raise EnvelopeError(f"its contents have an impossible name: {name!r}")
         if type(content) is not dict or content.keys() - {"sealed"} != {"digest", "media_type", "size"}:
             raise EnvelopeError(f"its content {name} does not consist of digest, media_type, size and maybe sealed")
@@ -218,7 +227,7 @@ def _commitments(contents: object) -> dict[str, Commitment]:
         sealed = content.get("sealed")
         if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
             raise EnvelopeError(f"the digest of its content {name} is not 64 hex digits")
-        if not isinstance(media_type, str) or not _MEDIA_TYPE.fullmatch(media_type):
+        if not isinstance(media_type, str) or not _is_media_type(media_type):
             raise EnvelopeError(f"the media type of its content {name} is not one")
         if type(size) is not int or size < 0:
             raise EnvelopeError(f"the size of its content {name} is not one")

@@ -18,6 +18,7 @@ from jupyter_audit.ledger.auditors import AuditorSecret
 from jupyter_audit.ledger.crew import Crew, cores
 from jupyter_audit.ledger.damage import damaged
 from jupyter_audit.ledger.envelope import PURGED, EnvelopeError, parse_envelope
+from jupyter_audit.ledger.integrity import IntegrityCheck, integrity
 from jupyter_audit.ledger.kept import Kept, Witnesses
 from jupyter_audit.ledger.note import NoteError, VerifierKey, format_verifier_key, parse_verifier_key
 from jupyter_audit.ledger.pieces import Walked, cut, entries_of_type, rows_from
@@ -85,10 +86,13 @@ def verify_ledger(
         verify_tables(connection)  # (1)
         compared = [*([] if kept is None else [kept]), *witnesses.kept]
         verification = _Verification(connection, Terms(trusted, compared, _purges(connection), auditors), progress)
+        workers = verification.workers() if workers is None else workers
+        check = IntegrityCheck(path) if workers > 1 else None
         try:
-            verification.walk_at_once(workers)
+            if workers > 1:
+                verification.walk_at_once(workers)
             verification.walk_in_turn()
-            report = _conclude(verification.walk, verification.terms, connection)
+            report = _conclude(verification.walk, verification.terms, connection, check)
             return replace(
                 report,
                 since=None if kept is None else kept.checkpoint.size,
@@ -99,6 +103,9 @@ def verify_ledger(
             if named is error:
                 raise
             raise named from error
+        finally:
+            if check is not None:
+                check.close()
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise explain(error, "verify the ledger") from error
     finally:
@@ -147,12 +154,12 @@ class _Verification:
         self.walk = Walk(terms, Standing())
         self.counts = Counts()
 
-    def walk_at_once(self, workers: int | None) -> None:
+    def workers(self) -> int:
+        """Return how many processes are worth it."""
+        return cores() if self._total >= _WORTH_A_CREW else 1
+
+    def walk_at_once(self, workers: int) -> None:
         """Get as far as pieces fit together in which nothing is wrong. Never raises for what is wrong in one."""
-        if workers is None:
-            workers = cores() if self._total >= _WORTH_A_CREW else 1
-        if workers < 2:
-            return
         try:
             crew = Crew(workers, self.terms)
         except OSError as error:  # no processes to be had: it takes longer, and no more
@@ -183,7 +190,9 @@ class _Verification:
             self._progress(done, self._total)
 
 
-def _conclude(walk: Walk, terms: Terms, connection: sqlite3.Connection) -> LedgerReport:
+def _conclude(
+    walk: Walk, terms: Terms, connection: sqlite3.Connection, check: IntegrityCheck | None
+) -> LedgerReport:
     """Judge what only shows at the end (1, 3, 4, 5, 6), and report."""
     size, counts = walk.tree.size, walk.counts
     if walk.time is None or counts.first is None:
@@ -200,7 +209,7 @@ def _conclude(walk: Walk, terms: Terms, connection: sqlite3.Connection) -> Ledge
     if connection.execute("SELECT 1 FROM subtree LIMIT 1 OFFSET ?", (counts.subtrees,)).fetchone():
         raise damaged("subtree", "There are stored subtree hashes of no entries.")
     verify_schema(connection)  # (1)
-    (word,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    word = integrity(connection) if check is None else check.word()
     if word != "ok":
         raise damaged("file", f"The file is damaged: {word}.", advice=KEEP_AND_VERIFY)
     for kept in terms.kept:

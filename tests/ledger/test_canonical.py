@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from enum import IntEnum, StrEnum
 from types import MappingProxyType
 
@@ -11,6 +12,7 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jupyter_audit.ledger import canonical as canonical_module
 from jupyter_audit.ledger.canonical import (
     MAX_DEPTH,
     MAX_INTEGER,
@@ -19,6 +21,15 @@ from jupyter_audit.ledger.canonical import (
     parse_canonical,
     quote,
 )
+
+
+@pytest.fixture(autouse=True, scope="module", params=["orjson", "the standard library"])
+def reader_and_writer(request: pytest.FixtureRequest) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param != "orjson":
+            patch.setattr(canonical_module, "_orjson", None)
+        yield
+
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 values = st.recursive(
