@@ -151,8 +151,9 @@ def parse_sink(text: str, clock: Clock, cosigned: Path) -> Sink:
 def _parse_witness(text: str, parts: SplitResult, cosigned: Path) -> WitnessSink:
     try:
         key, port = parse_witness_key(parts.fragment), parts.port
-        if not parts.hostname or parts.query or parts.username is not None:
+        if not parts.hostname or parts.query or parts.username is not None or not re.fullmatch(r"[!-~]*", parts.path):
             raise ValueError("it names no host, or more than host, port and path")
+        parts.hostname.encode("idna")
     except ValueError as error:  # a NoteError is one
         raise ConfigError(
             f"c.JupyterAudit.anchors: {text!r} is no sink: {error}.",

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 from cli_house import CommandLine
+
+from jupyter_audit.ledger import LedgerReader
+from jupyter_audit.ledger.checkpoint import Checkpoint, format_checkpoint
+from jupyter_audit.ledger.damage import exit_code
+from jupyter_audit.ledger.keys import load_signer
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "witness"))
+
+from witness_house import RunningWitness, make_witness
 
 
 def test_checkpoints_are_sent_and_the_doctor_shows_how_far_each_sink_is(cli: CommandLine) -> None:
@@ -24,3 +38,51 @@ def test_without_anchors_the_doctor_says_what_that_means_and_a_wrong_one_is_refu
     wrong = cli("anchor", "--config", cli.config("c.JupyterAudit.solo = True\nc.JupyterAudit.anchors = ['ftp://x']\n"))
     assert wrong.code == 3
     assert "is no sink" in wrong.err
+
+
+@pytest.fixture
+def witness(cli: CommandLine) -> Iterator[RunningWitness]:
+    made = make_witness(cli.folder, [cli.home.verifier_key.read_text().strip()])
+    made.start()
+    yield made
+    made.stop(kill=True)
+
+
+def test_a_witness_cosigns_and_verify_demands_it(cli: CommandLine, witness: RunningWitness) -> None:
+    config = cli.config(f"c.JupyterAudit.solo = True\nc.JupyterAudit.anchors = ['{witness.setting}']\n")
+    key = ("--witness-key", witness.key_text)
+    missing = cli("verify", *key, "--json")
+    assert (missing.code, missing.rows()[0]["damage"]) == (exit_code("witness"), "witness")
+
+    assert cli.good("anchor", "--config", config)
+    assert "1 entries, 0 behind" in cli.good("doctor", "--config", config).out
+    cli.granted()
+    [said] = cli.json("verify", *key)["witnesses"]
+    assert (said["name"], said["entries"], said["not_yet"]) == (witness.key.name, 1, 2)
+    assert f"Witness       {witness.key.name} cosigned the first 1 entries" in cli.good("verify", *key).out
+    assert cli.good("verify", "--witness-key", str(witness.folder.public))
+
+    # What the witness itself says; and a ledger somewhere else, to which nothing was kept.
+    newest = cli.folder / "newest"
+    newest.write_text(witness.newest(cli.entries()[0].body["origin"])[1])
+    copy = cli.folder / "copy" / "ledger.db"
+    copy.parent.mkdir()
+    with LedgerReader.open(cli.home.ledger) as reader:
+        reader.connection.execute("VACUUM INTO ?", (str(copy),))
+    assert cli("verify", "--ledger", str(copy), *key).code == exit_code("witness")
+    assert cli.good("verify", "--ledger", str(copy), *key, "--cosigned", str(newest))
+    assert cli("verify", "--cosigned", str(newest)).code == 2
+    assert cli("verify", "--witness-key", cli.home.verifier_key.read_text().strip()).code == 2
+
+
+def test_an_alarm_fails_the_doctor_and_the_command(cli: CommandLine, witness: RunningWitness) -> None:
+    config = cli.config(f"c.JupyterAudit.solo = True\nc.JupyterAudit.anchors = ['{witness.setting}']\n")
+    signer = load_signer(cli.home.signing_key)
+    elsewhere = signer.sign(format_checkpoint(Checkpoint(signer.verifier.name, 9, bytes(32))))
+    assert witness.add(0, [], elsewhere)[0] == 200
+    alarm = cli("anchor", "--config", config, "--json")
+    assert (alarm.code, alarm.rows()[0]["alarm"]) == (1, True)
+    told = cli("doctor", "--config", config)
+    assert told.code == 1
+    assert "fail  witness: " in told.out
+    assert "this ledger has 1" in told.out

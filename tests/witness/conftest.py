@@ -21,7 +21,8 @@ from witness_house import RunningWitness, make_witness
 from jupyter_audit.home import Home
 from jupyter_audit.ledger import Ledger, create_ledger, open_ledger
 
-LEDGERS = 32
+LEDGERS = 12
+"""How many a witness knows, unless the module says how many its tests need."""
 
 
 @pytest.fixture
@@ -30,9 +31,9 @@ def clock() -> SetClock:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningWitness, Iterator[Home]]]:
+def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningWitness, Iterator[Home]]]:
     folder = tmp_path_factory.mktemp("witness")
-    homes = [Home(folder / f"audit-{number}") for number in range(LEDGERS)]
+    homes = [Home(folder / f"audit-{number}") for number in range(getattr(request.module, "LEDGERS", LEDGERS))]
     for home in homes:
         create_ledger(home, clock=SetClock(), actor=EVE)
     made = make_witness(folder, [home.verifier_key.read_text().strip() for home in homes])

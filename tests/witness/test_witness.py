@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from ledger_story import EVE, SetClock, a_draft
-from witness_house import COMMAND, RunningWitness
+from witness_house import RunningWitness
 
 from jupyter_audit.cli.main import main
 from jupyter_audit.home import Home
@@ -31,6 +31,8 @@ from jupyter_audit.witness.cosigner import Cosigner, load_cosigner
 from jupyter_audit.witness.folder import WitnessFolder
 from jupyter_audit.witness.memory import Memory, MemoryLostError
 from jupyter_audit.witness.service import Witness
+
+LEDGERS = 24
 
 
 def is_cosigned(witness: RunningWitness, note: str, lines: str) -> bool:
@@ -179,14 +181,6 @@ def test_a_clock_that_was_set_back_does_not_make_the_larger_checkpoint_the_older
     assert time_of(before) > before
 
 
-def failed_start(witness: RunningWitness) -> str:
-    """Say why it does not start."""
-    done = subprocess.run([*COMMAND, "--folder", str(witness.folder.path), "--listen", "127.0.0.1:0", "--ledger-key", witness.ledger_keys[0]],
-                          capture_output=True, text=True, timeout=60, check=False)  # fmt: skip
-    assert (done.returncode, "Traceback" in done.stderr) in ((3, False), (4, False)), done
-    return done.stderr
-
-
 @pytest.fixture
 def a_memory(stopped: RunningWitness, ledger: Ledger, clock: SetClock) -> RunningWitness:
     """A witness that cosigned two entries and a key change, and does not run."""
@@ -238,19 +232,24 @@ def test_a_memory_of_which_bytes_are_missing_is_not_used_or_says_the_same(a_memo
     assert refused > len(whole) // 512 // 2
 
 
-def test_a_witness_that_lost_its_memory_or_key_or_privacy_does_not_start(a_memory: RunningWitness) -> None:
+def test_a_witness_that_lost_its_memory_or_key_or_privacy_does_not_start(a_memory: RunningWitness, capsys: pytest.CaptureFixture[str]) -> None:
     folder = a_memory.folder
+
+    def failed_start() -> str:
+        assert main(["witness", "--folder", str(folder.path), "--listen", "127.0.0.1:0", "--ledger-key", a_memory.ledger_keys[0]]) in (3, 4)
+        return capsys.readouterr().err
+
     whole = folder.memory.read_bytes()
     folder.memory.unlink()
-    assert "with a new key" in failed_start(a_memory)
+    assert "with a new key" in failed_start()
     folder.memory.write_bytes(whole)
     folder.secret.chmod(0o640)
-    assert "open to other accounts" in failed_start(a_memory)
+    assert "open to other accounts" in failed_start()
     folder.path.chmod(0o755)
-    assert "not private" in failed_start(a_memory)
+    assert "not private" in failed_start()
     folder.path.chmod(0o700)
     folder.secret.unlink()
-    assert "no key of a witness" in failed_start(a_memory)
+    assert "no key of a witness" in failed_start()
 
 
 def test_it_follows_a_ledger_to_its_next_key_and_forgets_the_old_one(stopped: RunningWitness, ledger: Ledger, home: Home) -> None:
@@ -290,6 +289,26 @@ def test_a_stolen_key_that_has_ended_cannot_name_another_one(witness: RunningWit
         assert witness.post("add-key-change", format_key_change(prove_key_change(forged, other)).encode())[0] == 409
         assert witness.post("add-key-change", format_key_change(prove_key_change(ledger, change)).encode())[0] == 200
         assert witness.post("add-key-change", format_key_change(prove_key_change(forged, other)).encode())[0] == 403
+
+
+def test_two_processes_on_one_folder_say_one_thing(stopped: RunningWitness, ledger: Ledger, home: Home) -> None:
+    other = RunningWitness(stopped.folder, stopped.key_text, stopped.ledger_keys)
+    ledger.append([a_draft(1)])
+    ledger.append([a_draft(2)])
+    stopped.start()
+    other.start()
+    try:
+        assert stopped.add(0, [], ledger.checkpoint_at(2))[0] == 200
+        assert other.add(0, [], another(home, 2))[::2] == (409, "2\n")
+        assert other.add_from(ledger, 2, ledger.checkpoint_note())[0] == 200
+        assert stopped.add_from(ledger, 2, ledger.checkpoint_note())[::2] == (409, "3\n")
+    finally:
+        other.stop(kill=True)
+
+
+def test_it_needs_no_jupyter_server() -> None:
+    code = "import sys, jupyter_audit.cli.main, jupyter_audit.witness.http; sys.exit('jupyter_server' in sys.modules)"
+    assert subprocess.run([sys.executable, "-I", "-c", code], check=False, timeout=60).returncode == 0
 
 
 def test_init_makes_one_witness_and_never_another_in_its_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,6 +24,8 @@ from jupyter_audit.ledger.keys import Signer
 from jupyter_audit.ledger.note import format_verifier_key, parse_note, parse_verifier_key
 from jupyter_audit.ledger.witness_sink import cosigned_path
 
+LEDGERS = 20
+
 
 def send(home: Home, witness: RunningWitness, clock: SetClock) -> Standing:
     """Send as a new process would."""
@@ -223,7 +225,8 @@ def test_an_answer_that_never_ends_is_broken_off(stopped: RunningWitness, home: 
 @pytest.mark.parametrize(
     "text",
     ["witness+http://h", "witness+http://#KEY", "witness+https://h#x", "witness+http://h:99999#KEY", "witness+ftp://h#KEY",
-     "witness+http://h?x#KEY", "witness+http://me:secret@h#KEY", "witness+http://[::1#KEY", "witness+http://h#LEDGER"],
+     "witness+http://h?x#KEY", "witness+http://me:secret@h#KEY", "witness+http://[::1#KEY", "witness+http://h#LEDGER",
+     "witness+http://a..b#KEY", "witness+http://h/a b#KEY", "witness+http://h/ü#KEY"],
 )  # fmt: skip
 def test_what_is_no_witness_s_address_and_key_is_refused_in_words(clock: SetClock, tmp_path: Path, text: str) -> None:
     signer = Signer.generate("witness.example.org/w1")
