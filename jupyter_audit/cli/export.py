@@ -63,8 +63,9 @@ def run_export(options: argparse.Namespace) -> int:
     with closing(LedgerReader.open(path, auditors=auditors_of(options))) as reader:
         wanted = Wanted(reader.size(), filters, contents=not options.no_contents)
         if context is not None:
+            opened_by = [secret.public.label for secret in reader.auditors]
             said = filters_said(options)
-            context.put_down(LedgerExported(options.format, options.file, wanted.contents, wanted.stop, said))
+            context.put_down(LedgerExported(options.format, options.file, wanted.contents, wanted.stop, said, opened_by))
         if options.file == STDOUT:
             for line in export_lines(reader, wanted):
                 print_json(line)

@@ -18,7 +18,7 @@ from jupyter_audit.cli.options import add_auditor_key, add_command, auditors_of
 from jupyter_audit.cli.output import clean, print_json, short
 from jupyter_audit.errors import UsageError
 from jupyter_audit.ledger import LedgerReader
-from jupyter_audit.model import Content
+from jupyter_audit.model import Content, Json
 from jupyter_audit.review.filters import Filters
 from jupyter_audit.review.search import Hit, Query, Reading, parse_query, search
 from jupyter_audit.review.searchindex import nominate
@@ -67,23 +67,25 @@ def run_search(options: argparse.Namespace) -> int:
         raise UsageError(f"--limit must be at least 1, got {options.limit}.")
     query = parse_query(" ".join(options.words), options.unwanted)
     filters = filters_of(options, datetime.now(UTC))
+    auditors = auditors_of(options)
     if options.ledger:
-        with closing(LedgerReader.open(Path(options.ledger), auditors=auditors_of(options))) as reader:
+        with closing(LedgerReader.open(Path(options.ledger), auditors=auditors)) as reader:
             return _show(options, reader, query, filters, None)
     context = context_of(options)
-    _note(context, options)
+    _note(context, options, [secret.public.label for secret in auditors])
     with context.reader() as reader:
-        reader.auditors = auditors_of(options)
+        reader.auditors = auditors
         # What only auditors can read is in no index, and never gets into one.
         candidates = None if options.scan or reader.auditors else _ask_index(context, reader, query)
         return _show(options, reader, query, filters, candidates)
 
 
-def _note(context: Context, options: argparse.Namespace) -> None:
+def _note(context: Context, options: argparse.Namespace, auditors: list[str]) -> None:
     """Put the search down before anything is shown (P9); its words can be purged with whatever they ask for."""
     asked = json.dumps({"words": options.words, "not": options.unwanted}, ensure_ascii=False)
     content = Content(asked.encode("utf-8", "replace"), "application/json")
-    context.note_read("search", filters_said(options), {"query": content})
+    opened_with: dict[str, Json] = {"auditors": auditors} if auditors else {}
+    context.note_read("search", {**filters_said(options), **opened_with}, {"query": content})
 
 
 def _ask_index(context: Context, reader: LedgerReader, query: Query) -> list[int] | None:

@@ -447,7 +447,8 @@ class LedgerExported(Kind):
     A person had entries written into a file, which no purge reaches; put down before the file was (P9).
 
     `entries` is how many the ledger had; of those the file has the ones that pass `filters`. `to` is the file as they
-    named it, `-` for standard output; `contents` says whether code and output went with them.
+    named it, `-` for standard output; `contents` says whether code and output went with them, `auditors` whose keys
+    opened what was sealed.
     """
 
     TYPE = "ledger.exported"
@@ -456,6 +457,7 @@ class LedgerExported(Kind):
     contents: bool
     entries: int
     filters: Mapping[str, Json]
+    auditors: Sequence[str]
 
 
 KINDS: Mapping[str, type[Kind]] = {

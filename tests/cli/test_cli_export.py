@@ -103,6 +103,7 @@ def test_who_exported_what_is_put_down_first(shop: CommandLine, tmp_path: Path) 
         "contents": False,
         "entries": size,
         "filters": {"person": "eve", "types": ["cell."]},
+        "auditors": [],
     }
     shop.home.signing_key.unlink()
     done = shop("export", str(tmp_path / "y.jsonl"))
@@ -110,6 +111,19 @@ def test_who_exported_what_is_put_down_first(shop: CommandLine, tmp_path: Path) 
     assert not (tmp_path / "y.jsonl").exists()
     done = shop("export", "-")
     assert (done.code, done.out) == (4, "")
+
+
+def test_whose_key_opens_what_is_sealed_is_put_down(cli: CommandLine) -> None:
+    key = cli.folder / "anna.auditor"
+    shutil.copy(SEALED / "anna.auditor", key)
+    key.chmod(0o600)
+    cli.good("export", "-", "--auditor-key", str(key))
+    cli.good("search", "anything", "--auditor-key", str(key))
+    (exported,) = cli.entries("ledger.exported")
+    (read,) = cli.entries("ledger.read")
+    (label,) = exported.body["auditors"]
+    assert label.startswith("anna")
+    assert read.body["detail"]["auditors"] == [label]
 
 
 def test_filtered_lines_end_in_the_newest_checkpoint(shop: CommandLine) -> None:

@@ -47,7 +47,7 @@ IN_CLEAR = {
     "detection.judged": "through rules",
     "gap.recorded": "what detail",
     "ledger.read": "view detail",
-    "ledger.exported": "form to contents entries filters",
+    "ledger.exported": "form to contents entries filters auditors",
 }
 """What stays as it is: reasons and tickets, which approvers read; what the server itself says; numbers and names of ours."""
 
