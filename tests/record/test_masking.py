@@ -26,7 +26,7 @@ IN_CLEAR = {
     "access.refused": "action target cause",
     "server.started": "server version mode launched isolation policy policy_digest assured unassured",
     "server.stopped": "server",
-    "session.started": "server kernel_id kernel_name isolation notebook",
+    "session.started": "server kernel_id kernel_name isolation notebook network network_by account",
     "session.bound": "kernel_id not_after",
     "session.ended": "kernel_id cause processes clean",
     "session.refused": "cause",
