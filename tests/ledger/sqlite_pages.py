@@ -16,7 +16,7 @@ LIBRARY = "the version of the library that wrote last, and when that holds"
 RESERVED = "reserved bytes of the header"
 ENCODING = "all but the two lowest bits of the text encoding"
 SCHEMA = "the upper bytes of the schema format"
-NUMBER = "the place that a row's number has in its record"
+NUMBER = "the place that a row's number has in its record, and the numbers of the rows of sqlite_schema"
 
 HEADER = {
     18: WRITERS,
@@ -60,9 +60,11 @@ def _read_page(data: bytes, size: int, start: int, head: int, said: set[int], nu
         if kind != 5:
             payload, length = _varint(data, at)
             at += length
-        if table:
-            at += _varint(data, at)[1]
         local = _local(payload, size, leaf_of_table=kind == 13)
+        if table:
+            row, at = at, at + _varint(data, at)[1]
+            if kind == 13 and b"CREATE " in data[at : at + local]:
+                numbers.update(range(row, at))
         said.update(range(cell, at + local))
         if kind == 13 and payload:
             _, length = _varint(data, at)
