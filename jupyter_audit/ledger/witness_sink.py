@@ -15,7 +15,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from jupyter_audit.errors import VerificationError
@@ -62,13 +62,16 @@ class WitnessSink:
     prefix: str
     key: WitnessKey
     folder: Path
+    confirmed: set[str] = field(default_factory=set, compare=False)
+    """What the witness cosigned last for this process: what is on disk could have been put back with the ledger."""
 
     def send(self, reader: LedgerReader, delivered: int) -> int:
         """
         Have the newest checkpoint cosigned; return how many entries are covered.
 
-        On the way every checkpoint that ends with a key change is, so that the witness can follow. Raises `OSError` if
-        the witness is down or does not answer as it should, `ContradictionError` if it cosigned another ledger.
+        The witness is asked at least once by each process, also if nothing is new. On the way every checkpoint that ends
+        with a key change is cosigned, so that the witness can follow. Raises `OSError` if the witness is down or does not
+        answer as it should, `ContradictionError` if it cosigned another ledger.
         """
         try:
             return self._send(reader, delivered)
@@ -78,7 +81,7 @@ class WitnessSink:
     def _send(self, reader: LedgerReader, delivered: int) -> int:
         newest = reader.checkpoint_note()
         size = unverified_checkpoint(newest).size
-        if self._is_kept(newest):
+        if newest in self.confirmed and cosigned_path(self.folder, self.key).exists():
             return size
         known = min(delivered, size)
         # From the entry before: the key change that ends what is delivered may not have been shown yet.
@@ -116,13 +119,6 @@ class WitnessSink:
                 raise ContradictionError(f"{told}: entries were cut off, or an old copy was put back")
         raise WitnessError(f"{name} names another size each time")
 
-    def _is_kept(self, newest: str) -> bool:
-        """Say whether this very checkpoint was cosigned, by its text: of another one there can be as many entries."""
-        try:
-            return parse_note(cosigned_path(self.folder, self.key).read_text("utf-8")).text == parse_note(newest).text
-        except (OSError, UnicodeDecodeError, NoteError):
-            return False
-
     def _size_in(self, answer: Answer) -> int:
         try:
             return parse_size(answer.body)
@@ -147,6 +143,8 @@ class WitnessSink:
         except (NoteError, UnicodeDecodeError) as error:
             raise WitnessError(f"what {self.key.name} answered is no cosignature of its key: {error}") from error
         keep_durably(cosigned_path(self.folder, self.key), format_note(Note(unsigned.text, (*unsigned.signatures, *ours))))
+        self.confirmed.clear()
+        self.confirmed.add(note)
 
     def _post(self, call: str, body: str) -> Answer:
         connection = self._connection()

@@ -167,6 +167,34 @@ def test_killed_between_signing_and_answering_it_still_knows_what_it_signed(stop
     assert is_cosigned(stopped, ledger.checkpoint_note(), lines)
 
 
+FULL = """
+import resource, signal, sys
+from jupyter_audit.witness.memory import Memory
+keep = Memory.keep_cosigned
+def keep_cosigned(*words):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    try:
+        keep(*words)
+        words[0]._connection.execute("COMMIT")
+        raise AssertionError("written")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+Memory.keep_cosigned = keep_cosigned
+from jupyter_audit.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_what_cannot_be_remembered_is_not_cosigned(stopped: RunningWitness, ledger: Ledger) -> None:
+    stopped.start(command=[sys.executable, "-c", FULL, "witness"])
+    status, _, text = stopped.add(0, [], ledger.checkpoint_note())
+    assert (status, text) == (503, "the witness cannot write now\n")
+    assert stopped.newest(ledger.origin)[0] == 404
+    stopped.stop()
+    stopped.start()
+    assert stopped.add(0, [], ledger.checkpoint_note())[0] == 200
+
+
 def test_a_clock_that_was_set_back_does_not_make_the_larger_checkpoint_the_older(clock: SetClock) -> None:
     cosigner = Cosigner(Signer.generate("witness.example.org/w1"), clock)
 

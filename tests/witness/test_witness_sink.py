@@ -69,6 +69,24 @@ def test_a_witness_that_is_down_gets_later_what_it_missed(stopped: RunningWitnes
     assert (send(home, stopped, clock).delivered, send(home, stopped, clock).failing_since) == (4, "")
 
 
+def test_each_process_asks_once_and_then_only_when_there_is_something_new(witness: RunningWitness, ledger: Ledger, home: Home, clock: SetClock) -> None:
+    anchors = Anchors(home, [witness.setting], clock)
+
+    def asked() -> int:
+        return witness.log.count(f"entries of {ledger.origin}")
+
+    for expected in (1, 1):
+        anchors.send(ledger)
+        assert asked() == expected
+    ledger.append([a_draft(1)])
+    anchors.send(ledger)
+    assert asked() == 2
+    cosigned_path(home.cosigned, witness.key).write_text("forged\n")
+    send(home, witness, clock)
+    assert asked() == 3
+    assert check(home, witness=witness.key_text, cosigned=cosigned(home, witness)).witnesses[0].entries == 2
+
+
 def test_what_was_forgotten_here_is_asked_of_the_witness(witness: RunningWitness, ledger: Ledger, home: Home, clock: SetClock) -> None:
     for number in range(5):
         ledger.append([a_draft(number)])
@@ -140,6 +158,7 @@ def test_an_old_cosigned_checkpoint_put_in_place_of_the_new_shows_by_what_the_wi
     ledger.append([a_draft(1)])
     assert send(home, witness, clock).delivered == 2
     assert check(early, witness=witness.key_text, cosigned=cosigned(early, witness)).entries == 1  # all of it was put back
+    assert send(early, witness, clock).alarm  # nothing is owed by what is kept there, and yet the witness is asked
     with pytest.raises(VerificationError) as found:
         check(early, witness=witness.key_text, cosigned=witness.newest(ledger.origin)[1])
     assert found.value.damage == "rollback"
