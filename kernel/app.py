@@ -11,7 +11,9 @@ import base64
 import logging
 import os
 import sys
+from typing import Any
 
+import zmq
 from ipykernel.kernelapp import IPKernelApp
 from jupyter_audit_kernel.formats import PACKAGES_VARIABLE, SESSION_VARIABLE, VERIFY_KEY_VARIABLE, PermitChecker
 from jupyter_audit_kernel.kernel import AuditKernel
@@ -46,6 +48,14 @@ class AuditKernelApp(IPKernelApp):  # type: ignore[misc]
             super().init_sockets()
         finally:
             self.log.setLevel(level)
+
+    def init_iopub(self, context: Any) -> None:
+        """Publish without a high-water mark: beyond it ZeroMQ drops messages, also to the server's watcher, and tells nobody."""
+        context.setsockopt(zmq.SNDHWM, 0)  # for sockets that are made from here on
+        try:
+            super().init_iopub(context)
+        finally:
+            del context.sockopts[zmq.SNDHWM]
 
     def initialize(self, argv: list[str] | None = None) -> None:
         """Set the kernel up; afterwards the notebook's folder and the user's packages can be imported from, last of all."""

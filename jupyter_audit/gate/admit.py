@@ -29,15 +29,16 @@ from jupyter_audit.gate.sessions import Session
 from jupyter_audit.ledger import LedgerReader
 from jupyter_audit.model import Actor, Content, Draft, Entry, Principal
 from jupyter_audit.record import kinds
+from jupyter_audit.record.bounds import bounded
 from jupyter_audit.record.capture import Sent
 from jupyter_audit.record.outputs import OutputSummary
 from jupyter_audit.record.recorder import Recorder
 
 MOST_CODE = 4 * 1024 * 1024
-"""Bytes of one message's content that are kept whole; a cell larger than that is refused."""
+"""Bytes of one message's content. What is larger is refused, whatever its type: nothing runs that is not kept whole."""
 
-MOST_OTHER = 64 * 1024
-"""Bytes kept of the content of messages other than cells (widget state can be huge); the rest is digested."""
+MOST_REFUSED = 64 * 1024
+"""Bytes kept of a message that was refused for its size; the whole is digested, and the entry says that it is cut."""
 
 UNBOUND_PERMIT = timedelta(minutes=2)
 """How long a permit lasts for a message that needs no grant."""
@@ -149,10 +150,11 @@ class Gate:
                 Cause.MESSAGE_ID_REUSED,
                 "A message with this id was sent before. Reload the page, or give each message an id of its own.",
             )
-        if message.msg_type == "execute_request" and len(_canonical(message.content)) > MOST_CODE:
+        if is_too_large(message):
+            what = "cell" if message.msg_type == "execute_request" else "message"
             return Refuse(
                 Cause.TOO_LARGE,
-                f"The cell is larger than {MOST_CODE // 1024 // 1024} MiB, more than the ledger keeps whole. "
+                f"The {what} is larger than {MOST_CODE // 1024 // 1024} MiB, more than the ledger keeps whole. "
                 "Load the data from a file instead.",
             )
         if verdict.grant is not None:
@@ -187,6 +189,8 @@ class Gate:
                 msg_id=clean(message.msg_id),
                 msg_type=message.msg_type,
                 channel=message.channel,
+                masked=self._is_password(message, session),
+                buffers=len(message.buffers),
             )
         contents = contents_of(message, hide=self._is_password(message, session))
         drafts.append(kinds.draft(kind, actor=actor, grant=grant, session=session.id, contents=contents))
@@ -202,6 +206,7 @@ class Gate:
                 cell=_cell_of(message),
                 cause=verdict.cause.value,
                 lines=_lines(message),
+                cut=is_too_large(message),
             )
         else:
             kind = kinds.MessageRefused(
@@ -210,6 +215,9 @@ class Gate:
                 msg_type=clean(message.msg_type, 100),
                 channel=clean(message.channel, 20),
                 cause=verdict.cause.value,
+                cut=is_too_large(message),
+                masked=self._is_password(message, session),
+                buffers=len(message.buffers),
             )
         contents = contents_of(message, hide=self._is_password(message, session))
         return kinds.draft(
@@ -293,23 +301,27 @@ def contents_of(message: ClientMessage, *, hide: bool = False) -> dict[str, Cont
     """
     Return the contents under which a message is kept: `message`, its content as JSON, and `buffers`, their digests.
 
-    A password typed into `getpass` is left out (`hide`). What is too large is cut, and said to be.
+    A password typed into `getpass` is left out (`hide`). What is too large (and therefore refused) is cut, and said to be.
     """
     if hide:
         return {"message": Content(b'{"value":"(a password, not recorded)"}', "application/json")}
     text = _canonical(message.content)
     contents: dict[str, Content] = {}
-    most = MOST_CODE if message.msg_type == "execute_request" else MOST_OTHER
-    if len(text) <= most:
+    if len(text) <= MOST_CODE:
         contents["message"] = Content(text, "application/json")
     else:
         cut = {"cut": True, "bytes": len(text), "sha256": hashlib.sha256(text).hexdigest()}
-        head = text[:most].decode("utf-8", "replace")
+        head = text[:MOST_REFUSED].decode("utf-8", "replace")
         contents["message"] = Content(_canonical({**cut, "head": head}), "application/json")
     if message.buffers:
         listed = [{"bytes": len(b), "sha256": hashlib.sha256(b).hexdigest()} for b in message.buffers]
         contents["buffers"] = Content(_canonical({"buffers": listed}), "application/json")
     return contents
+
+
+def is_too_large(message: ClientMessage) -> bool:
+    """Say whether a message's content is larger than what the ledger keeps whole."""
+    return len(_canonical(message.content)) > MOST_CODE
 
 
 def report_type() -> str:
@@ -332,5 +344,5 @@ def _cell_of(message: ClientMessage) -> str:
 
 
 def clean(text: str, most: int = 200) -> str:
-    """Return a client's text as a body can hold it: bounded, and without lone surrogates."""
-    return text[:most].encode("utf-8", "replace").decode("utf-8")
+    """Return a client's text as a body can hold it: bounded (… where it was cut), and without lone surrogates."""
+    return bounded(text, most)

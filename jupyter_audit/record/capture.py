@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from jupyter_audit.model import Draft
+from jupyter_audit.model import Draft, Json
 from jupyter_audit.record import kinds
+from jupyter_audit.record.bounds import bounded
 from jupyter_audit.record.outputs import OutputSummary
 
 REPLY_WAIT = 0.25
@@ -23,6 +24,9 @@ REPLY_WAIT = 0.25
 
 LATE_FLUSH = 1.0
 """Seconds over which late output of one cell is gathered into one entry."""
+
+MOST_DETAILS = 20
+"""Members kept of a kernel's report on itself."""
 
 REMEMBERED = 20_000
 """How many finished messages are remembered, to know whose late output it is."""
@@ -101,7 +105,7 @@ class Capture:
             message = self._open.get(msg_id)
             if message is None:
                 return Observed()
-            message.reply, message.reply_error = status, error[:200]
+            message.reply, message.reply_error = status, bounded(error, 200)
             return self._finish(message, now) if message.idle_at is not None else Observed()
 
     def observe(
@@ -217,10 +221,13 @@ class Capture:
         return kinds.draft(kind, grant=late.grant, session=self.session, contents=late.outputs.contents())
 
     def _report(self, content: Mapping[str, Any]) -> Draft:
-        detail = {str(key)[:100]: str(value)[:500] for key, value in list(content.items())[:20] if key != "report"}
+        items = [(str(key), str(value)) for key, value in content.items() if key != "report"]
+        detail: dict[str, Json] = {bounded(key, 100): bounded(value, 500) for key, value in items[:MOST_DETAILS]}
+        if len(items) > MOST_DETAILS:
+            detail["…"] = f"{len(items) - MOST_DETAILS} more"
         kind = kinds.KernelReport(
             kernel_id=self.kernel_id,
-            report=str(content.get("report", ""))[:100],
+            report=bounded(str(content.get("report", "")), 100),
             detail=detail,
             reported_by="kernel",
         )

@@ -265,7 +265,7 @@ class CellAdmitted(Kind):
 
 @dataclass(frozen=True, slots=True)
 class CellRefused(Kind):
-    """An execute_request was refused and never reached the kernel. Content `message` as in cell.admitted."""
+    """An execute_request was refused and never reached the kernel. Content `message` as in cell.admitted; `cut` if not whole."""
 
     TYPE = "cell.refused"
     kernel_id: str
@@ -274,6 +274,7 @@ class CellRefused(Kind):
     cell: str
     cause: str
     lines: int
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,13 +311,20 @@ class CellLateOutput(Kind):
 
 @dataclass(frozen=True, slots=True)
 class MessageAdmitted(Kind):
-    """A message other than execute_request that can make the kernel run code went to it, under the grant."""
+    """
+    A message other than execute_request that can make the kernel run code went to it, under the grant.
+
+    Content `message` is the whole content of the message. `masked` says that it was a password, which is not kept;
+    `buffers` counts binary buffers, of which content `buffers` keeps sizes and digests.
+    """
 
     TYPE = "message.admitted"
     kernel_id: str
     msg_id: str
     msg_type: str
     channel: str
+    masked: bool = False
+    buffers: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,6 +337,9 @@ class MessageRefused(Kind):
     msg_type: str
     channel: str
     cause: str
+    cut: bool = False
+    masked: bool = False
+    buffers: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -525,6 +536,7 @@ def read(entry: Entry, kind: type[K]) -> K:
     if entry.type != kind.TYPE:
         raise LedgerError(f"Entry {entry.seq} is {entry.type}, not {kind.TYPE}.")
     fields = dataclasses.fields(cast(Any, kind))
+    # A field with a default came later than its kind: entries from before it do not have it.
     missing = [f.name for f in fields if f.name not in entry.body and f.default is dataclasses.MISSING]
     if missing:
         raise LedgerError(f"Entry {entry.seq} ({entry.type}) lacks {', '.join(missing)}.")

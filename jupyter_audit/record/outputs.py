@@ -17,9 +17,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jupyter_audit.model import Content, Json
+from jupyter_audit.record.bounds import bounded
 
 MOST_OUTPUTS = 100
-"""Outputs summarised one by one; further ones are counted together."""
+"""Outputs summarised one by one; further ones are counted, measured and digested together."""
 
 _TABLE_ROW = re.compile(r"<tr[\s>]", re.IGNORECASE)
 _TABLE_HEAD = re.compile(r"<thead[\s>].*?</thead>", re.IGNORECASE | re.DOTALL)
@@ -90,7 +91,8 @@ class OutputSummary:
         self._salt = secrets.token_bytes(16)
         self._outputs: list[_Output] = []
         self._streams: dict[str, _Output] = {}
-        self._uncounted = 0
+        self._more = _Output("more", "", self._salt, 0)
+        self._count = 0
         self.error: str = ""
 
     def __bool__(self) -> bool:
@@ -103,10 +105,7 @@ class OutputSummary:
                 name = "stderr" if content.get("name") == "stderr" else "stdout"
                 stream = self._streams.get(name)
                 if stream is None:
-                    stream = self._new(f"stream:{name}", "text/plain")
-                    if stream is None:
-                        return
-                    self._streams[name] = stream
+                    stream = self._streams[name] = self._new(f"stream:{name}", "text/plain")
                 stream.add(_as_bytes(content.get("text", "")))
             case "display_data" | "update_display_data" | "execute_result":
                 kind = "result" if msg_type == "execute_result" else "display"
@@ -115,44 +114,43 @@ class OutputSummary:
                     rows = _rows(data)
                     for mime in sorted(data):
                         output = self._new(kind, str(mime))
-                        if output is not None:
+                        if output is not self._more:
                             output.rows = rows
-                            output.add(_as_bytes(data[mime]))
+                        output.add(_as_bytes(data[mime]))
             case "comm_open" | "comm_msg":
                 # What widgets are told reaches the browser like any output does.
-                comm = self._streams.get("comm") or self._new("comm", "application/json")
-                if comm is not None:
-                    self._streams["comm"] = comm
-                    comm.add(_as_bytes(content.get("data", {})))
+                comm = self._streams.get("comm")
+                if comm is None:
+                    comm = self._streams["comm"] = self._new("comm", "application/json")
+                comm.add(_as_bytes(content.get("data", {})))
             case "error":
-                self.error = str(content.get("ename", ""))[:200]
+                self.error = bounded(str(content.get("ename", "")), 200)
                 output = self._new("error", "text/plain")
-                if output is not None:
-                    output.add(_as_bytes(f"{content.get('ename', '')}: {content.get('evalue', '')}"))
+                output.add(_as_bytes(f"{content.get('ename', '')}: {content.get('evalue', '')}"))
 
     def facts(self) -> list[dict[str, Json]]:
         """Return what the entry's body says about the outputs."""
         facts = [output.facts() for output in self._outputs]
-        if self._uncounted:
-            facts.append({"output": "more", "mime": "", "bytes": 0, "lines": 0, "rows": None, "cut": True,
-                          "count": self._uncounted})
+        if self._count:
+            facts.append({**self._more.facts(), "cut": True, "count": self._count})
         return facts
 
     def contents(self) -> dict[str, Content]:
         """Return the content `outputs`: salt, digests and previews. Empty if there was no output."""
         if not self._outputs:
             return {}
-        text = json.dumps(
-            {"salt": self._salt.hex(), "outputs": [output.detail() for output in self._outputs]},
-            ensure_ascii=False,
-        )
+        outputs = [output.detail() for output in self._outputs]
+        if self._count:
+            outputs.append({**self._more.detail(), "cut": True, "count": self._count})
+        text = json.dumps({"salt": self._salt.hex(), "outputs": outputs}, ensure_ascii=False)
         return {"outputs": Content(text.encode("utf-8", "replace"), "application/json")}
 
-    def _new(self, output: str, mime: str) -> _Output | None:
+    def _new(self, output: str, mime: str) -> _Output:
+        """Return a new output; beyond the most that are kept one by one, the one that stands for all others."""
         if len(self._outputs) >= MOST_OUTPUTS:
-            self._uncounted += 1
-            return None
-        made = _Output(output, mime[:200], self._salt, self._keep)
+            self._count += 1
+            return self._more
+        made = _Output(output, bounded(mime, 200), self._salt, self._keep)
         self._outputs.append(made)
         return made
 

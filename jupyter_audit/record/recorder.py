@@ -8,9 +8,10 @@ one commit and one signature. Nothing here runs on the event loop.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -18,13 +19,19 @@ from queue import Empty, SimpleQueue
 
 from jupyter_audit.errors import LedgerError, RecordError
 from jupyter_audit.ledger import Ledger, LedgerReader
-from jupyter_audit.model import Draft, Entry
+from jupyter_audit.model import Draft, Entry, Json
 from jupyter_audit.record import kinds
+from jupyter_audit.record.bounds import cap
 from jupyter_audit.record.fresh import FreshContents
 from jupyter_audit.record.masking import mask
 
 Decide = Callable[[LedgerReader], Sequence[Draft]]
 Subscriber = Callable[[Sequence[Entry]], None]
+
+_log = logging.getLogger(__name__)
+
+DROPPED = "entries dropped while recording failed"
+"""`what` of the gap entry."""
 
 MOST_PER_COMMIT = 256
 MOST_WAITING = 10_000
@@ -65,7 +72,7 @@ class Recorder:
         self._fresh = fresh
         self._queue: SimpleQueue[_Append | _Transact | None] = SimpleQueue()
         self._owed: deque[Draft] = deque()
-        self._owed_lost = 0
+        self._owed_lost: Counter[str] = Counter()
         self._subscribers: list[Subscriber] = []
         self._failing_since: float | None = None
         self._closed = False
@@ -124,7 +131,7 @@ class Recorder:
             storable = error.__cause__ is None or not _is_of_the_drafts(error.__cause__)
             with self._lock:
                 if len(self._owed) >= MOST_OWED or not storable:
-                    self._owed_lost += 1
+                    self._owed_lost[draft.type] += 1
                 else:
                     self._owed.append(draft)
 
@@ -192,6 +199,7 @@ class Recorder:
                 self._store(ledger, batch)
                 batch, size, hurry = [], 0, True
                 if item is None:
+                    self._settle(ledger)
                     return False
                 self._decide(ledger, item)
             if size >= MOST_PER_COMMIT:
@@ -225,14 +233,21 @@ class Recorder:
             start = stop
         self._tell(entries)
 
+    def _settle(self, ledger: Ledger) -> None:
+        """Store what is still owed; the next server finds that this one did not say its end where that fails."""
+        try:
+            self._pay(ledger)
+        except Exception:  # whatever it is, the ledger must be closed in order
+            _log.exception("%d entries could not be recorded before the server ended.", len(self._owed))
+
     def _append(self, ledger: Ledger, drafts: Sequence[Draft]) -> list[Entry]:
-        entries = ledger.append(self._masked(drafts))
+        entries = ledger.append(self._formed(drafts))
         if self._fresh is not None:
             self._fresh.keep(entries, drafts)
         return entries
 
-    def _masked(self, drafts: Sequence[Draft]) -> Sequence[Draft]:
-        return drafts if self._fresh is None else [mask(draft) for draft in drafts]
+    def _formed(self, drafts: Sequence[Draft]) -> Sequence[Draft]:
+        return [cap(draft if self._fresh is None else mask(draft)) for draft in drafts]
 
     def _fail_apart(self, ledger: Ledger, batch: Sequence[_Append], error: Exception) -> None:
         """One draft that no ledger can hold must not take its neighbours in the commit with it."""
@@ -244,7 +259,7 @@ class Recorder:
 
     def _decide(self, ledger: Ledger, item: _Transact) -> None:
         try:
-            entries = ledger.transact(lambda reader: self._masked(item.decide(reader)))
+            entries = ledger.transact(lambda reader: self._formed(item.decide(reader)))
         except LedgerError as error:
             self._failing_since = self._failing_since or time.monotonic()
             self._fail(item.future, error)
@@ -260,16 +275,15 @@ class Recorder:
         if not self._owed and not self._owed_lost:
             return
         with self._lock:
-            drafts, lost = list(self._owed), self._owed_lost
+            drafts, lost = list(self._owed), Counter(self._owed_lost)
         if lost:
-            drafts.append(
-                kinds.draft(kinds.GapRecorded(what="entries dropped while recording failed", detail={"count": lost}))
-            )
+            detail: dict[str, Json] = {"count": lost.total(), "types": dict(sorted(lost.items()))}
+            drafts.append(kinds.draft(kinds.GapRecorded(what=DROPPED, detail=detail)))
         entries = self._append(ledger, drafts)
         with self._lock:
             for _ in range(len(drafts) - (1 if lost else 0)):
                 self._owed.popleft()
-            self._owed_lost -= lost
+            self._owed_lost -= lost  # a Counter keeps what is above zero
         self._tell(entries)
 
     @staticmethod

@@ -32,6 +32,7 @@ from jupyter_audit.gate.sessions import Session, SessionState, new_session_id
 from jupyter_audit.ledger import LedgerReader
 from jupyter_audit.model import Actor, Entry, Principal
 from jupyter_audit.record import kinds
+from jupyter_audit.record.bounds import bounded
 from jupyter_audit.record.capture import Capture, Observed, Sent
 from jupyter_audit.record.outputs import OutputSummary
 from jupyter_audit.server.services import Services
@@ -77,7 +78,7 @@ class Lives:
             self.check_may_start(kernel_name, owner)
             network, network_by = self.keep_to(fences_for(kernel_name, self._live(owner), services.policy.profiles))
         except GateError as error:
-            refused = kinds.SessionRefused(kernel_name=kernel_name[:200], cause=error.code)
+            refused = kinds.SessionRefused(kernel_name=bounded(kernel_name, 200), cause=error.code)
             services.put_down(refused, principal=owner)
             raise
         session_id = new_session_id()
@@ -100,7 +101,7 @@ class Lives:
             kernel_id=kernel_id,
             kernel_name=kernel_name,
             isolation=session.isolation.value,
-            notebook=notebook[:1000],
+            notebook=bounded(notebook, 1000),
             network=str(network),
             network_by=network_by,
             account=session.account,

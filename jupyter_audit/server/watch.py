@@ -11,7 +11,7 @@ import hmac
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -20,7 +20,7 @@ import zmq
 from jupyter_client.session import Session as WireSession
 
 from jupyter_audit.gate.sessions import Session
-from jupyter_audit.model import Draft
+from jupyter_audit.model import Draft, Json
 from jupyter_audit.record import kinds
 from jupyter_audit.record.capture import Observed
 
@@ -29,6 +29,9 @@ MOST_AT_ONCE = 2000
 
 POLL_MS = 100
 """How often, in milliseconds, what waits for time to pass is looked at."""
+
+NOT_SEEN = "iopub messages of a session that were not taken in"
+"""`what` of the gap entry at the session's end: some could not be read, or were still waiting then."""
 
 LAST_READ_S = 2.0
 """Seconds spent at most on reading what a session that has ended left behind."""
@@ -50,7 +53,7 @@ class _Watched:
     wire: WireSession
     heard: Callable[[], None]
     was_heard: bool = False
-    unreadable: bool = False
+    unreadable: int = 0
 
 
 class Watcher:
@@ -100,6 +103,9 @@ class Watcher:
                 end_by = time.monotonic() + LAST_READ_S
                 while watched.socket.poll(0) and time.monotonic() < end_by:
                     self._drain(watched)
+                missed = {"unread_at_the_end": watched.socket.poll(0) != 0, "unreadable": watched.unreadable}
+                if missed["unread_at_the_end"] or watched.unreadable > 1:
+                    self._observed(session, Observed(drafts=(_not_seen(session, missed),)))
                 self._poller.unregister(watched.socket)
                 watched.socket.close()
                 del self._watched[watched.socket]
@@ -165,8 +171,8 @@ class Watcher:
             )
         except Exception as error:
             # Anything at all can be published by code in the kernel; none of it may end the watch over the others.
-            if not watched.unreadable:
-                watched.unreadable = True
+            watched.unreadable += 1
+            if watched.unreadable == 1:
                 self._observed(watched.session, Observed(drafts=(_unreadable(watched.session, error),)))
             return
         self._observed(watched.session, observed)
@@ -183,6 +189,11 @@ def read_parts(parts: list[bytes], wire: WireSession) -> tuple[Any, Any, Any]:
     if wire.auth is not None and not hmac.compare_digest(wire.sign([header, parent, metadata, content]), signature):
         raise ValueError("the signature does not fit")
     return json.loads(header), json.loads(parent), json.loads(content)
+
+
+def _not_seen(session: Session, missed: Mapping[str, Json]) -> Draft:
+    detail: dict[str, Json] = {"kernel_id": session.kernel_id, **missed}
+    return kinds.draft(kinds.GapRecorded(what=NOT_SEEN, detail=detail), grant=session.grant, session=session.id)
 
 
 def _unreadable(session: Session, error: Exception) -> Draft:

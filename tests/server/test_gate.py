@@ -198,3 +198,4 @@ def test_an_input_reply_is_recorded_and_a_password_is_not(server: AuditedServer,
         held = server.reader.content(entry.seq, "message")
         assert held is not None
         assert (value in held.decode()) is kept
+        assert entry.body["masked"] is not kept
