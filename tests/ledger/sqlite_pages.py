@@ -16,7 +16,7 @@ LIBRARY = "the version of the library that wrote last, and when that holds"
 RESERVED = "reserved bytes of the header"
 ENCODING = "all but the two lowest bits of the text encoding"
 SCHEMA = "the upper bytes of the schema format"
-NUMBER = "the place that a row's number has in its record, and the numbers of the rows of sqlite_schema"
+NUMBER = "the place that a row's number has in its record, the numbers of the rows of sqlite_schema, and the root page of triggers"
 
 HEADER = {
     18: WRITERS,
@@ -65,6 +65,8 @@ def _read_page(data: bytes, size: int, start: int, head: int, said: set[int], nu
             row, at = at, at + _varint(data, at)[1]
             if kind == 13 and b"CREATE " in data[at : at + local]:
                 numbers.update(range(row, at))
+            if kind == 13 and b"CREATE TRIGGER" in data[at : at + local]:
+                numbers.add(at + 4)  # the fourth column; the lengths of the three before it take a byte each
         said.update(range(cell, at + local))
         if kind == 13 and payload:
             _, length = _varint(data, at)
