@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 from jupyter_audit.model import Draft, Entry
 
@@ -23,7 +24,15 @@ class FreshContents:
         self._held: dict[int, bytes] = {}
         self._size = 0
         self._dropped: set[int] = set()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+
+    def recording(self) -> AbstractContextManager[bool]:
+        """
+        Return what to hold from before entries are appended until they are kept here.
+
+        Whoever follows the ledger can see an entry the moment it is durable; asked for its code then, `get` waits.
+        """
+        return self._lock
 
     def keep(self, entries: Sequence[Entry], drafts: Sequence[Draft]) -> None:
         """Take what `drafts` held that have become `entries`."""

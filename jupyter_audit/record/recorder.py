@@ -241,8 +241,10 @@ class Recorder:
             _log.exception("%d entries could not be recorded before the server ended.", len(self._owed))
 
     def _append(self, ledger: Ledger, drafts: Sequence[Draft]) -> list[Entry]:
-        entries = ledger.append(self._formed(drafts))
-        if self._fresh is not None:
+        if self._fresh is None:
+            return ledger.append(self._formed(drafts))
+        with self._fresh.recording():
+            entries = ledger.append(self._formed(drafts))
             self._fresh.keep(entries, drafts)
         return entries
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -80,6 +81,24 @@ def test_what_says_nothing_stays() -> None:
     draft = Draft("cell.admitted", {"msg_id": "a1_2-3.4:5", "cell": ""})
     assert mask(draft) is draft
     assert mask(Draft("cell.finished", {"error": "OrderMissing"})).body["error"] == MASKED
+
+
+def test_code_asked_for_before_it_was_kept_is_waited_for() -> None:
+    """An entry can be seen the moment it is durable, which is before the recorder has it back."""
+    fresh, got, asking = FreshContents(), [], threading.Event()
+
+    def ask() -> None:
+        asking.set()
+        got.append(fresh.get(1))
+
+    asker = threading.Thread(target=ask)
+    with fresh.recording():
+        asker.start()
+        asking.wait(10)
+        entry: Any = dataclasses.make_dataclass("E", ["seq"])(1)
+        fresh.keep([entry], [Draft("cell.admitted", {}, contents={"message": Content(b"x")})])
+    asker.join(10)
+    assert got == [b"x"]
 
 
 def test_new_code_is_held_for_the_detections_until_judged_and_never_beyond_its_bound() -> None:
