@@ -11,10 +11,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
+import importlib
 import inspect
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -28,6 +30,8 @@ from jupyter_audit.settings import JupyterAudit
 
 DOCS = Path(__file__).parent
 CASES = DOCS.parent / "tests" / "detect" / "cases"
+PROBES_BEGIN = "<!-- made by docs/generate.py from tests/isolation/probe_table.py -->\n"
+PROBES_END = "<!-- end -->"
 NOTE = "<!-- Made by docs/generate.py from the code; edit there. -->\n\n"
 
 
@@ -168,6 +172,38 @@ def detections() -> str:
     return "\n".join(lines) + "\n"
 
 
+def threat_model() -> str:
+    """Return the threat model, which people write, with the tables of the probes in it, which the tests try."""
+    page = (DOCS / "threat-model.md").read_text(encoding="utf-8")
+    head, _, rest = page.partition(PROBES_BEGIN)
+    _, end, tail = rest.partition(PROBES_END)
+    table = _probe_table()
+    lines = [
+        "",
+        "Each line is tried from inside of a cell, on each rung (`tests/isolation/test_probes.py`):\n",
+        f"| attempt, from code in a cell | {' | '.join(table.RUNGS)} |",
+        f"| --- |{' --- |' * len(table.RUNGS)}",
+        *(_probe_row(probe) for probe in table.PROBES),
+        "",
+        "And under each network policy (`tests/isolation/test_network.py`):\n",
+        f"| attempt | {' | '.join(table.Net)} |",
+        f"| --- |{' --- |' * len(table.Net)}",
+        *(_probe_row(probe) for probe in table.NET_PROBES),
+        "",
+    ]
+    return head + PROBES_BEGIN + "\n".join(lines) + end + tail
+
+
+def _probe_row(probe: Any) -> str:
+    note = f" ({probe.note})" if probe.note else ""
+    return f"| {probe.name}{note} | {' | '.join(probe.expected)} |"
+
+
+def _probe_table() -> Any:
+    sys.path.append(str(DOCS.parent / "tests" / "isolation"))
+    return importlib.import_module("probe_table")
+
+
 def _subparsers() -> dict[str, argparse.ArgumentParser]:
     for action in build_parser()._actions:
         if isinstance(action, argparse._SubParsersAction):
@@ -187,6 +223,7 @@ PAGES = {
     "detections.md": detections,
     "entries.md": entries,
     "messages.md": messages,
+    "threat-model.md": threat_model,
 }
 
 

@@ -107,8 +107,8 @@ class JupyterAudit(Configurable):
 
     free_space_floor = Int(
         500 * MIB,
-        help="Bytes that must be free where the ledger is, or no new session starts (but one under a "
-        "recovery profile).",
+        help="Bytes that must be free where the ledger is, or no session starts and no cell is admitted; below half of it "
+        "every session is ended. Both but for those under a recovery profile.",
     ).tag(config=True)
 
     anchors = List(

@@ -162,7 +162,7 @@ def _space(context: Context) -> Iterator[Finding]:
     free, floor = shutil.disk_usage(folder).free, context.settings.free_space_floor
     told = f"{free // MIB} MiB free, the floor is {floor // MIB} MiB"
     if free < floor:
-        advice = "No new session starts. Make room (a recovery grant lets an admin in), or lower "
+        advice = "No session starts and no cell runs. Make room (a recovery grant lets an admin in), or lower "
         yield Finding("fail", "space", told, f"{advice}c.JupyterAudit.free_space_floor.")
     else:
         yield Finding("ok", "space", told)

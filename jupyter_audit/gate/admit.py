@@ -25,6 +25,7 @@ from jupyter_audit.access.terms import fulfils
 from jupyter_audit.clock import Clock, format_time
 from jupyter_audit.errors import RecordError
 from jupyter_audit.gate.decide import Admit, Cause, Refuse, Situation, decide
+from jupyter_audit.gate.room import Room
 from jupyter_audit.gate.sessions import Session
 from jupyter_audit.ledger import LedgerReader
 from jupyter_audit.model import Actor, Content, Draft, Entry, Principal
@@ -85,6 +86,7 @@ class Gate:
     clock: Clock
     panel: str
     keep: int
+    room: Room
     timeout: float
     _late_verdicts: set[Future[list[Entry]]] = field(default_factory=set)
 
@@ -139,6 +141,8 @@ class Gate:
                 for name, profile in self.policy.profiles.items()
                 if fulfils(session.isolation, session.network, profile.isolation, profile.network)
             ),
+            exempt=frozenset(name for name, profile in self.policy.profiles.items() if profile.recovery),
+            short_of_room=str(self.room) if self.room.short else "",
             panel=self.panel,
             now=now,
         )

@@ -29,6 +29,7 @@ class Cause(StrEnum):
     SESSION_ENDED = "session_ended"
     KERNEL_NOT_COVERED = "kernel_not_covered"
     SESSION_TERMS = "session_terms"
+    NO_ROOM = "no_room"
     NOT_RECORDED = "not_recorded"
     CANARY = "canary"
     OBSERVER = "observer"
@@ -59,7 +60,8 @@ class Situation:
 
     `live` are the grants of `principal` in force at `now`. `bound` is the grant that the session is bound
     to, if any message of it was admitted before. `fulfilled` are the profiles whose isolation and network its kernel
-    keeps to. `panel` is where to ask for access.
+    keeps to. `short_of_room` says how little room the ledger has left, if it is too little for any but the `exempt`
+    profiles. `panel` is where to ask for access.
     """
 
     principal: str
@@ -70,6 +72,8 @@ class Situation:
     live: Sequence[Grant]
     covered_kernels: dict[str, Sequence[str]]
     fulfilled: Container[str]
+    exempt: Container[str]
+    short_of_room: str
     panel: str
     now: datetime
 
@@ -94,7 +98,7 @@ def decide(msg_type: str, channel: str, situation: Situation) -> Admit | Refuse:
     if situation.bound is not None:
         # The session lives and dies with its first grant: a later one does not carry on what the first began.
         if situation.bound.is_live(situation.now):
-            return Admit(rule, situation.bound)
+            return _with_room(rule, situation.bound, situation)
         return Refuse(
             Cause.GRANT_ENDED,
             f"The grant {situation.bound.id} behind this session has ended. Ask for a new one at "
@@ -107,7 +111,7 @@ def decide(msg_type: str, channel: str, situation: Situation) -> Admit | Refuse:
     covering = [grant for grant in situation.live if covers(situation.covered_kernels.get(grant.profile, ()), situation)]
     for grant in covering:
         if grant.profile in situation.fulfilled:
-            return Admit(rule, grant)
+            return _with_room(rule, grant, situation)
     if covering:
         return Refuse(
             Cause.SESSION_TERMS,
@@ -119,6 +123,17 @@ def decide(msg_type: str, channel: str, situation: Situation) -> Admit | Refuse:
         f"No grant of yours covers the kernel {situation.kernel_name!r}. Ask for one that does at "
         f"{situation.panel}.",
     )
+
+
+def _with_room(rule: MessageRule, grant: Grant, situation: Situation) -> Admit | Refuse:
+    """Admit, unless the disk is so full that what runs could stop the recording."""
+    if rule.needs_grant and situation.short_of_room and grant.profile not in situation.exempt:
+        return Refuse(
+            Cause.NO_ROOM,
+            f"Not run: {situation.short_of_room}. Make room (an admin with a grant of the profile `recovery` can), and run "
+            "the cell again.",
+        )
+    return Admit(rule, grant)
 
 
 def covers(kernels: Sequence[str], situation: Situation) -> bool:

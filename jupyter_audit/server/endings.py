@@ -112,19 +112,26 @@ class Endings:
         if services.recorder.failing_for() > services.settings.record_timeout_seconds:
             await self.end_all("not_recorded", "The ledger cannot be written, so this session was ended.")
             return
+        services.room.look()
         services.book.refresh(services.reader)
         now = services.book.now(services.clock.now())
+        recovery = {name for name, profile in services.policy.profiles.items() if profile.recovery}
         for session in services.sessions.all():
             if session.id in self._under_way or session.grant is None:
                 continue
             grant = services.book.grant(session.grant)
             # A session that is still "ending" with nobody at it is one whose end failed: again.
             if grant is None or not grant.is_live(now) or session.state is SessionState.ENDING:
-                wait = asyncio.get_running_loop().create_task(self.end(session, *self._why(grant)))
-                self._waits.add(wait)
-                wait.add_done_callback(self._waits.discard)
+                self._end_soon(session, *self._why(grant))
+            elif services.room.spent and grant.profile not in recovery:
+                self._end_soon(session, "no_room", f"{services.room}, so this kernel was ended before the recording stops.")
         if services.book.unnoticed_ends(now):
             await asyncio.to_thread(services.access.expire)
+
+    def _end_soon(self, session: Session, cause: str, sentence: str) -> None:
+        wait = asyncio.get_running_loop().create_task(self.end(session, cause, sentence))
+        self._waits.add(wait)
+        wait.add_done_callback(self._waits.discard)
 
     def _why(self, grant: Grant | None) -> tuple[str, str]:
         panel = self._services.panel

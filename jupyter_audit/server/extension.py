@@ -27,6 +27,7 @@ from jupyter_audit.errors import AuditError
 from jupyter_audit.gate.admit import Gate
 from jupyter_audit.gate.isolation import check_folders, probe
 from jupyter_audit.gate.launch import sessions_folder
+from jupyter_audit.gate.room import Room
 from jupyter_audit.home import Home, default_home
 from jupyter_audit.ledger import LedgerReader, open_ledger
 from jupyter_audit.ledger.sealing import prove_sealing
@@ -117,6 +118,7 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):
         book = GrantBook()
         book.refresh(reader)
         panel = url_path_join(serverapp.base_url, "audit/panel")
+        room = Room(home.path, settings.free_space_floor)
         gate = Gate(
             recorder=recorder,
             book=book,
@@ -125,6 +127,7 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):
             clock=clock,
             panel=panel,
             keep=settings.preview_bytes,
+            room=room,
             timeout=settings.record_timeout_seconds,
         )
         lives: Lives
@@ -143,6 +146,7 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):
             isolation=probe(settings.isolation, settings.kernel_account),
             sessions_folder=sessions_folder(home.run / "sessions", settings.kernel_account),
             runtime_folder=Path(serverapp.runtime_dir),
+            room=room,
             server_id=secrets.token_hex(6),
             panel=panel,
         )

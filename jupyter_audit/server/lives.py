@@ -11,7 +11,6 @@ import asyncio
 import json
 import logging
 import secrets
-import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -131,12 +130,10 @@ class Lives:
                 "No kernel may start: this server has not finished its own checks.",
                 advice="Wait a moment and try again; if it stays so, the server's log says why.",
             )
-        free = shutil.disk_usage(services.home.path).free
-        if free < services.settings.free_space_floor and not self._may_recover(owner):
-            mib = 1024 * 1024
+        services.room.look()
+        if services.room.short and not self._may_recover(owner):
             raise GateError(
-                f"No new session starts: {free // mib} MiB are free where the ledger is, fewer than the "
-                f"{services.settings.free_space_floor // mib} MiB of c.JupyterAudit.free_space_floor.",
+                f"No new session starts: {services.room}.",
                 advice="Make room. An admin who needs a kernel for that asks for a grant of the profile `recovery`.",
             )
 

@@ -41,6 +41,7 @@ CAUSES = {
     "session_ended": "its session has ended",
     "kernel_not_covered": "the grant does not cover this kernel",
     "session_terms": "the grant asks for another isolation or network",
+    "no_room": "the disk is nearly full",
     "not_recorded": "could not be recorded",
     "canary": "the kernel's canary was not read back",
     "observer": "sent by somebody who only watches",

@@ -18,6 +18,7 @@ from jupyter_audit.access.service import AccessService
 from jupyter_audit.clock import Clock
 from jupyter_audit.gate.admit import Gate
 from jupyter_audit.gate.isolation import IsolationReport
+from jupyter_audit.gate.room import Room
 from jupyter_audit.gate.sessions import Session, SessionRegistry
 from jupyter_audit.home import Home
 from jupyter_audit.ledger import LedgerReader
@@ -59,6 +60,7 @@ class Services:
     isolation: IsolationReport
     sessions_folder: Path
     runtime_folder: Path
+    room: Room
     server_id: str
     panel: str
     sessions: SessionRegistry = field(default_factory=SessionRegistry)

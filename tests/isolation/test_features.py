@@ -1,0 +1,126 @@
+"""What an engineer is used to still works on the default rung, through a real server."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.servers import AuditedServer, KernelClient, audited_server, reply_of
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AuditedServer]:
+    folder = Path(tmp_path_factory.mktemp("f"))
+    with audited_server(folder, f"--JupyterAudit.kernel_packages={folder}/packages/{{user}}") as server:
+        server.grant()
+        yield server
+
+
+@pytest.fixture(scope="module")
+def client(server: AuditedServer) -> KernelClient:
+    return server.kernel()
+
+
+def debug(client: KernelClient, command: str, **arguments: Any) -> dict[str, Any]:
+    content = {"type": "request", "seq": len(client.heard) + 1, "command": command, "arguments": arguments}
+    answer = reply_of(client.wait(client.send("debug_request", content, channel="control")))
+    assert answer.get("success"), answer
+    return dict(answer.get("body") or {})
+
+
+def test_the_debugger_stops_at_a_breakpoint_and_evaluates(client: KernelClient) -> None:
+    debug(client, "initialize", clientID="test", adapterID="python", pathFormat="path", linesStartAt1=True, columnsStartAt1=True,
+          supportsVariableType=True)  # fmt: skip
+    debug(client, "attach", justMyCode=False)
+    code = "def broken(x):\n    y = x + 1\n    return y\n\nfound = broken(41)\n"
+    path = debug(client, "dumpCell", code=code)["sourcePath"]
+    debug(client, "setBreakpoints", breakpoints=[{"line": 3}], source={"path": path}, sourceModified=False)
+    debug(client, "configurationDone")
+    cell = client.execute(code)
+
+    def stop_of(message: dict[str, Any]) -> dict[str, Any] | None:
+        event = message["header"]["msg_type"] == "debug_event" and message["content"].get("event") == "stopped"
+        return dict(message["content"]["body"]) if event else None
+
+    while not (stopped := stop_of(client.receive())):
+        pass
+    frame = debug(client, "stackTrace", threadId=stopped["threadId"])["stackFrames"][0]
+    assert (frame["name"], frame["line"]) == ("broken", 3)
+    assert debug(client, "evaluate", expression="y", frameId=frame["id"])["result"] == "42"
+    debug(client, "continue", threadId=stopped["threadId"])
+    while not any(m["header"]["msg_type"] == "execute_reply" and m["parent_header"].get("msg_id") == cell for m in client.heard):
+        client.receive()
+    debug(client, "disconnect", restart=False, terminateDebuggee=False)
+    assert client.printed("print(found)") == "42\n"
+
+
+def test_input_is_asked_for_and_answered(client: KernelClient) -> None:
+    cell = client.execute("print('you said', input('? '))", allow_stdin=True)
+    while client.receive()["header"]["msg_type"] != "input_request":
+        pass
+    client.send("input_reply", {"value": "yes"}, channel="stdin")
+    said = [m["content"]["text"] for m in client.wait(cell) if m["header"]["msg_type"] == "stream"]
+    assert "".join(said) == "you said yes\n"
+
+
+def test_a_widget_opens_its_comms_and_hears_of_a_change(client: KernelClient) -> None:
+    pytest.importorskip("ipywidgets")
+    heard = client.wait(client.execute("import ipywidgets\nw = ipywidgets.IntSlider(value=3)\nw"))
+    assert any(m["header"]["msg_type"] == "comm_open" for m in heard)
+    comm = client.printed("print(w.comm.comm_id, end='')")
+    client.wait(client.send("comm_msg", {"comm_id": comm, "data": {"method": "update", "state": {"value": 8}}}), reply=False)
+    assert client.printed("print(w.value)") == "8\n"
+
+
+def test_a_frame_and_a_drawing_are_shown(client: KernelClient) -> None:
+    heard = client.wait(client.execute("import pandas\npandas.DataFrame({'a': [1, 2]})"))
+    [shown] = [m["content"]["data"] for m in heard if m["header"]["msg_type"] == "execute_result"]
+    assert "<table" in shown["text/html"]
+    heard = client.wait(client.execute("%matplotlib inline\nimport matplotlib.pyplot as p\np.plot([1, 2]); p.show()"))
+    drawn = [m["content"]["data"] for m in heard if m["header"]["msg_type"] == "display_data"]
+    assert any("image/png" in data for data in drawn)
+    assert not [m for m in heard if m["header"]["msg_type"] == "stream" and m["content"]["name"] == "stderr"]
+
+
+def make_wheel(folder: Path, name: str, files: dict[str, str]) -> Path:
+    """Make a wheel of some files (https://packaging.python.org/en/latest/specifications/binary-distribution-format/)."""
+    path = folder / f"{name}-1.0-py3-none-any.whl"
+    info = f"{name}-1.0.dist-info"
+    files = files | {
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: a test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    listed = []
+    with zipfile.ZipFile(path, "w") as wheel:
+        for file, text in files.items():
+            wheel.writestr(file, text)
+            digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+            listed.append(f"{file},sha256={digest},{len(text.encode())}")
+        wheel.writestr(f"{info}/RECORD", "\n".join([*listed, f"{info}/RECORD,,"]) + "\n")
+    return path
+
+
+def test_pip_installs_into_the_persons_own_folder_for_this_kernel_and_the_next_but_runs_nothing_at_their_start(
+    server: AuditedServer, client: KernelClient
+) -> None:
+    wheel = make_wheel(server.work, "jaown", {"jaown.py": "ANSWER = 42\n", "sitecustomize.py": "open('ran-at-start', 'w').close()\n",
+                                              "json.py": "raise RuntimeError('shadowed')\n"})  # fmt: skip
+    done = client.run(f"%pip install --no-index --no-deps --disable-pip-version-check {wheel.name}")
+    assert done["status"] == "ok"
+    assert client.printed("import jaown; print(jaown.ANSWER)") == "42\n"
+    (server.work / "ran-at-start").unlink(missing_ok=True)  # pip's own process may have run it: it is no kernel
+    client.close()
+    fresh = server.kernel()
+    assert fresh.printed("import json, jaown; print(jaown.ANSWER, json.dumps([1]), jaown.__file__)").startswith("42 [1] ")
+    assert not (server.work / "ran-at-start").exists()
+    out = fresh.printed("import subprocess, sys; print(subprocess.run([sys.executable, '-S', '-c', 'import jaown; print(jaown.ANSWER)'], "
+                        "capture_output=True, text=True))")  # fmt: skip
+    assert "42" in out
+    [folder] = (server.folder / "packages").iterdir()
+    assert (folder / "jaown.py").exists()
+    assert folder.stat().st_mode & 0o777 == 0o700

@@ -1,0 +1,189 @@
+"""The network of a kernel, policy by policy; the table is the one in docs/threat-model.md."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from isolation_house import NO_LANDLOCK, NO_NAMESPACES
+from probe_table import NET_PROBES, Net, Result
+from support.servers import AuditedServer, audited_server
+
+from jupyter_audit.access.profiles import parse_profile
+from jupyter_audit.access.terms import CLOSED, OPEN, NetworkPolicy, Rung, fulfils
+from jupyter_audit.gate import seccomp
+from jupyter_audit.gate.fences import Fences, fences_for
+from jupyter_audit.gate.network import FILTER, NAMESPACE, RELAY, IsolationError, enforcement, hosts_file, routes
+
+NAME = socket.gethostname().lower()
+
+
+def address_of_this_machine() -> str:
+    """An IPv4 address of this machine that is not the loopback's, or nothing."""
+    with socket.socket(type=socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing
+        except OSError:
+            return ""
+        found: str = probe.getsockname()[0]
+        return found
+
+
+@pytest.fixture(scope="module")
+def services() -> Iterator[tuple[int, int]]:
+    """Two services of this machine, reached by name and by address; they answer `hello`. Return their ports."""
+    listeners = [socket.create_server(("0.0.0.0", 0)) for _ in range(2)]
+
+    def answer(listener: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                connection.sendall(b"hello " + connection.recv(9))
+
+    for listener in listeners:
+        threading.Thread(target=answer, args=(listener,), daemon=True).start()
+    yield listeners[0].getsockname()[1], listeners[1].getsockname()[1]
+    for listener in listeners:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+
+
+@pytest.fixture(scope="module", params=[
+    pytest.param(Rung.LANDLOCK, marks=[NO_LANDLOCK, pytest.mark.skipif(not seccomp.available(), reason="NOT AVAILABLE HERE: the filter")]),
+    pytest.param(Rung.BUBBLEWRAP_LANDLOCK, marks=[NO_NAMESPACES, NO_LANDLOCK]),
+])  # fmt: skip
+def network(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, services: tuple[int, int]
+            ) -> Iterator[tuple[Rung, AuditedServer]]:
+    port = services[0]
+    targets = [f"{host}:{port}" for host in (NAME, address_of_this_machine()) if host]
+    profiles = {"wide": {}, "closed": {"network": "none"}, "named": {"network": targets}}
+    folder = Path(tmp_path_factory.mktemp("n"))
+    with audited_server(folder, f"--JupyterAudit.isolation={request.param.value}", f"--JupyterAudit.profiles={profiles!r}") as server:
+        yield request.param, server
+
+
+def try_all(server: AuditedServer, profile: str, net: Net, services: tuple[int, int]) -> None:
+    grant = server.grant(profile=profile)
+    client = server.kernel()
+    started = server.await_entry("session.started", lambda e: e.body["kernel_id"] == client.kernel_id)
+    expected = {Net.OPEN: "", Net.FILTERED: FILTER, Net.NONE: NAMESPACE, Net.TARGETS: RELAY}
+    assert started.body["network_by"] == expected[net]
+    names = {"NAME": NAME, "ADDRESS": address_of_this_machine(), "PORT": services[0], "OTHER_PORT": services[1], "URL": server.url}
+    assert client.run("\n".join(f"{name} = {value!r}" for name, value in names.items()))["status"] == "ok"
+    wrong = []
+    for attempt in NET_PROBES:
+        if "ADDRESS" in attempt.code and not names["ADDRESS"]:
+            continue
+        reply = client.run(attempt.code)
+        result = Result.SUCCEEDS if reply["status"] == "ok" else Result.REFUSED
+        if attempt.under(net) not in (Result.DEPENDS, result):
+            wrong.append((attempt.name, result.value, reply.get("ename"), reply.get("evalue")))
+    assert not wrong, "\n".join(map(str, wrong))
+    server.revoke(grant)
+    ended = server.await_entry("session.ended", lambda e: e.body["kernel_id"] == client.kernel_id)
+    # The relay is the supervisor's, and no stray of the kernel's.
+    assert (ended.body["clean"], ended.body["processes"]) == (True, 0)
+
+
+def test_an_open_network_is_all_there(network: tuple[Rung, AuditedServer], services: tuple[int, int]) -> None:
+    try_all(network[1], "wide", Net.OPEN, services)
+
+
+def test_a_closed_network_leads_nowhere(network: tuple[Rung, AuditedServer], services: tuple[int, int]) -> None:
+    rung, server = network
+    try_all(server, "closed", Net.NONE if rung.has_bubblewrap else Net.FILTERED, services)
+
+
+def test_named_targets_are_reached_by_name_and_address_and_nothing_else_or_no_session_starts(
+    network: tuple[Rung, AuditedServer], services: tuple[int, int]
+) -> None:
+    rung, server = network
+    if rung.has_bubblewrap:
+        try_all(server, "named", Net.TARGETS, services)
+        return
+    grant = server.grant(profile="named")
+    status, answer = server.request("POST", "/api/kernels", {"name": "audit"})
+    assert status == 403
+    assert "cannot be enforced" in answer["message"]
+    assert server.await_entry("session.refused").body["cause"] == "isolation"
+    server.revoke(grant)
+
+
+def test_a_kernel_started_before_the_grant_runs_nothing_under_a_profile_that_asks_for_more(
+    network: tuple[Rung, AuditedServer]
+) -> None:
+    """Or a kernel with the network open would do, started a moment before the request for a closed one."""
+    _, server = network
+    client = server.kernel()
+    grant = server.grant(profile="closed")
+    reply = client.run("open('ran-with-the-network', 'w')")
+    assert reply["status"] == "error"
+    assert "Restart the kernel" in reply["evalue"]
+    refused = server.await_entry("cell.refused", lambda e: e.body["kernel_id"] == client.kernel_id)
+    assert refused.body["cause"] == "session_terms"
+    status, answer = server.request("POST", f"/api/kernels/{client.kernel_id}/restart")
+    assert status == 200, answer
+    client.connect()
+    assert client.run("import socket")["status"] == "ok"
+    started = server.await_entry("session.started", lambda e: e.body["kernel_id"] == client.kernel_id)
+    assert started.body["network"] == "none"
+    assert not (server.work / "ran-with-the-network").exists()
+    server.revoke(grant)
+
+
+def test_what_cannot_be_enforced_is_refused_rung_by_rung() -> None:
+    named = NetworkPolicy.parse(["db.example.com:5432"])
+    for rung in Rung:
+        assert enforcement(OPEN, rung, can_filter=False) == ""
+    for rung in (Rung.NONE, Rung.ACCOUNT):
+        for policy in (CLOSED, named):
+            with pytest.raises(IsolationError):
+                enforcement(policy, rung, can_filter=True)
+    with pytest.raises(IsolationError):
+        enforcement(CLOSED, Rung.LANDLOCK, can_filter=False)
+    assert enforcement(named, Rung.BUBBLEWRAP, can_filter=False) == RELAY
+
+
+@pytest.mark.parametrize(("value", "wrong"), [
+    ("closed", "none of them"), ([], "none of them"), (["db.example.com"], "does not end in a port"), (["db:0"], "port"),
+    (["db:70000"], "port"), (["*.example.com:443"], "neither a name nor"), (["localhost:5432"], "kernel's own"),
+    (["127.0.0.1:5432"], "kernel's own"), (["a b:1"], "neither a name nor"), ([443], "no text"), (["x:1"] * 3 + [f"h{n}:1" for n in range(64)], "more than"),
+    (["db\n127.0.0.1 evil:1"], "neither a name nor"),
+])  # fmt: skip
+def test_a_network_that_cannot_be_read_is_refused_with_the_reason(value: object, wrong: str) -> None:
+    with pytest.raises(ValueError, match=wrong):
+        NetworkPolicy.parse(value)
+
+
+def test_targets_have_an_address_each_and_names_lead_there() -> None:
+    policy = NetworkPolicy.parse(["db.example.com:5432", "DB.example.com:5433", "10.1.2.3:443", "api.example.com:443"])
+    assert [(r.address, r.host, r.port) for r in routes(policy)] == [
+        ("127.0.1.1", "db.example.com", 5432), ("127.0.1.1", "db.example.com", 5433), ("10.1.2.3", "10.1.2.3", 443),
+        ("127.0.1.3", "api.example.com", 443),
+    ]  # fmt: skip
+    assert hosts_file(policy).splitlines()[2:] == ["127.0.1.1 db.example.com", "127.0.1.3 api.example.com"]
+
+
+def test_a_session_fulfils_only_what_it_was_fenced_in_for() -> None:
+    one, two = NetworkPolicy.parse(["a:1"]), NetworkPolicy.parse(["a:1", "b:2"])
+    assert fulfils(Rung.LANDLOCK, CLOSED, Rung.NONE, one)
+    assert fulfils(Rung.LANDLOCK, one, Rung.LANDLOCK, two)
+    assert not fulfils(Rung.LANDLOCK, two, Rung.NONE, one)
+    assert not fulfils(Rung.LANDLOCK, OPEN, Rung.NONE, two)
+    assert not fulfils(Rung.LANDLOCK, CLOSED, Rung.BUBBLEWRAP, OPEN)
+
+
+def test_without_a_grant_a_kernel_gets_what_all_profiles_for_it_agree_on() -> None:
+    closed, wide = parse_profile("closed", {"network": "none"}), parse_profile("wide", {})
+    r_only = parse_profile("r", {"kernels": ["ir"], "isolation": "landlock"})
+    assert fences_for("audit", [], {"closed": closed}) == Fences(Rung.NONE, CLOSED)
+    assert fences_for("audit", [], {"closed": closed, "wide": wide}) == Fences()
+    assert fences_for("audit", [], {"closed": closed, "r": r_only}) == Fences(Rung.NONE, CLOSED)
+    assert fences_for("ir", [], {"r": r_only}) == Fences(Rung.LANDLOCK, OPEN)
+
