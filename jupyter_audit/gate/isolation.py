@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -90,8 +91,8 @@ def probe(wanted: str = AUTO, account: str = "") -> IsolationReport:
     Raises `ConfigError` if a rung is demanded, or an account, that cannot be had.
     """
     if account:
-        account_of(account)
         _check_may_switch(account)
+        _check_interpreter(account)
     missing = {found.rung: found for found in _missing(account)}
     able = [rung for rung in Rung if rung not in missing]
     rung = able[-1] if wanted == AUTO else Rung(wanted)
@@ -159,8 +160,24 @@ def account_of(name: str) -> Account:
     return Account(entry.pw_uid, entry.pw_gid, tuple(group for group in groups if group != 0))
 
 
+def _check_interpreter(account: str) -> None:
+    """Raise `ConfigError` unless the account can run the Python that kernels are started with."""
+    entry = account_of(account)
+    command = [sys.executable, "-I", "-S", "-c", ""]
+    try:
+        subprocess.run(
+            command, check=True, cwd="/", user=entry.uid, group=entry.gid, extra_groups=entry.groups, capture_output=True
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise ConfigError(
+            f"c.JupyterAudit.kernel_account names {account!r}, which cannot run {sys.executable}: {error}.",
+            advice="Install Python and Jupyter Audit where that account may read and run them, such as in /opt.",
+        ) from error
+
+
 def _check_may_switch(account: str) -> None:
-    """Raise `ConfigError` unless this process may start others under another account, and end them."""
+    """Raise `ConfigError` unless there is such an account, and this process may start others under it, and end them."""
+    account_of(account)
     if os.geteuid() == 0:
         return
     effective = 0

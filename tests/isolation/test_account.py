@@ -1,0 +1,108 @@
+"""The rung `account`: what a process that a session starts under another account can reach of the server's."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from nacl.signing import SigningKey
+from support.servers import wait_for
+
+from jupyter_audit.access.terms import Rung
+from jupyter_audit.errors import ConfigError
+from jupyter_audit.gate.isolation import probe
+from jupyter_audit.gate.launch import LaunchTerms, Supervised, make_session_folder, session_environment, sessions_folder
+
+ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="NOT AVAILABLE HERE: only root may switch accounts")
+ACCOUNT = "nobody"
+
+
+@pytest.fixture
+def terms() -> Iterator[LaunchTerms]:
+    # Not in pytest's own folder, which no other account may enter.
+    with tempfile.TemporaryDirectory(prefix="jupyter-audit-test-") as made:
+        base = Path(made)
+        base.chmod(0o755)
+        home, work = base / "home", base / "work"
+        home.mkdir(mode=0o700)
+        work.mkdir()
+        work.chmod(0o777)
+        (home / "key").write_text("secret")
+        folder = sessions_folder(home / "sessions", ACCOUNT)
+        terms = LaunchTerms(
+            session="s-0123456789ab", verify_key=SigningKey.generate().verify_key, environment=("PATH",),
+            session_dir=folder / "s-0123456789ab", rung=Rung.ACCOUNT, hidden=(home, folder), writable=(work,), grace_seconds=5.0,
+            account=ACCOUNT,
+        )  # fmt: skip
+        make_session_folder(terms)
+        yield terms
+        subprocess.run(["rm", "-rf", folder], check=True)
+
+
+def run(terms: LaunchTerms, script: str) -> tuple[Supervised, list[str]]:
+    """Run a shell script on these terms to its end; return what it wrote."""
+    [work] = terms.writable
+    told = f"{{ {script}\n}} > {work}/said 2>&1; mv {work}/said {work}/done"
+    supervised = Supervised.start(
+        terms, ["/bin/sh", "-c", told], environment=session_environment(terms, os.environ), folder=str(work)
+    )
+    wait_for((work / "done").exists, "the script to end")
+    return supervised, (work / "done").read_text().splitlines()
+
+
+@ROOT
+def test_another_account_reaches_nothing_of_the_servers(terms: LaunchTerms) -> None:
+    home = terms.hidden[0]
+    server, supervisor = os.getpid(), os.getpid()
+    probes = {
+        "key": f"cat {home}/key", "home": f"ls {home}", "other sessions": f"ls {terms.session_dir.parent}",
+        "environment": f"cat /proc/{server}/environ", "memory": f"head -c1 /proc/{server}/mem", "kill": f"kill -0 {supervisor}",
+        "supervisor": "kill -0 $PPID", "own folder": f"touch {terms.session_dir}/tmp/x", "notebooks": "touch here", "root": "[ $(id -u) = 0 ]",
+    }  # fmt: skip
+    script = "\n".join(f"({attempt}) >/dev/null 2>&1 && echo '{name}'" for name, attempt in probes.items())
+    supervised, reached = run(terms, script + "\nid -un\nid -Gn")
+    assert reached == ["own folder", "notebooks", ACCOUNT, *reached[3:]]
+    assert "root" not in reached[3].split()
+    supervised.process.wait(timeout=10)
+
+
+@ROOT
+def test_what_another_account_left_behind_is_killed_with_its_session(terms: LaunchTerms) -> None:
+    mark = f"31{uuid.uuid4().int % 10**9}"
+    supervised, _ = run(terms, f"setsid env -i sleep {mark} & (setsid sh -c 'sleep {mark} &')\nsleep 0.2")
+    asyncio.run(supervised.end())
+    supervised.process.wait(timeout=10)
+    supervised.read_result()
+    assert supervised.outcome is not None
+    assert supervised.outcome.clean
+    assert subprocess.run(["pgrep", "-f", f"sleep {mark}"], capture_output=True, check=False).stdout == b""
+
+
+@ROOT
+def test_an_account_that_cannot_run_the_servers_python_is_refused_before_any_kernel_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kernels would die one by one, each with a message that only the log shows."""
+    (tmp_path / "python").touch(mode=0o700)
+    monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
+    with pytest.raises(ConfigError, match="cannot run") as caught:
+        probe("auto", ACCOUNT)
+    assert "/opt" in caught.value.advice
+
+
+@pytest.mark.parametrize(("name", "wrong"), [("no-such-account", "no account of this machine"), ("root", "which is root")])
+def test_an_account_that_would_be_no_fence_is_refused(name: str, wrong: str) -> None:
+    with pytest.raises(ConfigError, match=wrong) as caught:
+        probe("auto", name)
+    assert caught.value.advice
+
+
+def test_the_rung_account_without_an_account_is_refused() -> None:
+    with pytest.raises(ConfigError, match="no account for kernels is named"):
+        probe("account")
