@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import secrets
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from nacl.signing import SigningKey
 
@@ -38,7 +39,8 @@ class Session:
 
     `isolation`, `network` and `account` are what its kernel is fenced in by.
     `grant` is the id of the grant that its first admitted message bound it to. `ready` is set once the
-    canary was read back (or the session is over): until then nothing is sent to the kernel.
+    canary was read back (or the session is over): until then nothing is sent to the kernel. `kernel_info` is what
+    the kernel said of itself before any of its owner's code ran. `watched_by` names those who watch.
     """
 
     id: str
@@ -59,6 +61,8 @@ class Session:
     cause: str = ""
     canary_id: str = ""
     passwords_asked: set[str] = field(default_factory=set)
+    watched_by: list[str] = field(default_factory=list)
+    kernel_info: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def open(self) -> bool:

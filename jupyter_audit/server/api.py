@@ -15,9 +15,14 @@ from tornado import web
 
 from jupyter_audit.access.grants import RequestState
 from jupyter_audit.clock import format_time
+from jupyter_audit.errors import NotFoundError
+from jupyter_audit.model import Actor
+from jupyter_audit.record import kinds
 from jupyter_audit.server import views
 from jupyter_audit.server.apibase import AuditApiHandler, authorized_to
+from jupyter_audit.server.endings import Endings
 from jupyter_audit.server.inputs import LARGEST_NUMBER, Field
+from jupyter_audit.server.kernels import ENDINGS_KEY
 from jupyter_audit.server.sight import sees_all
 
 MOST_ROWS = 500
@@ -177,6 +182,28 @@ class SessionsHandler(AuditApiHandler):
         self.answer({"sessions": [views.session_view(session) for session in wanted]})
 
 
+class EndSessionHandler(AuditApiHandler):
+    """The end of a live session by somebody who watches over it, or by its owner."""
+
+    @authorized_to("write")
+    async def post(self, session_id: str) -> None:
+        """Put down who ends it and why, then end it."""
+        reason = self.body(reason=TEXT)["reason"]
+        principal, services = self.principal, self.services
+        session = next((one for one in services.sessions.all() if one.id == session_id), None)
+        own = session is not None and session.owner.name == principal.name
+        if session is None or not (own or sees_all(principal)):
+            raise NotFoundError(f"There is no live session {session_id} that you may see.")
+        kind = kinds.SessionEndOrdered(owner=session.owner.name, reason=reason[:1000])
+        draft = kinds.draft(kind, actor=Actor.of(principal), grant=session.grant, session=session.id)
+        await self.shared.act(lambda: services.recorder.record(draft).result())
+        endings: Endings = self.settings[ENDINGS_KEY]
+        said = "".join(letter for letter in reason[:1000] if letter.isprintable())
+        sentence = f"{principal.name} ended this session: {said} (Your notebook is untouched.)"
+        await endings.end(session, "observer", sentence)
+        self.answer(views.session_view(session))
+
+
 class ProfilesHandler(AuditApiHandler):
     """What may be asked for."""
 
@@ -319,6 +346,7 @@ ROUTES: tuple[tuple[str, type[AuditApiHandler]], ...] = (
     ("grants", GrantsHandler),
     (f"grants/({GRANT_ID})/revoke", RevokeHandler),
     ("sessions", SessionsHandler),
+    (f"sessions/({SESSION_ID})/end", EndSessionHandler),
     ("profiles", ProfilesHandler),
     ("entries", EntriesHandler),
     ("cells", CellsHandler),

@@ -18,6 +18,7 @@ from jupyter_server.auth.utils import HTTP_METHOD_TO_AUTH_ACTION
 from tornado import web
 
 from jupyter_audit.model import Principal, Role
+from jupyter_audit.record import kinds
 from jupyter_audit.server.acting import acting_principal
 from jupyter_audit.server.people import principal_of
 from jupyter_audit.server.services import Services, find_services
@@ -37,7 +38,7 @@ ALLOWED: Mapping[tuple[str, str], frozenset[Role | None]] = {
     ("contents", "write"): ENGINEER | {Role.ADMIN},
     ("csp", "write"): ANYBODY,
     ("events", "execute"): SOMEBODY,  # subscribing; `write` would let anybody forge an event
-    ("kernels", "execute"): ENGINEER,  # opening the websocket; the gate judges each message
+    ("kernels", "execute"): ENGINEER | WATCHERS,  # opening the websocket; the gate judges each message
     ("kernels", "read"): SOMEBODY,
     ("kernels", "write"): ENGINEER | MAY_END_OTHERS,
     ("kernelspecs", "read"): ANYBODY,
@@ -101,11 +102,13 @@ class AuditAuthorizer(Authorizer):
         if resource in ("kernels", "sessions") and (
             action == "execute" or handler.request.method not in READING
         ):
-            await self._check_kernels(handler, principal, services)
+            await self._check_kernels(handler, principal, services, action)
         acting_principal.set(principal)
         return True
 
-    async def _check_kernels(self, handler: Any, principal: Principal, services: Services) -> None:
+    async def _check_kernels(
+        self, handler: Any, principal: Principal, services: Services, action: str
+    ) -> None:
         """Raise unless the kernels that a request names are the principal's own, or theirs to end."""
         if not services.serving:
             raise web.HTTPError(
@@ -130,6 +133,11 @@ class AuditAuthorizer(Authorizer):
                     403,
                     "This kernel belongs to somebody else. Its owner, an approver or an admin can end it.",
                 )
+            for one in set(others):
+                _put_down_end(services, principal, str(one))
+        elif action == "execute" and others and WATCHERS & principal.roles:
+            # The websocket of somebody who only watches: the connection class sees to that.
+            return
         elif others:
             raise web.HTTPError(403, "This kernel belongs to somebody else: only its owner may use it.")
         elif Role.ENGINEER not in principal.roles:
@@ -163,6 +171,14 @@ async def _kernel_of_session(handler: Any, body: Any) -> str | None:
         # There is no such session, or its kernel is gone; the handler itself answers that best.
         return None
     return str(model["kernel"]["id"])
+
+
+def _put_down_end(services: Services, principal: Principal, kernel_id: str) -> None:
+    """Put down that somebody has another's kernel ended by Jupyter's own API."""
+    session = services.sessions.of_kernel(kernel_id)
+    if session is not None:
+        kind = kinds.SessionEndOrdered(owner=session.owner.name, reason="")
+        services.put_down(kind, principal=principal, session=session)
 
 
 def _check_kernel_name(name: object, services: Services) -> None:

@@ -42,6 +42,7 @@ from jupyter_audit.server.handlers import handlers_for
 from jupyter_audit.server.identity import check_identity
 from jupyter_audit.server.kernels import ENDINGS_KEY, LIVES_KEY
 from jupyter_audit.server.lives import Lives
+from jupyter_audit.server.observers import Observers
 from jupyter_audit.server.pins import CLASSES
 from jupyter_audit.server.services import SETTINGS_KEY, Assessment, Services
 from jupyter_audit.server.terminal_handlers import ROUTES as TERMINAL_ROUTES
@@ -131,6 +132,7 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):
             timeout=settings.record_timeout_seconds,
         )
         lives: Lives
+        watcher = Watcher(lambda session, observed: lives.observed(session, observed))
 
         services = Services(
             settings=settings,
@@ -142,7 +144,8 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):
             book=book,
             access=AccessService(lambda decide: recorder.transact(decide).result(), policy, clock),
             gate=gate,
-            watcher=Watcher(lambda session, observed: lives.observed(session, observed)),
+            watcher=watcher,
+            observers=Observers(recorder, watcher),
             isolation=probe(settings.isolation, settings.kernel_account),
             sessions_folder=sessions_folder(home.run / "sessions", settings.kernel_account),
             runtime_folder=Path(serverapp.runtime_dir),

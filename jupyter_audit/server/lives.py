@@ -243,6 +243,8 @@ class Lives:
         def on_reply(frames: list[Any]) -> None:
             _, parts = wire.feed_identities(frames)
             header, parent = json.loads(bytes(parts[1])), json.loads(bytes(parts[2]))
+            if header.get("msg_type") == "kernel_info_reply":
+                session.kernel_info = json.loads(bytes(parts[4]))
             if header.get("msg_type") == "execute_reply":
                 status = str(json.loads(bytes(parts[4])).get("status", ""))
                 self.replied(session, str(parent.get("msg_id", "")), status, "")
@@ -319,6 +321,7 @@ class Lives:
         session.state = SessionState.ENDED
         session.ready.set()
         services = self._services
+        services.observers.ended(session)
         # The watcher reads what is left before it lets go, which can take a moment: not on the event loop.
         await asyncio.to_thread(services.watcher.unwatch, session)
         kind = kinds.SessionEnded(

@@ -109,6 +109,7 @@ def standing(services: Services, principal: Principal, now: datetime) -> dict[st
         "now": format_time(now),
         "sees_all": everything,
         "may_answer": Role.APPROVER in principal.roles,
+        "may_watch": bool({Role.APPROVER, Role.AUDITOR} & principal.roles),
         "may_revoke": bool({Role.APPROVER, Role.ADMIN} & principal.roles),
         "my_grants": [grant for grant in grants if grant["principal"] == name],
         "my_requests": [request for request in waiting if request["principal"] == name],

@@ -8,6 +8,7 @@ nothing run but its own two files. Must never act: acts go through the API.
 
 from __future__ import annotations
 
+import secrets
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.utils import url_path_join
 from tornado import web
+from tornado.httputil import url_concat
 
 from jupyter_audit.errors import AuditError
+from jupyter_audit.record.terminal import TERMINAL
 from jupyter_audit.server import overview, views
 from jupyter_audit.server.apibase import authorized_to
+from jupyter_audit.server.authorizer import WATCHERS
 from jupyter_audit.server.people import principal_of
+from jupyter_audit.server.services import find_services
 from jupyter_audit.server.web import find_web
 
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -72,8 +77,8 @@ def _environment() -> Environment:
     return made
 
 
-class PanelHandler(JupyterHandler):
-    """The page, and each refresh of it."""
+class AuditPage(JupyterHandler):
+    """What the pages share: headers that keep hostile text from acting, and the addresses of what a page needs."""
 
     auth_resource = "audit"
     _templates = _environment()
@@ -91,6 +96,28 @@ class PanelHandler(JupyterHandler):
         self.set_header("X-Content-Type-Options", "nosniff")
         self.set_header("Referrer-Policy", "same-origin")
         self.set_header("Cross-Origin-Opener-Policy", "same-origin")
+
+    def addresses(self) -> dict[str, Any]:
+        """Return what every page's template needs."""
+        return {
+            "api": url_path_join(self.base_url, "audit/api/v1/"),
+            "panel": url_path_join(self.base_url, "audit/panel"),
+            "static": url_path_join(self.base_url, "static/jupyter_audit/"),
+            "themes": self._themes(),
+            "xsrf": self.xsrf_token.decode(),
+        }
+
+    def _themes(self) -> dict[str, str]:
+        """Return the addresses of JupyterLab's light and dark theme, if it is there."""
+        extensions: Any = self.serverapp.extension_manager.extensions if self.serverapp else {}
+        lab = extensions.get("jupyterlab")
+        if lab is None or not lab.enabled:
+            return {}
+        return {scheme: url_path_join(self.base_url, THEMES.format(scheme)) for scheme in ("light", "dark")}
+
+
+class PanelHandler(AuditPage):
+    """The page, and each refresh of it."""
 
     @authorized_to("read")
     async def get(self) -> None:
@@ -111,17 +138,27 @@ class PanelHandler(JupyterHandler):
             self._templates.get_template("panel.html").render(
                 **standing,
                 ledger=ledger,
-                api=url_path_join(self.base_url, "audit/api/v1/"),
-                static=url_path_join(self.base_url, "static/jupyter_audit/"),
-                themes=self._themes(),
-                xsrf=self.xsrf_token.decode(),
+                **self.addresses(),
             )
         )
 
-    def _themes(self) -> dict[str, str]:
-        """Return the addresses of JupyterLab's light and dark theme, if it is there."""
-        extensions: Any = self.serverapp.extension_manager.extensions if self.serverapp else {}
-        lab = extensions.get("jupyterlab")
-        if lab is None or not lab.enabled:
-            return {}
-        return {scheme: url_path_join(self.base_url, THEMES.format(scheme)) for scheme in ("light", "dark")}
+
+class WatchHandler(AuditPage):
+    """One live session, read-only, for approvers and auditors."""
+
+    @authorized_to("read")
+    async def get(self, session_id: str) -> None:
+        """Show the page; what it shows comes over the kernel's websocket, which puts the watching down."""
+        services = find_services(self.settings)
+        principal = principal_of(self)
+        session = next((one for one in services.sessions.all() if one.id == session_id), None) if services else None
+        if session is None or session.kernel_name == TERMINAL or not WATCHERS & principal.roles:
+            raise web.HTTPError(404, "There is no live kernel session of this name that you may watch.")
+        query = url_concat("", {"session_id": f"watch-{secrets.token_hex(8)}"})
+        self.finish(
+            self._templates.get_template("watch.html").render(
+                session=views.session_view(session),
+                channels=url_path_join(self.base_url, "api/kernels", session.kernel_id, "channels") + query,
+                **self.addresses(),
+            )
+        )

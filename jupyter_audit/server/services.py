@@ -25,6 +25,7 @@ from jupyter_audit.ledger import LedgerReader
 from jupyter_audit.model import Actor, Principal
 from jupyter_audit.record import kinds
 from jupyter_audit.record.recorder import Recorder
+from jupyter_audit.server.observers import Observers
 from jupyter_audit.server.watch import Watcher
 from jupyter_audit.settings import JupyterAudit
 
@@ -57,6 +58,7 @@ class Services:
     access: AccessService
     gate: Gate
     watcher: Watcher
+    observers: Observers
     isolation: IsolationReport
     sessions_folder: Path
     runtime_folder: Path

@@ -175,6 +175,10 @@ class AuditTermSocket(_OfTerminals, TermSocket):
         services = find_services(self.settings)
         if self.watches and self.terminal is not None and services is not None:
             session = self.terminal.session
+            if watching:
+                session.watched_by.append(self._who.name)
+            elif self._who.name in session.watched_by:
+                session.watched_by.remove(self._who.name)
             kind = kinds.SessionWatched(owner=session.owner.name, watching=watching, through="terminal")
             services.put_down(kind, principal=self._who, session=session)
 

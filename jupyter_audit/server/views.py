@@ -105,6 +105,7 @@ def session_view(session: Session) -> View:
         "network": str(session.network),
         "notebook": session.notebook,
         "running": len(session.capture.running()),
+        "watched_by": list(session.watched_by),
     }
 
 

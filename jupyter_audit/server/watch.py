@@ -37,6 +37,10 @@ LAST_READ_S = 2.0
 """Seconds spent at most on reading what a session that has ended left behind."""
 
 
+Listener = Callable[[str, Mapping[str, Any], Mapping[str, Any], int], None]
+"""Takes a published message: type, parent header, content, bytes."""
+
+
 @dataclass(frozen=True, slots=True)
 class IopubAddress:
     """Where a kernel publishes, and the key that its messages are signed with."""
@@ -68,6 +72,7 @@ class Watcher:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._orders: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._watched: dict[zmq.Socket[bytes], _Watched] = {}
+        self._listeners: dict[str, tuple[Listener, ...]] = {}
         self._poller = zmq.Poller()
         self._wake_url = f"inproc://jupyter-audit-watch-{id(self)}"
         self._wake_in = self._context.socket(zmq.PAIR)
@@ -114,6 +119,18 @@ class Watcher:
 
         self._order(end)
         done.wait(timeout=10)
+
+    def listen(self, session: str, listener: Listener) -> None:
+        """Have `listener` called, in the watcher's thread, with what a session's kernel publishes. It must be quick."""
+        self._listeners[session] = (*self._listeners.get(session, ()), listener)
+
+    def unlisten(self, session: str, listener: Listener) -> None:
+        """Stop that."""
+        left = tuple(one for one in self._listeners.get(session, ()) if one != listener)
+        if left:
+            self._listeners[session] = left
+        else:
+            self._listeners.pop(session, None)
 
     def close(self) -> None:
         """Stop the thread."""
@@ -176,6 +193,8 @@ class Watcher:
                 self._observed(watched.session, Observed(drafts=(_unreadable(watched.session, error),)))
             return
         self._observed(watched.session, observed)
+        for listener in self._listeners.get(watched.session.id, ()):
+            listener(str(header["msg_type"]), parent or {}, content or {}, sum(map(len, parts)))
 
 
 def read_parts(parts: list[bytes], wire: WireSession) -> tuple[Any, Any, Any]:

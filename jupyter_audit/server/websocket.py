@@ -16,14 +16,17 @@ from typing import Any
 
 from jupyter_audit_kernel.formats import PERMIT_KEY
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
+from tornado import web
 from tornado.websocket import WebSocketClosedError
 
+from jupyter_audit.errors import RecordError
 from jupyter_audit.gate.admit import ClientMessage, Passed, report_type
 from jupyter_audit.gate.decide import Cause, Refuse
 from jupyter_audit.gate.messages import MESSAGES
 from jupyter_audit.gate.sessions import Session
 from jupyter_audit.model import Principal
 from jupyter_audit.record import kinds
+from jupyter_audit.server.observers import Observer
 from jupyter_audit.server.people import principal_of
 from jupyter_audit.server.services import Services, find_services
 from jupyter_audit.server.wire import V1_PROTOCOL, MalformedMessageError, format_message, parse_message
@@ -51,17 +54,53 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
         self._principal: Principal | None = None
         if self._services is not None:
             self._principal = principal_of(self.websocket_handler)
+        self._observer: Observer | None = None
+
+    async def prepare(self) -> None:
+        """
+        Prepare as Jupyter does, for the owner; anybody else whom the Authorizer let through only watches.
+
+        For an observer nothing of what Jupyter does may be done: it would close the owner's connection where session ids
+        are the same, and drop the output that waits for an owner whose network is lost.
+        """
+        services, principal = self._services, self._principal
+        session = services.sessions.of_kernel(self.kernel_id) if services is not None else None
+        if principal is None or (session is not None and session.owner.name == principal.name):
+            await super().prepare()  # type: ignore[no-untyped-call]
+        elif session is None:
+            raise web.HTTPError(404, "This kernel has no live session to watch.")
+        else:
+            self._observer = Observer(session, principal, "websocket", self._show, self._show_end)
 
     def connect(self) -> Any:
         """Connect as Jupyter does, and have small messages go out at once: waiting for more costs 40 ms a cell."""
         self.websocket_handler.set_nodelay(True)
+        if self._observer is not None:
+            return self._watch(self._observer)
         return super().connect()
+
+    # --- for an observer --------------------------------------------------------------------------
+
+    async def _watch(self, observer: Observer) -> None:
+        assert self._services is not None
+        try:
+            async with asyncio.timeout(self._services.settings.record_timeout_seconds):
+                await self._services.observers.begin(observer)
+        except (RecordError, TimeoutError):
+            self.websocket_handler.close(1011, "Not shown: the ledger could not record that you watch.")
+
+    def _show(self, msg_type: str, content: Mapping[str, Any], parent: Mapping[str, Any]) -> None:
+        self._write("iopub", msg_type, content, parent)
+
+    def _show_end(self) -> None:
+        self._write("iopub", "status", {"execution_state": "dead"}, {})
+        self.websocket_handler.close(1000, "The session is over.")
 
     # --- from the client --------------------------------------------------------------------------
 
     def handle_incoming_message(self, incoming_msg: str | bytes) -> None:
         """Take a message off the websocket, parse it, and queue it on its lane."""
-        if not self.channels:
+        if not self.channels and self._observer is None:
             return
         message: ClientMessage | MalformedMessageError
         try:
@@ -86,6 +125,10 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
         """Let what was received pass the gate, then take leave."""
         for lane in self._lanes.values():
             lane.put_nowait(None)
+        if self._observer is not None:
+            if self._services is not None:
+                self._services.observers.end(self._observer)
+            return
         super().disconnect()  # type: ignore[no-untyped-call]
 
     async def _serve(self, lane: asyncio.Queue[ClientMessage | MalformedMessageError | None]) -> None:
@@ -112,12 +155,20 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
                 Refuse(Cause.SESSION_ENDED, "This kernel has no audit session, so nothing may run. Restart it."),
             )
             return
+        if self._observer is not None and message.msg_type == "kernel_info_request":
+            # Answered here: an observer's messages reach no kernel.
+            self._write("iopub", "status", {"execution_state": "busy"}, message.header)
+            self._write("shell", "kernel_info_reply", session.kernel_info or {"status": "ok"}, message.header)
+            self._write("iopub", "status", {"execution_state": "idle"}, message.header)
+            return
         if message.msg_type != "interrupt_request":
             await session.ready.wait()
         verdict = await services.gate.admit(message, session, principal)
         if isinstance(verdict, Refuse):
             self._tell_refusal(message, verdict)
         else:
+            hidden = message.msg_type == "input_reply" and bool(session.passwords_asked)
+            services.observers.admitted(session, message, verdict.entry, hidden=hidden)
             self._send(message, verdict, session)
 
     def _send(self, message: ClientMessage, passed: Passed, session: Session) -> None:

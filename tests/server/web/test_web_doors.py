@@ -79,11 +79,12 @@ def test_each_role_does_what_its_rules_allow(person: People, name: str | None, a
 def test_the_table_covers_every_described_operation() -> None:
     tried = {path.partition("?")[0] for path in READS} | {"requests", "cells/{entry}"}
     tried |= {f"requests/{{request}}/{act}" for act in ("approve", "deny", "withdraw")} | {"grants/{grant}/revoke"}
+    tried |= {"sessions/{session}/end"}  # test_web_watch.py
     assert {f"/{path}" for path in tried} == set(description()["paths"])
 
 
 def test_every_route_and_method_is_described_and_every_described_one_is_served() -> None:
-    examples = {"request": "r-0123456789ab", "grant": "g-0123456789ab", "entry": "7"}
+    examples = {"request": "r-0123456789ab", "grant": "g-0123456789ab", "entry": "7", "session": "s-0123456789ab"}
     described = {
         (method.upper(), re.sub(r"\{(\w+)\}", lambda found: examples[found[1]], path[1:]))
         for path, item in description()["paths"].items()

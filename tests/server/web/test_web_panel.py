@@ -419,3 +419,35 @@ def test_access_can_be_had_without_a_mouse(solo: AuditedServer, open_panel: Call
     expect(page.locator("#mine .clock")).to_be_visible()
     for grant in solo.api("GET", "grants?live=true")["grants"]:
         solo.revoke(grant["id"])
+
+
+@pytest.mark.usefixtures("nothing_open")
+def test_an_observer_watches_hostile_output_as_text_and_ends_the_session(
+    house: AuditedServer, open_panel: Callable[..., Page]
+) -> None:
+    erin, ana = Person(house, "erin"), Person(house, "ana")
+    ana.post(f"requests/{erin.request_access()}/approve")
+    kernel = replace(house, token=TOKENS["erin"]).kernel()
+    kernel.run("print('begun')")
+    page = open_panel(house, "ana")
+    page.get_by_role("link", name="Watch s-").first.click()
+    live = page.locator("#live")
+    for number, words in enumerate(HOSTILE):
+        kernel.run(f"from IPython.display import publish_display_data as show; print({words!r} * 2)")
+        kernel.run(f"show({{{words!r}: 1, 'text/html': {words!r}, 'text/plain': {words!r}}})")
+        kernel.run(f"raise type({words!r}, (Exception,), {{}})({words!r})")
+        kernel.run(f"# {words}\nprint('\\x1b]0;x\\x07\\u202egnp', {words!r}, 'number-{number}')")
+    expect(live).to_contain_text(f"number-{len(HOSTILE) - 1}")
+    for words in HOSTILE:
+        expect(live).to_contain_text(f"# {words}")
+    expect(live).to_contain_text("\\u202egnp")
+    assert page.evaluate("[window.hacked, stopped.length]") == [None, 0]
+    assert page.locator("#live script, #live img, #live svg, #live details").count() == 0
+    assert erin.get("sessions")["sessions"][0]["watched_by"] == ["ana"]
+    page.locator("summary", has_text="End this session").click()
+    page.get_by_label("Why?").fill("it drops tables")
+    page.get_by_role("button", name="End it").click()
+    expect(page.locator("#said")).to_contain_text("session")
+    ordered = house.await_entry("session.end_ordered", lambda e: e.body["reason"] == "it drops tables")
+    assert house.await_entry("session.ended", lambda e: e.session == ordered.session).body["cause"] == "observer"
+    kernel.close()
