@@ -30,6 +30,7 @@ from jupyter_audit.model import Role
 from jupyter_audit.settings import JupyterAudit
 
 MIB = 1024 * 1024
+LARGEST_LOG = 64 * MIB
 PARTS = ("ipykernel", "jupyter-server", "jupyterlab")
 INSTALL = "pip install 'jupyter-audit[lab]'"
 
@@ -132,12 +133,24 @@ def _ledger(context: Context, ledger: Ledger) -> Iterator[Finding]:
     if newest.time > context.clock.now():
         advice = "Grants end by the later of the two. Set the clock right."
         yield Finding("warn", "clock", "it is behind the ledger's newest entry", advice)
+    yield from _log_of_writes(context)
     yield from _anchors(context, ledger)
     anomalies = context.book(ledger).anomalies()
     if anomalies:
         last = anomalies[-1]
         told = f"{len(anomalies)} entries about access had no effect; the last is entry {last.seq}: {last.what}"
         yield Finding("warn", "access", told, "Find out who wrote them: the rules of access would not.")
+
+
+def _log_of_writes(context: Context) -> Iterator[Finding]:
+    """SQLite's write-ahead log: a reader that never lets go of the past keeps it from being used again."""
+    ledger = context.home.ledger
+    wal = ledger.with_name(f"{ledger.name}-wal")
+    size = wal.stat().st_size if wal.exists() else 0
+    if size > LARGEST_LOG:
+        told = f"the ledger's write-ahead log has {size // MIB} MiB: somebody has been reading the ledger for long"
+        advice = f"Find who has {wal} open (`fuser`), and let them finish. Nothing is lost; the log only takes room."
+        yield Finding("warn", "write-ahead log", told, advice)
 
 
 def _anchors(context: Context, ledger: Ledger) -> Iterator[Finding]:

@@ -110,3 +110,14 @@ def _running(context: Context) -> Iterator[Finding]:
         yield Finding("fail", "running server", "it cannot record, so nothing runs", "Its log says why.")
     elif not status.get("unassured"):
         yield Finding("ok", "running server", f"{status.get('mode')} mode, every assertion holds")
+    yield from _backlog(status.get("backlog") or {})
+
+
+def _backlog(backlog: dict[str, int]) -> Iterator[Finding]:
+    """Whether entries had to be refused because too many waited."""
+    refused, waiting = backlog.get("refused", 0), backlog.get("entries", 0)
+    if refused:
+        told = f"{refused} entries were refused since it started, because too many waited; {waiting} wait now"
+        yield Finding("warn", "backlog", told, "What they were for did not run. See that the disk is not slow or full.")
+    else:
+        yield Finding("ok", "backlog", f"{waiting} entries wait to be stored, none was refused")

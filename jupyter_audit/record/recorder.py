@@ -25,16 +25,20 @@ from jupyter_audit.record.bounds import cap
 from jupyter_audit.record.fresh import FreshContents
 from jupyter_audit.record.masking import mask
 
+_log = logging.getLogger(__name__)
+
 Decide = Callable[[LedgerReader], Sequence[Draft]]
 Subscriber = Callable[[Sequence[Entry]], None]
 
-_log = logging.getLogger(__name__)
-
 DROPPED = "entries dropped while recording failed"
-"""`what` of the gap entry."""
+REFUSED = "entries refused, with what they were for, while too many waited to be recorded"
+"""`what` of the gap entries."""
 
 MOST_PER_COMMIT = 256
 MOST_WAITING = 10_000
+MOST_WAITING_BYTES = 256 * 1024 * 1024
+"""Contents, of whatever waits; one that is larger by itself is taken when nothing else waits."""
+
 MOST_OWED = 2_000
 
 LINGER_S = 0.05
@@ -52,11 +56,37 @@ class _Append:
     lazy: bool = False
     future: Future[list[Entry]] = field(default_factory=Future)
 
+    def weight(self) -> tuple[int, int]:
+        """Return how many entries wait with it, and how many bytes of contents."""
+        return len(self.drafts), sum(len(content.data) for draft in self.drafts for content in draft.contents.values())
+
+    def types(self) -> list[str]:
+        """Return the types of its entries."""
+        return [draft.type for draft in self.drafts]
+
 
 @dataclass(slots=True)
 class _Transact:
     decide: Decide
+    lazy: bool = False
     future: Future[list[Entry]] = field(default_factory=Future)
+
+    def weight(self) -> tuple[int, int]:
+        """Return what a decision counts for; what it will append is not known yet."""
+        return 1, 0
+
+    def types(self) -> list[str]:
+        """Return what stands for the types of entries that nobody decided."""
+        return ["undecided"]
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits to be stored now, and what was turned away since the recorder began because too much waited."""
+
+    entries: int
+    bytes: int
+    refused: int
 
 
 class Recorder:
@@ -73,6 +103,10 @@ class Recorder:
         self._queue: SimpleQueue[_Append | _Transact | None] = SimpleQueue()
         self._owed: deque[Draft] = deque()
         self._owed_lost: Counter[str] = Counter()
+        self._waiting = 0
+        self._waiting_bytes = 0
+        self._refused = 0
+        self._refused_unsaid: Counter[str] = Counter()
         self._subscribers: list[Subscriber] = []
         self._failing_since: float | None = None
         self._closed = False
@@ -157,17 +191,41 @@ class Recorder:
         self._queue.put(None)
         self._thread.join()
 
+    def backlog(self) -> Backlog:
+        """Return how much waits, and how much was refused."""
+        with self._lock:
+            return Backlog(self._waiting, self._waiting_bytes, self._refused)
+
     def _submit(self, item: _Append | _Transact) -> None:
+        entries, size = item.weight()
         with self._lock:
             closed = self._closed
+            fits = self._waiting + entries <= MOST_WAITING and self._waiting_bytes + size <= MOST_WAITING_BYTES
+            taken = not closed and (fits or not self._waiting)
+            if taken:
+                self._waiting += entries
+                self._waiting_bytes += size
+                self._queue.put(item)
+            elif not closed and not item.lazy:  # what is owed is kept, and its loss counted, by `owe`
+                first = not self._refused_unsaid
+                self._refused += entries
+                self._refused_unsaid.update(item.types())
+                if first:
+                    _log.warning("The recorder is overrun: %d entries wait. What comes now is refused.", self._waiting)
         if closed:
             item.future.set_exception(RecordError("The recorder is closed.", advice=ADVICE))
-        elif self._queue.qsize() >= MOST_WAITING:
-            item.future.set_exception(
-                RecordError(f"The recorder is overrun: {MOST_WAITING} entries are waiting.", advice=ADVICE)
-            )
-        else:
-            self._queue.put(item)
+        elif not taken:
+            waiting = f"{MOST_WAITING} entries, or {MOST_WAITING_BYTES >> 20} MiB, are waiting"
+            item.future.set_exception(RecordError(f"The recorder is overrun: {waiting}.", advice=ADVICE))
+
+    def _took(self, item: _Append | _Transact | None) -> _Append | _Transact | None:
+        """Make room for what comes after an item from the queue."""
+        if item is not None:
+            entries, size = item.weight()
+            with self._lock:
+                self._waiting -= entries
+                self._waiting_bytes -= size
+        return item
 
     # --- the recorder's thread --------------------------------------------------------------------
 
@@ -186,7 +244,7 @@ class Recorder:
 
     def _serve(self, ledger: Ledger) -> bool:
         """Take what waits and store it; return False when the recorder is closing."""
-        item = self._queue.get()
+        item = self._took(self._queue.get())
         batch: list[_Append] = []
         size = 0
         hurry = False
@@ -205,7 +263,7 @@ class Recorder:
             if size >= MOST_PER_COMMIT:
                 break
             try:
-                item = self._queue.get_nowait() if hurry else self._queue.get(timeout=LINGER_S)
+                item = self._took(self._queue.get_nowait() if hurry else self._queue.get(timeout=LINGER_S))
             except Empty:
                 break
         self._store(ledger, batch)
@@ -274,18 +332,21 @@ class Recorder:
 
     def _pay(self, ledger: Ledger) -> None:
         """Store what is owed before anything newer."""
-        if not self._owed and not self._owed_lost:
+        if not self._owed and not self._owed_lost and not self._refused_unsaid:
             return
         with self._lock:
-            drafts, lost = list(self._owed), Counter(self._owed_lost)
-        if lost:
-            detail: dict[str, Json] = {"count": lost.total(), "types": dict(sorted(lost.items()))}
-            drafts.append(kinds.draft(kinds.GapRecorded(what=DROPPED, detail=detail)))
-        entries = self._append(ledger, drafts)
+            owed, lost, refused = list(self._owed), Counter(self._owed_lost), Counter(self._refused_unsaid)
+        gaps = []
+        for what, counts in ((DROPPED, lost), (REFUSED, refused)):
+            if counts:
+                detail: dict[str, Json] = {"count": counts.total(), "types": dict(sorted(counts.items()))}
+                gaps.append(kinds.draft(kinds.GapRecorded(what=what, detail=detail)))
+        entries = self._append(ledger, [*owed, *gaps])
         with self._lock:
-            for _ in range(len(drafts) - (1 if lost else 0)):
+            for _ in owed:
                 self._owed.popleft()
             self._owed_lost -= lost  # a Counter keeps what is above zero
+            self._refused_unsaid -= refused
         self._tell(entries)
 
     @staticmethod

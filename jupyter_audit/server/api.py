@@ -7,6 +7,7 @@ Must never decide anything itself, wait for the disk on the event loop, or show 
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
@@ -62,6 +63,7 @@ class StatusHandler(AuditApiHandler):
                 "assured": list(services.assessment.assured),
                 "unassured": list(services.assessment.unassured),
                 "recording": services.recorder.failing_for() == 0.0,
+                "backlog": asdict(services.recorder.backlog()),
                 "entries": services.reader.size(),
                 "time": format_time(now),
             }
