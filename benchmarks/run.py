@@ -79,7 +79,8 @@ def main() -> None:
     row("trivial cell over the websocket", *cells, aim="<= 1.10")
     row("kernel start until it answers", *starts, aim="<= 1.15")
     print(flush=True)
-    subprocess.run([sys.executable, str(Path(__file__).with_name("ledger_append.py"))], check=True)
+    for script in ("ledger_append.py", "ledger_scale.py"):
+        subprocess.run([sys.executable, str(Path(__file__).with_name(script))], check=True)
 
 
 if __name__ == "__main__":
