@@ -27,12 +27,13 @@ class Principal:
     A person or service, as whoever vouches for it names it.
 
     `vouched_by` says who that is: `os-account` (solo mode and the command line), or the class name of
-    the server's IdentityProvider.
+    the server's IdentityProvider. `groups` are those that it says the principal belongs to.
     """
 
     name: str
     vouched_by: str
     roles: frozenset[Role] = frozenset()
+    groups: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

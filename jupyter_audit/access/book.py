@@ -125,6 +125,26 @@ class GrantBook:
         """Return every grant there ever was, newest first."""
         return sorted(self._state.grants.values(), key=lambda grant: grant.seq, reverse=True)
 
+    def unended(self, now: datetime) -> list[Grant]:
+        """Return every grant that is in force or yet to begin, oldest first."""
+        open_ = (self._state.grants[grant_id] for grant_id in self._state.open_grants)
+        wanted = [grant for grant in open_ if grant.state(now) in (GrantState.ACTIVE, GrantState.APPROVED)]
+        return sorted(wanted, key=lambda grant: grant.seq)
+
+    def unreviewed(self, now: datetime) -> list[Grant]:
+        """Return the broken glasses that have ended and wait for a review, oldest first."""
+        broken = [grant for grant in self._state.grants.values() if grant.break_glass and not grant.reviewed_by]
+        return sorted((grant for grant in broken if not grant.is_live(now)), key=lambda grant: grant.seq)
+
+    def used(self, principal: str, profile: str, since: datetime) -> timedelta:
+        """Return how much time a principal was given under a profile since a moment, what is still to come included."""
+        total = timedelta(0)
+        for grant in self._state.grants.values():
+            if grant.principal == principal and grant.profile == profile:
+                end = grant.not_after if grant.ended is None else min(grant.ended, grant.not_after)
+                total += max(end - max(grant.not_before, since), timedelta(0))
+        return total
+
     def anomalies(self) -> list[Anomaly]:
         """Return the entries that did not follow from the ones before them, and had no effect."""
         return list(self._state.anomalies)

@@ -16,13 +16,15 @@ from enum import StrEnum
 from typing import Any, TypeVar, cast
 
 from jupyter_audit.access.principals import same_person
-from jupyter_audit.access.profiles import ABSOLUTE_LONGEST_MINUTES
+from jupyter_audit.access.profiles import ABSOLUTE_LONGEST_MINUTES, LONGEST_BREAK_GLASS_MINUTES, MOST_APPROVALS
 from jupyter_audit.clock import parse_time
 from jupyter_audit.errors import LedgerError
 from jupyter_audit.model import Entry
 from jupyter_audit.record import kinds
 
 LONGEST = timedelta(minutes=ABSOLUTE_LONGEST_MINUTES)
+
+LONGEST_BREAK_GLASS = timedelta(minutes=LONGEST_BREAK_GLASS_MINUTES)
 
 BEGINNING = datetime.min.replace(tzinfo=UTC)
 
@@ -41,17 +43,23 @@ class RequestState(StrEnum):
 
 
 class GrantState(StrEnum):
-    """Where a grant is. `approved` is one that has not begun yet."""
+    """Where a grant is. `approved` is one that has not begun yet; `taken_over` one that another person's carries on."""
 
     APPROVED = "approved"
     ACTIVE = "active"
     EXPIRED = "expired"
     REVOKED = "revoked"
+    TAKEN_OVER = "taken_over"
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Somebody's asking. `answered` is the answer that the ledger holds, if any."""
+    """
+    Somebody's asking. `answered` is the answer that the ledger holds, if any.
+
+    `starts` is when the grant is to begin (None: at its approval); `extends` and `takes_over` name the grant that is
+    to last longer, or to be carried on. `approvals` people must say yes; `endorsers` are those who have.
+    """
 
     id: str
     principal: str
@@ -63,6 +71,13 @@ class Request:
     asked: datetime
     lapses: datetime
     seq: int
+    target: str = ""
+    starts: datetime | None = None
+    extends: str = ""
+    takes_over: str = ""
+    approvals: int = 1
+    groups: tuple[str, ...] = ()
+    endorsers: tuple[str, ...] = ()
     answered: RequestState | None = None
     answered_by: str | None = None
     answer: str = ""
@@ -79,7 +94,9 @@ class Grant:
     """
     A principal's access for a while: from `not_before` until just before `not_after`.
 
-    `ended` is when it was revoked, if it was; `ended_by` who did that.
+    `ended` is when it was revoked or taken over, if it was; `ended_by` who did that, `successor` the grant that
+    carries it on. A `break_glass` grant was approved by nobody: `approver` is empty, and `reviewed_by` until somebody
+    has reviewed it. `extensions` are the moments at which it was given more time.
     """
 
     id: str
@@ -97,11 +114,18 @@ class Grant:
     ended: datetime | None = None
     ended_by: str | None = None
     ended_why: str = ""
+    target: str = ""
+    successor: str = ""
+    extensions: tuple[datetime, ...] = ()
+    break_glass: bool = False
+    reviewed_by: str = ""
+    justified: bool | None = None
+    review: str = ""
 
     def state(self, now: datetime) -> GrantState:
         """Return where the grant is at `now`. At the very moment `not_after` it has expired."""
         if self.ended is not None:
-            return GrantState.REVOKED
+            return GrantState.TAKEN_OVER if self.successor else GrantState.REVOKED
         if now < self.not_before:
             return GrantState.APPROVED
         return GrantState.ACTIVE if now < self.not_after else GrantState.EXPIRED
@@ -151,8 +175,16 @@ def fold(state: AccessState, entry: Entry) -> None:
         match entry.type:
             case kinds.AccessRequested.TYPE:
                 _requested(state, entry)
+            case kinds.AccessEndorsed.TYPE:
+                _endorsed(state, entry)
             case kinds.AccessApproved.TYPE:
                 _approved(state, entry)
+            case kinds.AccessExtended.TYPE:
+                _extended(state, entry)
+            case kinds.AccessBreakGlass.TYPE:
+                _broke_glass(state, entry)
+            case kinds.AccessReviewed.TYPE:
+                _reviewed(state, entry)
             case kinds.AccessDenied.TYPE:
                 denied = _read(entry, kinds.AccessDenied)
                 _answer(state, entry, denied.request, RequestState.DENIED, denied.reason)
@@ -179,6 +211,8 @@ def _requested(state: AccessState, entry: Entry) -> None:
         raise _AnomalyError(f"request {said.request} was made before")
     if not 0 < said.duration_s <= LONGEST.total_seconds():
         raise _AnomalyError(f"request {said.request} is for {said.duration_s} seconds")
+    if not 1 <= said.approvals <= MOST_APPROVALS:
+        raise _AnomalyError(f"request {said.request} needs {said.approvals} approvals")
     state.requests[said.request] = Request(
         id=said.request,
         principal=entry.actor.name,
@@ -190,6 +224,12 @@ def _requested(state: AccessState, entry: Entry) -> None:
         asked=entry.time,
         lapses=parse_time(said.lapses),
         seq=entry.seq,
+        target=said.target,
+        starts=parse_time(said.starts) if said.starts else None,
+        extends=said.extends,
+        takes_over=said.takes_over,
+        approvals=said.approvals,
+        groups=tuple(said.groups),
     )
     state.open_requests.add(said.request)
 
@@ -208,6 +248,24 @@ def _answer(state: AccessState, entry: Entry, request_id: str, answer: RequestSt
     request = _pending(state, request_id)
     state.requests[request_id] = replace(request, answered=answer, answered_by=entry.actor.name, answer=why)
     state.open_requests.discard(request_id)
+
+
+def _endorsed(state: AccessState, entry: Entry) -> None:
+    request = _pending(state, _read(entry, kinds.AccessEndorsed).request)
+    if any(same_person(entry.actor.name, name) for name in (request.principal, *request.endorsers)):
+        raise _AnomalyError(f"request {request.id} was endorsed by its requester, or twice by one person")
+    state.requests[request.id] = replace(request, endorsers=(*request.endorsers, entry.actor.name))
+
+
+def _check_yes(request: Request, entry: Entry, self_approved: bool) -> str:
+    """Return what is wrong with the last yes to a request, or nothing."""
+    if self_approved != same_person(entry.actor.name, request.principal):
+        return "it does not say truly whether requester and approver are one person"
+    if any(same_person(entry.actor.name, name) for name in request.endorsers):
+        return "its approver had said yes before"
+    if len(request.endorsers) + 1 < request.approvals:
+        return f"it is the {len(request.endorsers) + 1}. yes, and {request.approvals} are needed"
+    return ""
 
 
 def _withdrawn(state: AccessState, entry: Entry) -> None:
@@ -234,7 +292,7 @@ def _approved(state: AccessState, entry: Entry) -> None:
     said = _read(entry, kinds.AccessApproved)
     request = _pending(state, said.request)
     not_before, not_after = parse_time(said.not_before), parse_time(said.not_after)
-    wrong = ""
+    wrong = _check_yes(request, entry, said.self_approved)
     if entry.grant is None or entry.grant in state.grants:
         wrong = "its grant is not a new one"
     elif (said.principal, said.vouched_by) != (request.principal, request.vouched_by):
@@ -243,13 +301,17 @@ def _approved(state: AccessState, entry: Entry) -> None:
         wrong = "it grants something else than was asked for"
     elif not timedelta(0) < not_after - not_before <= request.duration:
         wrong = "it grants more time than was asked for, or none"
-    elif not_before < entry.time - TOLERANCE:
-        wrong = "it begins before it was given"
-    elif said.self_approved != same_person(entry.actor.name, request.principal):
-        wrong = "it does not say truly whether requester and approver are one person"
+    elif not_before < (request.starts or entry.time) - TOLERANCE or not_before < entry.time - TOLERANCE:
+        wrong = "it begins before it was given, or before it was asked to"
+    elif request.extends:
+        wrong = "more time was asked for, not a new grant"
+    elif said.takes_over != request.takes_over:
+        wrong = "it takes over another grant than was asked for"
     if wrong:
         raise _AnomalyError(f"approval of {said.request}: {wrong}")
     assert entry.grant is not None
+    if request.takes_over:
+        _hand_over(state, request, entry, not_after)
     _answer(state, entry, request.id, RequestState.APPROVED, "")
     state.grants[entry.grant] = Grant(
         id=entry.grant,
@@ -264,8 +326,83 @@ def _approved(state: AccessState, entry: Entry) -> None:
         approver=entry.actor.name,
         self_approved=said.self_approved,
         seq=entry.seq,
+        target=request.target,
     )
     state.open_grants.add(entry.grant)
+
+
+def _live(state: AccessState, grant_id: str) -> Grant:
+    grant = state.grants.get(grant_id)
+    if grant is None or not grant.is_live(state.latest):
+        raise _AnomalyError(f"there is no live grant {grant_id}")
+    return grant
+
+
+def _hand_over(state: AccessState, request: Request, entry: Entry, not_after: datetime) -> None:
+    old = _live(state, request.takes_over)
+    if old.profile != request.profile or not_after > old.not_after:
+        raise _AnomalyError(f"approval of {request.id}: it takes over more than the grant {old.id} gave")
+    state.grants[old.id] = replace(
+        old, ended=entry.time, ended_by=entry.actor.name, ended_why=f"taken over by {request.principal}",
+        successor=entry.grant or "",
+    )  # fmt: skip
+    state.open_grants.discard(old.id)
+
+
+def _extended(state: AccessState, entry: Entry) -> None:
+    said = _read(entry, kinds.AccessExtended)
+    request = _pending(state, said.request)
+    grant, not_after = _live(state, entry.grant or ""), parse_time(said.not_after)
+    wrong = _check_yes(request, entry, said.self_approved)
+    if request.extends != grant.id or grant.principal != request.principal:
+        wrong = "it extends another grant than was asked for"
+    elif not timedelta(0) < not_after - grant.not_after <= request.duration:
+        wrong = "it gives more time than was asked for, or none"
+    elif not_after - grant.not_before > LONGEST:
+        wrong = "the grant would last longer than any may"
+    if wrong:
+        raise _AnomalyError(f"extension by {said.request}: {wrong}")
+    _answer(state, entry, request.id, RequestState.APPROVED, "")
+    state.grants[grant.id] = replace(grant, not_after=not_after, extensions=(*grant.extensions, entry.time))
+    state.noticed.discard(grant.id)
+
+
+def _broke_glass(state: AccessState, entry: Entry) -> None:
+    said = _read(entry, kinds.AccessBreakGlass)
+    not_before, not_after = parse_time(said.not_before), parse_time(said.not_after)
+    if entry.grant is None or entry.grant in state.grants:
+        raise _AnomalyError("a broken glass without a new grant")
+    if not timedelta(0) < not_after - not_before <= LONGEST_BREAK_GLASS or not_before < entry.time - TOLERANCE:
+        raise _AnomalyError(f"the broken glass {entry.grant} is for longer than any may be, or from before")
+    state.grants[entry.grant] = Grant(
+        id=entry.grant,
+        request="",
+        principal=entry.actor.name,
+        vouched_by=entry.actor.vouched_by,
+        profile=said.profile,
+        reason=said.reason,
+        ticket=said.ticket,
+        not_before=not_before,
+        not_after=not_after,
+        approver="",
+        self_approved=False,
+        seq=entry.seq,
+        target=said.target,
+        break_glass=True,
+    )
+    state.open_grants.add(entry.grant)
+
+
+def _reviewed(state: AccessState, entry: Entry) -> None:
+    said = _read(entry, kinds.AccessReviewed)
+    grant = state.grants.get(entry.grant or "")
+    if grant is None or not grant.break_glass or grant.reviewed_by:
+        raise _AnomalyError(f"there is no broken glass {entry.grant} that waits for a review")
+    if grant.is_live(state.latest):
+        raise _AnomalyError(f"the broken glass {entry.grant} was reviewed before it ended")
+    state.grants[grant.id] = replace(
+        grant, reviewed_by=entry.actor.name, justified=said.justified, review=said.comment
+    )
 
 
 def _revoked(state: AccessState, entry: Entry) -> None:
@@ -293,13 +430,16 @@ def _expired(state: AccessState, entry: Entry) -> None:
 # --- reading ------------------------------------------------------------------------------------
 
 K = TypeVar("K", bound=kinds.Kind)
-_TYPES = {"str": str, "int": int, "bool": bool}
+_TYPES = {"str": str, "int": int, "bool": bool, "Sequence[str]": list}
 
 
 def _read(entry: Entry, kind: type[K]) -> K:
     """Return the entry's body as `kind`, or raise `_AnomalyError` if a field is not of its type."""
     said = kinds.read(entry, kind)
     for each in dataclasses.fields(cast(Any, kind)):
-        if type(getattr(said, each.name)) is not _TYPES[str(each.type)]:
+        value = getattr(said, each.name)
+        if each.name not in entry.body:
+            continue  # written before there was such a field: it has its default
+        if type(value) is not _TYPES[str(each.type)] or (isinstance(value, list) and {*map(type, value)} - {str}):
             raise _AnomalyError(f"{entry.type} says {each.name} in a form that it cannot have")
     return said

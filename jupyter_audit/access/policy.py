@@ -8,7 +8,7 @@ not exist denies. A setting that cannot be used raises `ConfigError`, which name
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,12 +20,15 @@ from jupyter_audit.ledger.auditors import AuditorKey, parse_sealed_to
 from jupyter_audit.model import Json, Role
 from jupyter_audit.settings import JupyterAudit
 
+GROUP = "group:"
+"""Stands before the name of a group where people are listed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
     """
-    The rules in force. `roles` maps each role to the names that hold it; `*` is everybody. Contents are sealed to
-    the auditors in `sealed_to`; where there is none they are not.
+    The rules in force. `roles` maps each role to the names and groups (`group:NAME`) that hold it; `*` is everybody.
+    Contents are sealed to the auditors in `sealed_to`; where there is none they are not.
     """
 
     profiles: Mapping[str, Profile]
@@ -42,11 +45,11 @@ class Policy:
         sealed_to = parse_sealed_to(settings.sealed_to)
         return cls(profiles=profiles, roles=roles, solo=bool(settings.solo), sealed_to=sealed_to)
 
-    def roles_of(self, name: str) -> frozenset[Role]:
-        """Return the roles that a principal of this name holds."""
+    def roles_of(self, name: str, groups: Collection[str] = ()) -> frozenset[Role]:
+        """Return the roles that a principal of this name, in these groups, holds."""
         if self.solo:
             return frozenset(Role)
-        return frozenset(role for role, names in self.roles.items() if name in names or "*" in names)
+        return frozenset(role for role, names in self.roles.items() if names_one(names, name, groups))
 
     @property
     def has_terminals(self) -> bool:
@@ -68,6 +71,7 @@ class Policy:
         for name, profile in sorted(self.profiles.items()):
             values: dict[str, Json] = asdict(profile)
             values |= {"isolation": profile.isolation.value, "network": profile.network.to_json()}
+            values["hours"] = None if profile.hours is None else str(profile.hours)
             profiles[name] = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
         roles: dict[str, Json] = {role.value: list(names) for role, names in sorted(self.roles.items())}
         sealed_to = [str(key) for key in self.sealed_to]
@@ -76,3 +80,8 @@ class Policy:
     def digest(self) -> str:
         """Return the SHA-256, in hex, of the policy's canonical JSON (RFC 8785)."""
         return hashlib.sha256(rfc8785.dumps(self.to_json())).hexdigest()
+
+
+def names_one(names: Collection[str], name: str, groups: Collection[str]) -> bool:
+    """Say whether a list of names, `group:NAME` and `*` (everybody) holds a principal of this name and these groups."""
+    return "*" in names or name in names or any(f"{GROUP}{group}" in names for group in groups)

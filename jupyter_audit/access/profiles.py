@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jupyter_audit.access.hours import Hours, parse_hours
 from jupyter_audit.access.terms import OPEN, NetworkPolicy, Rung
 from jupyter_audit.errors import ConfigError
 
@@ -21,6 +22,8 @@ ABSOLUTE_LONGEST_MINUTES = 8 * 60
 DEFAULT_MINUTES = 30
 RECOVERY_MINUTES = 15
 LONGEST_WAIT_MINUTES = 60
+LONGEST_BREAK_GLASS_MINUTES = 60
+MOST_APPROVALS = 5
 RECOVERY = "recovery"
 DEFAULT_PROFILE = "production-debug"
 
@@ -31,6 +34,8 @@ class Profile:
     What may be asked for under one name. Times in minutes, `shortest_reason` in characters.
 
     `isolation` is the lowest rung that its sessions may have, `network` what of the network they may use.
+    Lists of people hold names and, as `group:NAME`, groups; where one is empty, the role alone decides. A budget of 0
+    is none. `hours` are when grants may run (None: at all times).
     """
 
     name: str
@@ -45,6 +50,18 @@ class Profile:
     terminals: bool = False
     isolation: Rung = Rung.NONE
     network: NetworkPolicy = OPEN
+    targets: tuple[str, ...] = ()
+    requesters: tuple[str, ...] = ()
+    approvers: tuple[str, ...] = ()
+    approvals: int = 1
+    hours: Hours | None = None
+    extensions: int = 2
+    advance_days: int = 7
+    break_glass: bool = False
+    break_glass_minutes: int = 15
+    weekly_hours: int = 0
+    weekly_extensions: int = 0
+    weekly_break_glass: int = 2
 
 
 DEFAULT_PROFILES: Mapping[str, Mapping[str, Any]] = {
@@ -71,6 +88,14 @@ def _names(what: str) -> Check:
         return "" if good else f"a list of {what}"
 
     return check
+
+
+def _hours(value: Any) -> str:
+    try:
+        parse_hours(value)
+    except ValueError as error:
+        return f"such as 'Mon-Fri 08:00-18:00 Europe/Berlin' ({error})"
+    return ""
 
 
 def _pattern(value: Any) -> str:
@@ -105,6 +130,18 @@ PROFILE_KEYS: Mapping[str, Check] = {
     "terminals": _flag,
     "isolation": _rung,
     "network": _network,
+    "targets": _names("names of what may be debugged"),
+    "requesters": _names("names, or group:NAME"),
+    "approvers": _names("names, or group:NAME"),
+    "approvals": _whole(1, MOST_APPROVALS),
+    "hours": _hours,
+    "extensions": _whole(0, 100),
+    "advance_days": _whole(0, 90),
+    "break_glass": _flag,
+    "break_glass_minutes": _whole(1, LONGEST_BREAK_GLASS_MINUTES),
+    "weekly_hours": _whole(0, 168),
+    "weekly_extensions": _whole(0, 1000),
+    "weekly_break_glass": _whole(0, 1000),
 }
 
 
@@ -141,6 +178,8 @@ def _completed(values: Mapping[str, Any]) -> dict[str, Any]:
         given["isolation"] = Rung(str(given["isolation"]))
     if "network" in given:
         given["network"] = NetworkPolicy.parse(given["network"])
+    if "hours" in given:
+        given["hours"] = parse_hours(given["hours"])
     if given.get("recovery"):
         given.setdefault("longest_minutes", RECOVERY_MINUTES)
     if "longest_minutes" in given and "default_minutes" not in given:

@@ -7,39 +7,31 @@ forbids is an entry too (`access.refused`), then an error for whoever tried. `_a
 
 from __future__ import annotations
 
-import re
 import secrets
 import threading
-import unicodedata
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import TypeVar, cast
 
+from jupyter_audit.access import rules
 from jupyter_audit.access.book import GrantBook
-from jupyter_audit.access.grants import Grant, Request, RequestState
+from jupyter_audit.access.grants import Grant, GrantState, Request
 from jupyter_audit.access.policy import Policy
 from jupyter_audit.access.principals import same_person
 from jupyter_audit.access.profiles import Profile
 from jupyter_audit.clock import Clock, format_time
-from jupyter_audit.errors import AccessError, LedgerError, NotFoundError, NotPermittedError, UsageError
+from jupyter_audit.errors import AccessError, LedgerError, NotPermittedError, UsageError
 from jupyter_audit.ledger import LedgerReader
 from jupyter_audit.model import Actor, Draft, Entry, Principal, Role
 from jupyter_audit.record import kinds
 
 Decide = Callable[[LedgerReader], Sequence[Draft]]
 Transact = Callable[[Decide], list[Entry]]
-Judge = Callable[[GrantBook, datetime], Draft]
+Judge = Callable[[GrantBook, datetime], Draft | list[Draft]]
 T = TypeVar("T")
-
-LONGEST_REASON_BYTES = 4096
-LONGEST_TICKET = 200
-"""Characters."""
 
 LONGEST_CAUSE = 500
 """Characters of an error's sentence that `access.refused` keeps."""
-
-REVERSING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Characters that make what is read differ from what is there: no reason for one in a reason."""
 
 
 class AccessService:
@@ -61,64 +53,124 @@ class AccessService:
         self._lock = threading.Lock()
 
     def request(
-        self, principal: Principal, *, profile: str, reason: str, ticket: str, minutes: int | None = None
+        self,
+        principal: Principal,
+        *,
+        profile: str,
+        reason: str,
+        ticket: str,
+        minutes: int | None = None,
+        target: str = "",
+        starts: datetime | None = None,
+        takes_over: str = "",
     ) -> Request:
         """
-        Ask for a grant of `minutes` (None: the profile's default).
+        Ask for a grant of `minutes` (None: the profile's default), from `starts` (None: its approval) on.
 
-        Raises `UsageError` for a reason, ticket or duration that the profile does not take,
-        `NotPermittedError` if `principal` may not ask for this profile.
+        `takes_over` is a live grant of somebody else: the new one carries it on for the time that is left, and it ends.
+        Raises `UsageError` for a reason, ticket, target or duration that the profile does not take,
+        `NotPermittedError` if `principal` may not ask for this profile, `AccessError` for what is not to be had now.
         """
         request_id = f"r-{secrets.token_hex(6)}"
 
         def judge(book: GrantBook, now: datetime) -> Draft:
             wanted = self._policy.profile(profile)
-            self._may_ask(principal, wanted)
-            duration = _duration(wanted, minutes)
+            rules.may_ask(self._policy, principal, wanted)
+            begins = rules.begin(wanted, starts, now)
+            length = rules.duration(wanted, minutes)
+            if takes_over:
+                length = self._left_to_take_over(book, principal, wanted, takes_over, now)
+            rules.within_budget(book, wanted, principal.name, length, now)
+            if begins is not None:
+                rules.end_of(wanted, begins, length)
             kind = kinds.AccessRequested(
                 request=request_id,
                 profile=wanted.name,
-                reason=_reason(reason, wanted.shortest_reason),
-                ticket=_ticket(ticket, wanted.ticket_pattern),
-                duration_s=int(duration.total_seconds()),
+                reason=rules.reason(reason, wanted.shortest_reason),
+                ticket=rules.ticket(ticket, wanted.ticket_pattern),
+                duration_s=int(length.total_seconds()),
                 lapses=format_time(now + timedelta(minutes=wanted.request_waits_minutes)),
+                target=rules.target(target, wanted),
+                starts="" if begins is None else format_time(begins),
+                takes_over=takes_over,
+                approvals=1 if self._policy.solo else wanted.approvals,
+                groups=sorted(principal.groups),
             )
             return kinds.draft(kind, actor=Actor.of(principal))
 
         return self._act(principal, "request", profile, judge, lambda book: book.request(request_id))
 
-    def approve(self, principal: Principal, request_id: str) -> Grant:
-        """Say yes: the grant begins now. Raises `NotFoundError`, `NotPermittedError` or `AccessError`."""
+    def extend(self, principal: Principal, grant_id: str, *, reason: str, minutes: int | None = None) -> Request:
+        """Ask for more time under a grant of one's own. Raises as `request` does, and `NotFoundError`."""
+        request_id = f"r-{secrets.token_hex(6)}"
+
+        def judge(book: GrantBook, now: datetime) -> Draft:
+            grant = rules.live_grant(book, grant_id, now)
+            if grant.principal != principal.name:
+                raise NotPermittedError(
+                    f"The grant {grant.id} is {grant.principal}'s; only they ask for more of it.",
+                    advice="Ask to take it over (`jupyter audit request --takes-over`).",
+                )
+            profile = self._policy.profile(grant.profile)
+            rules.may_ask(self._policy, principal, profile)
+            rules.may_extend(book, profile, grant, now)
+            length = rules.duration(profile, minutes)
+            rules.within_budget(book, profile, principal.name, length, now)
+            kind = kinds.AccessRequested(
+                request=request_id,
+                profile=profile.name,
+                reason=rules.reason(reason, profile.shortest_reason),
+                ticket=grant.ticket,
+                duration_s=int(length.total_seconds()),
+                lapses=format_time(min(grant.not_after, now + timedelta(minutes=profile.request_waits_minutes))),
+                target=grant.target,
+                extends=grant.id,
+                approvals=1 if self._policy.solo else profile.approvals,
+                groups=sorted(principal.groups),
+            )
+            return kinds.draft(kind, actor=Actor.of(principal))
+
+        return self._act(principal, "extend", grant_id, judge, lambda book: book.request(request_id))
+
+    def approve(self, principal: Principal, request_id: str) -> Request | Grant:
+        """
+        Say yes. Returns the grant that begins now (or lasts longer now), or the request if more people must say yes.
+
+        Raises `NotFoundError`, `NotPermittedError` or `AccessError`.
+        """
         grant_id = f"g-{secrets.token_hex(6)}"
 
         def judge(book: GrantBook, now: datetime) -> Draft:
-            request = self._pending(book, request_id, now)
+            request = rules.pending(book, request_id, now)
             profile = self._policy.profile(request.profile)
-            self._may_answer(principal, request, profile)
-            # A policy that was tightened meanwhile holds for what was asked for before.
-            duration = min(request.duration, timedelta(minutes=profile.longest_minutes))
-            kind = kinds.AccessApproved(
-                request=request.id,
-                principal=request.principal,
-                vouched_by=request.vouched_by,
-                profile=profile.name,
-                not_before=format_time(now),
-                not_after=format_time(now + duration),
-                self_approved=same_person(principal.name, request.principal),
-                solo=self._policy.solo,
-            )
-            return kinds.draft(kind, actor=Actor.of(principal), grant=grant_id)
+            rules.may_answer(self._policy, principal, request, profile)
+            if len(request.endorsers) + 1 < rules.approvals_of(self._policy, request, profile):
+                if same_person(principal.name, request.principal):
+                    raise NotPermittedError(
+                        f"{principal.name} may say the last yes to their own request, not an earlier one.",
+                        advice="Another approver must say yes first.",
+                    )
+                return kinds.draft(kinds.AccessEndorsed(request.id), actor=Actor.of(principal))
+            if request.extends:
+                return self._extension(book, principal, request, profile, now)
+            return self._grant(book, principal, request, profile, grant_id, now)
 
-        return self._act(principal, "approve", request_id, judge, lambda book: book.grant(grant_id))
+        def outcome(book: GrantBook) -> Request | Grant | None:
+            request = book.request(request_id)
+            if request is not None and request.extends and request.answered is not None:
+                return book.grant(request.extends)
+            given = book.grant(grant_id)
+            return request if given is None else given
+
+        return cast(Request | Grant, self._act(principal, "approve", request_id, judge, outcome))
 
     def deny(self, principal: Principal, request_id: str, reason: str) -> Request:
         """Say no, and why. Raises as `approve` does."""
 
         def judge(book: GrantBook, now: datetime) -> Draft:
-            request = self._pending(book, request_id, now)
-            if Role.APPROVER not in principal.roles:
-                raise _not_an_approver(principal)
-            return kinds.draft(kinds.AccessDenied(request.id, _reason(reason, 1)), actor=Actor.of(principal))
+            request = rules.pending(book, request_id, now)
+            rules.must_approve(principal)
+            return kinds.draft(kinds.AccessDenied(request.id, rules.reason(reason, 1)), actor=Actor.of(principal))
 
         return self._act(principal, "deny", request_id, judge, lambda book: book.request(request_id))
 
@@ -126,7 +178,7 @@ class AccessService:
         """Take one's own unanswered request back."""
 
         def judge(book: GrantBook, now: datetime) -> Draft:
-            request = self._pending(book, request_id, now)
+            request = rules.pending(book, request_id, now)
             if request.principal != principal.name:
                 raise NotPermittedError(
                     f"The request {request.id} is {request.principal}'s; only they withdraw it."
@@ -139,22 +191,79 @@ class AccessService:
         """End a grant now: approvers, admins, and whoever holds it may."""
 
         def judge(book: GrantBook, now: datetime) -> Draft:
-            grant = book.grant(grant_id)
-            if grant is None:
-                raise NotFoundError(
-                    f"There is no grant {grant_id}.", advice="`jupyter audit grants` lists them."
-                )
+            grant = rules.known_grant(book, grant_id)
             if not {Role.APPROVER, Role.ADMIN} & principal.roles and principal.name != grant.principal:
                 raise NotPermittedError(
                     f"{principal.name} may not revoke the grant {grant.id}.",
                     advice="Approvers, admins and its holder may.",
                 )
-            if not grant.is_live(now) and now >= grant.not_before:
+            if not grant.is_live(now) and grant.state(now) is not GrantState.APPROVED:
                 raise AccessError(f"The grant {grant.id} has ended already ({grant.state(now)}).")
-            kind = kinds.AccessRevoked(_reason(reason, 1))
+            kind = kinds.AccessRevoked(rules.reason(reason, 1))
             return kinds.draft(kind, actor=Actor.of(principal), grant=grant.id)
 
         return self._act(principal, "revoke", grant_id, judge, lambda book: book.grant(grant_id))
+
+    def revoke_everyone(self, principal: Principal, reason: str) -> list[Grant]:
+        """End every grant that is in force or yet to begin, in one commit: for an incident. Approvers and admins may."""
+        ended: list[str] = []
+
+        def judge(book: GrantBook, now: datetime) -> list[Draft]:
+            if not {Role.APPROVER, Role.ADMIN} & principal.roles:
+                raise NotPermittedError(
+                    f"{principal.name} may not revoke everybody's grants.", advice="Approvers and admins may."
+                )
+            kind = kinds.AccessRevoked(rules.reason(reason, 1))
+            ended.extend(grant.id for grant in book.unended(now))
+            return [kinds.draft(kind, actor=Actor.of(principal), grant=grant_id) for grant_id in ended]
+
+        def outcome(book: GrantBook) -> list[Grant]:
+            return [grant for grant_id in ended if (grant := book.grant(grant_id)) is not None]
+
+        return self._act(principal, "revoke", "everyone", judge, outcome)
+
+    def break_glass(
+        self, principal: Principal, *, profile: str, reason: str, ticket: str, target: str = "", minutes: int | None = None
+    ) -> Grant:
+        """
+        Take access at once, for an emergency. Everybody is told, and somebody else must review it afterwards.
+
+        Raises `UsageError`, `NotPermittedError` or `AccessError` where the profile does not allow it.
+        """
+        grant_id = f"g-{secrets.token_hex(6)}"
+
+        def judge(book: GrantBook, now: datetime) -> list[Draft]:
+            wanted = self._policy.profile(profile)
+            rules.may_hold(self._policy, principal.name, principal.groups, wanted)
+            rules.may_break_glass(book, wanted, principal, now)
+            most = wanted.break_glass_minutes
+            if minutes is not None and (type(minutes) is not int or not 1 <= minutes <= most):
+                raise UsageError(
+                    f"A broken glass lasts {most} minutes at most under the profile {wanted.name}.",
+                    advice=f"Take 1 to {most} minutes; ask for more in the ordinary way meanwhile.",
+                )
+            kind = kinds.AccessBreakGlass(
+                profile=wanted.name,
+                reason=rules.reason(reason, wanted.shortest_reason),
+                ticket=rules.ticket(ticket, wanted.ticket_pattern),
+                target=rules.target(target, wanted),
+                not_before=format_time(now),
+                not_after=format_time(now + timedelta(minutes=most if minutes is None else minutes)),
+            )
+            return [kinds.draft(kind, actor=Actor.of(principal), grant=grant_id)]
+
+        return self._act(principal, "break_glass", profile, judge, lambda book: book.grant(grant_id))
+
+    def review(self, principal: Principal, grant_id: str, *, justified: bool, comment: str) -> Grant:
+        """Judge what was done under a broken glass, after it ended. Not by whoever broke it."""
+
+        def judge(book: GrantBook, now: datetime) -> Draft:
+            grant = rules.known_grant(book, grant_id)
+            rules.may_review(self._policy, principal, grant, now)
+            kind = kinds.AccessReviewed(justified=bool(justified), comment=rules.reason(comment, 1))
+            return kinds.draft(kind, actor=Actor.of(principal), grant=grant.id)
+
+        return self._act(principal, "review", grant_id, judge, lambda book: book.grant(grant_id))
 
     def expire(self) -> list[Entry]:
         """Put down, once each, the requests that lapsed and the grants that expired."""
@@ -182,11 +291,12 @@ class AccessService:
         def decide(reader: LedgerReader) -> Sequence[Draft]:
             book, now = self._newest(reader)
             try:
-                return [judge(book, now)]
+                judged = judge(book, now)
+                return judged if isinstance(judged, list) else [judged]
             except (AccessError, UsageError) as error:
                 refused.append(error)
-                cause = _printable(str(error), LONGEST_CAUSE)
-                kind = kinds.AccessRefused(action=action, target=_printable(target), cause=cause)
+                cause = rules.printable(str(error), LONGEST_CAUSE)
+                kind = kinds.AccessRefused(action=action, target=rules.printable(target), cause=cause)
                 return [kinds.draft(kind, actor=Actor.of(principal))]
 
         with self._lock:
@@ -204,54 +314,66 @@ class AccessService:
         self._book.refresh(reader)
         return self._book, self._book.now(self._clock.now())
 
-    @staticmethod
-    def _pending(book: GrantBook, request_id: str, now: datetime) -> Request:
-        request = book.request(request_id)
-        if request is None:
-            raise NotFoundError(
-                f"There is no request {request_id}.", advice="`jupyter audit requests` lists them."
-            )
-        state = request.state(now)
-        if state is not RequestState.PENDING:
+    def _grant(
+        self, book: GrantBook, principal: Principal, request: Request, profile: Profile, grant_id: str, now: datetime
+    ) -> Draft:
+        """Return the approval of a request for a new grant."""
+        # A policy that was tightened meanwhile holds for what was asked for before.
+        wanted = min(request.duration, timedelta(minutes=profile.longest_minutes))
+        not_before = max(now, request.starts or now)
+        if request.takes_over:
+            wanted = min(wanted, rules.live_grant(book, request.takes_over, now).not_after - now)
+        rules.within_budget(book, profile, request.principal, wanted, now)
+        kind = kinds.AccessApproved(
+            request=request.id,
+            principal=request.principal,
+            vouched_by=request.vouched_by,
+            profile=profile.name,
+            not_before=format_time(not_before),
+            not_after=format_time(rules.end_of(profile, not_before, wanted)),
+            self_approved=same_person(principal.name, request.principal),
+            solo=self._policy.solo,
+            takes_over=request.takes_over,
+        )
+        return kinds.draft(kind, actor=Actor.of(principal), grant=grant_id)
+
+    def _extension(
+        self, book: GrantBook, principal: Principal, request: Request, profile: Profile, now: datetime
+    ) -> Draft:
+        """Return the approval of a request for more time: never more in all than the profile gives at once."""
+        grant = rules.live_grant(book, request.extends, now)
+        rules.may_extend(book, profile, grant, now)
+        rules.within_budget(book, profile, request.principal, request.duration, now)
+        most = grant.not_before + timedelta(minutes=profile.longest_minutes)
+        not_after = min(grant.not_after + request.duration, most)
+        if profile.hours is not None:
+            not_after = min(not_after, rules.end_of(profile, now, not_after - now))
+        if not_after <= grant.not_after:
             raise AccessError(
-                f"The request {request.id} cannot be answered: it is {state} already.",
-                advice="If access is still needed, ask for it anew.",
+                f"The grant {grant.id} cannot last longer than until {format_time(grant.not_after)} "
+                f"under the profile {profile.name}.",
+                advice="Ask for a new one when it has ended.",
             )
-        return request
+        kind = kinds.AccessExtended(
+            request=request.id,
+            not_after=format_time(not_after),
+            self_approved=same_person(principal.name, request.principal),
+            solo=self._policy.solo,
+        )
+        return kinds.draft(kind, actor=Actor.of(principal), grant=grant.id)
 
-    def _may_ask(self, principal: Principal, profile: Profile) -> None:
-        needed = Role.ADMIN if profile.recovery else Role.ENGINEER
-        if needed not in principal.roles:
-            raise NotPermittedError(
-                f"{principal.name} may not ask for the profile {profile.name}: it is for the role {needed}.",
-                advice="An admin gives roles in c.JupyterAudit.roles.",
+    @staticmethod
+    def _left_to_take_over(
+        book: GrantBook, principal: Principal, profile: Profile, grant_id: str, now: datetime
+    ) -> timedelta:
+        grant = rules.live_grant(book, grant_id, now)
+        if same_person(grant.principal, principal.name):
+            raise AccessError(f"The grant {grant.id} is yours already.")
+        if grant.profile != profile.name:
+            raise UsageError(
+                f"The grant {grant.id} is of the profile {grant.profile}.", advice=f"Ask with --profile {grant.profile}."
             )
-        own = self._policy.solo or profile.self_approval
-        named = self._policy.roles.get(Role.APPROVER, ())
-        others = [name for name in named if own or not same_person(name, principal.name)]
-        if not self._policy.solo and not others:
-            raise NotPermittedError(
-                f"Nobody could approve this: no approver is named{' but you' if named else ''}.",
-                advice="An admin names approvers in c.JupyterAudit.roles['approver'], "
-                "or sets c.JupyterAudit.solo.",
-            )
-
-    def _may_answer(self, principal: Principal, request: Request, profile: Profile) -> None:
-        if Role.APPROVER not in principal.roles:
-            raise _not_an_approver(principal)
-        own = same_person(principal.name, request.principal)
-        if own and not (self._policy.solo or profile.self_approval):
-            raise NotPermittedError(
-                f"{principal.name} may not approve their own request {request.id}.",
-                advice="Another approver must. Self-approval is for solo mode and profiles that allow it.",
-            )
-        # Roles may have been taken away since the request was made.
-        needed = Role.ADMIN if profile.recovery else Role.ENGINEER
-        if needed not in self._policy.roles_of(request.principal):
-            raise NotPermittedError(
-                f"{request.principal} may not hold the profile {profile.name}: it is for the role {needed}.",
-                advice="An admin gives roles in c.JupyterAudit.roles. Deny the request.",
-            )
+        return timedelta(seconds=max(1, int((grant.not_after - now).total_seconds())))
 
 
 def _end(ended: Request | Grant) -> Draft:
@@ -259,55 +381,3 @@ def _end(ended: Request | Grant) -> Draft:
     if isinstance(ended, Request):
         return kinds.draft(kinds.AccessLapsed(ended.id))
     return kinds.draft(kinds.AccessExpired(format_time(ended.not_after)), grant=ended.id)
-
-
-def _not_an_approver(principal: Principal) -> NotPermittedError:
-    return NotPermittedError(
-        f"{principal.name} is not an approver.",
-        advice="An admin names approvers in c.JupyterAudit.roles['approver'].",
-    )
-
-
-def _duration(profile: Profile, minutes: int | None) -> timedelta:
-    wanted = profile.default_minutes if minutes is None else minutes
-    if type(wanted) is not int or not 1 <= wanted <= profile.longest_minutes:
-        raise UsageError(
-            f"{wanted!r} minutes cannot be asked for under the profile {profile.name}.",
-            advice=f"Ask for 1 to {profile.longest_minutes} minutes.",
-        )
-    return timedelta(minutes=wanted)
-
-
-def _reason(text: str, shortest: int) -> str:
-    reason = text.replace("\r\n", "\n").strip()
-    if any(_hides(c) and c not in "\n\t" for c in reason):
-        raise UsageError("The reason holds control characters.", advice="Write it as plain text.")
-    if len(reason) < shortest:
-        raise UsageError(
-            f"The reason is too short: {len(reason)} characters.",
-            advice=f"Say in at least {shortest} characters why; others will read it.",
-        )
-    if len(reason.encode()) > LONGEST_REASON_BYTES:
-        raise UsageError(
-            f"The reason is longer than {LONGEST_REASON_BYTES} bytes.", advice="Put the rest into the ticket."
-        )
-    return reason
-
-
-def _ticket(text: str, pattern: str) -> str:
-    ticket = text.strip()
-    if any(map(_hides, ticket)) or len(ticket) > LONGEST_TICKET or not re.fullmatch(pattern, ticket):
-        raise UsageError(
-            f"{_printable(ticket)!r} is not a ticket that this profile takes.",
-            advice=f"It must match {pattern!r} as a whole, in at most {LONGEST_TICKET} characters.",
-        )
-    return ticket
-
-
-def _hides(character: str) -> bool:
-    """Say whether a character could make a reader see something else than what is there."""
-    return character in REVERSING or unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
-
-
-def _printable(text: str, most: int = LONGEST_TICKET) -> str:
-    return "".join(c if c.isprintable() else "?" for c in text[:most])

@@ -9,11 +9,11 @@ from typing import Any
 from jupyter_audit.access.grants import Grant, Request
 from jupyter_audit.access.profiles import DEFAULT_PROFILE
 from jupyter_audit.access.service import AccessService
+from jupyter_audit.access.views import grant_view, request_view
 from jupyter_audit.cli.context import Context, context_of
 from jupyter_audit.cli.options import add_command
 from jupyter_audit.cli.output import clean, print_json
 from jupyter_audit.cli.remote import find_server
-from jupyter_audit.clock import format_time
 from jupyter_audit.model import Principal
 
 Act = Callable[[AccessService, Principal], Request | Grant]
@@ -81,6 +81,9 @@ def approve(options: argparse.Namespace) -> int:
     if options.json:
         print_json(made)
         return 0
+    if "lapses" in made:
+        print(f"You said yes to {made['id']}. It needs {made['approvals']}, and has {len(made['endorsers'])}.")
+        return 0
     own = " You approved your own request; the ledger says so." if made["self_approved"] else ""
     print(f"Grant {made['id']} is in force for {clean(made['principal'])} until {made['not_after']}.{own}")
     return 0
@@ -126,42 +129,4 @@ def _do(options: argparse.Namespace, path: str, body: dict[str, Any], act: Act) 
     with context.access() as access:
         done = act(access, context.principal)
     now = context.clock.now()
-    return context, request_row(done, now) if isinstance(done, Request) else grant_row(done, now)
-
-
-def request_row(found: Request, now: Any) -> dict[str, Any]:
-    """Return a request in the API's keys."""
-    return {
-        "id": found.id,
-        "principal": found.principal,
-        "profile": found.profile,
-        "reason": found.reason,
-        "ticket": found.ticket,
-        "minutes": int(found.duration.total_seconds() // 60),
-        "asked": format_time(found.asked),
-        "lapses": format_time(found.lapses),
-        "state": found.state(now).value,
-        "answered_by": found.answered_by,
-        "answer": found.answer,
-    }
-
-
-def grant_row(found: Grant, now: Any) -> dict[str, Any]:
-    """Return a grant in the API's keys."""
-    left = (found.not_after - now).total_seconds() if found.is_live(now) else 0
-    return {
-        "id": found.id,
-        "request": found.request,
-        "principal": found.principal,
-        "profile": found.profile,
-        "reason": found.reason,
-        "ticket": found.ticket,
-        "approver": found.approver,
-        "self_approved": found.self_approved,
-        "not_before": format_time(found.not_before),
-        "not_after": format_time(found.not_after),
-        "state": found.state(now).value,
-        "seconds_left": max(0, int(left)),
-        "ended_by": found.ended_by,
-        "ended_why": found.ended_why,
-    }
+    return context, request_view(done, now) if isinstance(done, Request) else grant_view(done, now)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from jupyter_audit.cli.access import grant_row, request_row
+from jupyter_audit.access.views import grant_view, request_view
 from jupyter_audit.cli.context import context_of
 from jupyter_audit.cli.options import add_command
 from jupyter_audit.cli.output import print_rows
@@ -53,7 +53,7 @@ def requests(options: argparse.Namespace) -> int:
             book = context.book(reader)
             now = book.now(context.clock.now())
             found = book.all_requests() if options.all else book.requests(now)
-            rows = [request_row(each, now) for each in found]
+            rows = [request_view(each, now) for each in found]
         if any(row["principal"] != context.principal.name for row in rows):
             context.note_read("requests")
     empty = "There are no requests." if options.all else "No request is waiting."
@@ -71,7 +71,7 @@ def grants(options: argparse.Namespace) -> int:
         with context.reader() as reader:
             book = context.book(reader)
             now = book.now(context.clock.now())
-            rows = [grant_row(each, now) for each in book.grants() if each.is_live(now) or not options.live]
+            rows = [grant_view(each, now) for each in book.grants() if each.is_live(now) or not options.live]
         if any(row["principal"] != context.principal.name for row in rows):
             context.note_read("grants")
     empty = "No grant is in force." if options.live else "There are no grants."

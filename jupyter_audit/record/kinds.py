@@ -32,7 +32,13 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class AccessRequested(Kind):
-    """Somebody asks for a grant. The actor is the requester; `lapses` is when the request goes unanswered."""
+    """
+    Somebody asks for a grant. The actor is the requester; `lapses` is when the request goes unanswered.
+
+    `target` names what is to be debugged, `starts` when a grant is to begin that does not begin at its approval.
+    `extends` is the grant that is to last longer, `takes_over` the one of somebody else that is to be carried on.
+    `approvals` is how many people must say yes. `groups` are the requester's, as the identity provider named them.
+    """
 
     TYPE = "access.requested"
     request: str
@@ -41,6 +47,20 @@ class AccessRequested(Kind):
     ticket: str
     duration_s: int
     lapses: str
+    target: str = ""
+    starts: str = ""
+    extends: str = ""
+    takes_over: str = ""
+    approvals: int = 1
+    groups: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AccessEndorsed(Kind):
+    """An approver says yes to a request that needs more than one; the last yes is the approval."""
+
+    TYPE = "access.endorsed"
+    request: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +69,8 @@ class AccessApproved(Kind):
     An approver says yes; the clock of the grant starts here. The envelope's `grant` is the new grant.
 
     `principal` is whom it was given to. `self_approved` is true only in solo mode, or where a profile
-    allows it, and says that requester and approver are one person.
+    allows it, and says that requester and approver are one person. `takes_over` is the grant of
+    somebody else that ends here, because this one carries it on.
     """
 
     TYPE = "access.approved"
@@ -61,6 +82,48 @@ class AccessApproved(Kind):
     not_after: str
     self_approved: bool
     solo: bool
+    takes_over: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessExtended(Kind):
+    """An approver says yes to a request for more time: the grant in the envelope lasts until `not_after` now."""
+
+    TYPE = "access.extended"
+    request: str
+    not_after: str
+    self_approved: bool
+    solo: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AccessBreakGlass(Kind):
+    """
+    Somebody takes access without asking, for an emergency. The actor holds the grant in the envelope.
+
+    It is a finding at once, and stays open until somebody else has reviewed it (`access.reviewed`).
+    """
+
+    TYPE = "access.break_glass"
+    profile: str
+    reason: str
+    ticket: str
+    target: str
+    not_before: str
+    not_after: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccessReviewed(Kind):
+    """
+    Somebody else looked at what was done under a break-glass grant, and says what they found.
+
+    `justified` is their judgement; `comment` their reasons.
+    """
+
+    TYPE = "access.reviewed"
+    justified: bool
+    comment: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -475,7 +538,11 @@ KINDS: Mapping[str, type[Kind]] = {
     kind.TYPE: kind
     for kind in (
         AccessRequested,
+        AccessEndorsed,
         AccessApproved,
+        AccessExtended,
+        AccessBreakGlass,
+        AccessReviewed,
         AccessDenied,
         AccessWithdrawn,
         AccessLapsed,

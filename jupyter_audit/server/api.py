@@ -14,7 +14,8 @@ from typing import Any, cast
 from jupyter_audit_kernel.version import __version__
 from tornado import web
 
-from jupyter_audit.access.grants import RequestState
+from jupyter_audit.access.grants import Grant, RequestState
+from jupyter_audit.access.views import grant_view, request_view
 from jupyter_audit.clock import format_time
 from jupyter_audit.errors import NotFoundError
 from jupyter_audit.model import Actor
@@ -57,7 +58,7 @@ class StatusHandler(AuditApiHandler):
                     "vouched_by": principal.vouched_by,
                     "roles": sorted(principal.roles),
                 },
-                "grant": views.grant_view(live[0], now) if live else None,
+                "grant": grant_view(live[0], now) if live else None,
                 "isolation": services.isolation.rung.value,
                 "isolation_why": services.isolation.why,
                 "assured": list(services.assessment.assured),
@@ -89,7 +90,7 @@ class RequestsHandler(AuditApiHandler):
         ][:limit]
         if any(request.principal != principal.name for request in wanted):
             self.shared.note_read(principal, "requests")
-        self.answer({"requests": [views.request_view(request, now) for request in wanted]})
+        self.answer({"requests": [request_view(request, now) for request in wanted]})
 
     @authorized_to("write")
     async def post(self) -> None:
@@ -97,7 +98,7 @@ class RequestsHandler(AuditApiHandler):
         given = self.body(profile=TEXT, reason=TEXT, ticket=TEXT, minutes=WHOLE_OR_NOTHING)
         access, principal = self.services.access, self.principal
         made = await self.shared.act(lambda: access.request(principal, **given))
-        self.answer(views.request_view(made, self.shared.now()), 201)
+        self.answer(request_view(made, self.shared.now()), 201)
 
 
 class ApproveHandler(AuditApiHandler):
@@ -108,8 +109,10 @@ class ApproveHandler(AuditApiHandler):
         """Say yes; the grant begins now."""
         self.body()
         access, principal = self.services.access, self.principal
-        grant = await self.shared.act(lambda: access.approve(principal, request_id))
-        self.answer(views.grant_view(grant, self.shared.now()))
+        made = await self.shared.act(lambda: access.approve(principal, request_id))
+        now = self.shared.now()
+        # More people may have to say yes: then the request waits on.
+        self.answer(grant_view(made, now) if isinstance(made, Grant) else request_view(made, now))
 
 
 class DenyHandler(AuditApiHandler):
@@ -121,7 +124,7 @@ class DenyHandler(AuditApiHandler):
         reason = self.body(reason=TEXT)["reason"]
         access, principal = self.services.access, self.principal
         request = await self.shared.act(lambda: access.deny(principal, request_id, reason))
-        self.answer(views.request_view(request, self.shared.now()))
+        self.answer(request_view(request, self.shared.now()))
 
 
 class WithdrawHandler(AuditApiHandler):
@@ -133,7 +136,7 @@ class WithdrawHandler(AuditApiHandler):
         self.body()
         access, principal = self.services.access, self.principal
         request = await self.shared.act(lambda: access.withdraw(principal, request_id))
-        self.answer(views.request_view(request, self.shared.now()))
+        self.answer(request_view(request, self.shared.now()))
 
 
 class GrantsHandler(AuditApiHandler):
@@ -154,7 +157,7 @@ class GrantsHandler(AuditApiHandler):
         ][:limit]
         if any(grant.principal != principal.name for grant in wanted):
             self.shared.note_read(principal, "grants")
-        self.answer({"grants": [views.grant_view(grant, now) for grant in wanted]})
+        self.answer({"grants": [grant_view(grant, now) for grant in wanted]})
 
 
 class RevokeHandler(AuditApiHandler):
@@ -166,7 +169,7 @@ class RevokeHandler(AuditApiHandler):
         reason = self.body(reason=TEXT)["reason"]
         access, principal = self.services.access, self.principal
         grant = await self.shared.act(lambda: access.revoke(principal, grant_id, reason))
-        self.answer(views.grant_view(grant, self.shared.now()))
+        self.answer(grant_view(grant, self.shared.now()))
 
 
 class SessionsHandler(AuditApiHandler):

@@ -15,6 +15,7 @@ from typing import Any
 from jupyter_audit_kernel.version import __version__
 
 from jupyter_audit.access.grants import RequestState
+from jupyter_audit.access.views import grant_view, request_view
 from jupyter_audit.clock import format_time
 from jupyter_audit.ledger import LedgerReader
 from jupyter_audit.model import Principal, Role
@@ -95,9 +96,9 @@ def standing(services: Services, principal: Principal, now: datetime) -> dict[st
     """Return what is in force for the principal and on this server. The book must be up to date."""
     everything = sees_all(principal)
     book, solo = services.book, services.policy.solo
-    grants = [views.grant_view(grant, now) for grant in book.grants() if grant.is_live(now)]
+    grants = [grant_view(grant, now) for grant in book.grants() if grant.is_live(now)]
     sessions = [views.session_view(session) for session in services.sessions.all()]
-    waiting = [views.request_view(request, now) for request in book.requests(now)]
+    waiting = [request_view(request, now) for request in book.requests(now)]
     name = principal.name
     return {
         "me": {
@@ -148,7 +149,7 @@ def _unanswered_or_denied(services: Services, name: str, now: datetime) -> views
     newest = next((r for r in services.book.all_requests() if r.principal == name), None)
     if newest is None or newest.state(now) not in (RequestState.DENIED, RequestState.LAPSED):
         return None
-    return views.request_view(newest, now) if now - newest.lapses < SHOWN_FOR else None
+    return request_view(newest, now) if now - newest.lapses < SHOWN_FOR else None
 
 
 def _by_grant(sessions: list[views.View]) -> dict[str, list[views.View]]:

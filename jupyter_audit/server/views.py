@@ -11,10 +11,8 @@ import heapq
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from jupyter_audit.access.grants import Grant, Request
 from jupyter_audit.access.profiles import Profile
 from jupyter_audit.clock import format_time
 from jupyter_audit.errors import LedgerError, NotFoundError, NotPermittedError, SealedError
@@ -51,44 +49,6 @@ class Page:
     rows: list[View]
     anothers: bool
     following: int | None = None
-
-
-def request_view(request: Request, now: datetime) -> View:
-    """Return a request as the API shows it."""
-    return {
-        "id": request.id,
-        "principal": request.principal,
-        "profile": request.profile,
-        "reason": request.reason,
-        "ticket": request.ticket,
-        "minutes": int(request.duration.total_seconds() // 60),
-        "asked": format_time(request.asked),
-        "lapses": format_time(request.lapses),
-        "state": request.state(now).value,
-        "answered_by": request.answered_by,
-        "answer": request.answer,
-    }
-
-
-def grant_view(grant: Grant, now: datetime) -> View:
-    """Return a grant as the API shows it."""
-    left = (grant.not_after - now).total_seconds() if grant.is_live(now) else 0
-    return {
-        "id": grant.id,
-        "request": grant.request,
-        "principal": grant.principal,
-        "profile": grant.profile,
-        "reason": grant.reason,
-        "ticket": grant.ticket,
-        "approver": grant.approver,
-        "self_approved": grant.self_approved,
-        "not_before": format_time(grant.not_before),
-        "not_after": format_time(grant.not_after),
-        "state": grant.state(now).value,
-        "seconds_left": max(0, int(left)),
-        "ended_by": grant.ended_by,
-        "ended_why": grant.ended_why,
-    }
 
 
 def session_view(session: Session) -> View:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from test_access_fold import SPOILED, approval
 
 from jupyter_audit.access.book import SLACK, GrantBook
+from jupyter_audit.access.grants import Request
 from jupyter_audit.errors import AccessError, AuditError
 
 PEOPLE = st.sampled_from(["ada", "bob", "cyn", "dan", "eve"])
@@ -32,12 +33,21 @@ SHORT_ONLY = "for longer than was asked"
 """Spoils an approval only where half an hour was asked for."""
 
 
+PAIR = {"approvals": 2, "break_glass": True, "extensions": 2, "weekly_break_glass": 3}
+"""A profile under which two people must say yes, and whose glass may be broken."""
+
+
 @dataclass
 class Asked:
     id: str
     who: str
     seconds: float
     at: float
+    lapses: float
+    needed: int = 1
+    extends: str = ""
+    takes_over: str = ""
+    said_yes: set[str] = field(default_factory=set)
     answered: bool = False
 
 
@@ -45,7 +55,11 @@ class Asked:
 class Given:
     id: str
     who: str
+    since: float
     until: float
+    times_extended: int = 0
+    broken: bool = False
+    reviewed: bool = False
 
 
 class WayOfAGrant(RuleBasedStateMachine):
@@ -55,7 +69,8 @@ class WayOfAGrant(RuleBasedStateMachine):
     def begin(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="jupyter-audit-test-"))
         self.clock = SetClock()
-        self.house = House(self.folder, self.clock)
+        profiles = {"production-debug": {}, "recovery": {"recovery": True}, "pair": PAIR}
+        self.house = House(self.folder, self.clock, profiles=profiles)
         self.asked: list[Asked] = []
         self.given: dict[str, Given] = {}
         self.ever_set = False
@@ -71,11 +86,13 @@ class WayOfAGrant(RuleBasedStateMachine):
     @rule(
         who=PEOPLE,
         minutes=st.integers(-1, 500),
-        profile=st.sampled_from(["production-debug", "recovery", "x"]),
+        profile=st.sampled_from(["production-debug", "recovery", "pair", "x"]),
     )
     def ask(self, who: str, minutes: int, profile: str) -> None:
-        longest = {"production-debug": 480, "recovery": 15}.get(profile, 0)
+        longest = {"production-debug": 480, "recovery": 15, "pair": 480}.get(profile, 0)
         may = who in (ADMINS if profile == "recovery" else ENGINEERS)
+        if profile == "pair":
+            may = who == "ada"  # of the two approvers one is bob, who may not be his own
         try:
             made = self.house.ask(who, minutes=minutes, profile=profile)
         except AuditError:
@@ -83,24 +100,119 @@ class WayOfAGrant(RuleBasedStateMachine):
         else:
             assert may
             assert 1 <= minutes <= longest
-            self.asked.append(Asked(made, who, minutes * 60, self.clock.elapsed))
+            elapsed = self.clock.elapsed
+            self.asked.append(Asked(made, who, minutes * 60, elapsed, elapsed + 3600, 2 if profile == "pair" else 1))
 
     @rule(who=PEOPLE, number=PICK)
     def approve(self, who: str, number: int) -> None:
         if (asked := self.pick(number)) is None:
             return
-        in_time = self.clock.elapsed - asked.at < 3600 + (SLACK.total_seconds() if self.ever_set else 0)
-        may = who in APPROVERS and who != asked.who and not asked.answered
+        elapsed, slack = self.clock.elapsed, SLACK.total_seconds() if self.ever_set else 0
+        in_time = elapsed < asked.lapses + slack
+        may = who in APPROVERS and who != asked.who and not asked.answered and who not in asked.said_yes
+        old = self.given.get(asked.extends or asked.takes_over)
+        stands = old is None or elapsed < old.until
+        room = old is None or not asked.extends or (old.times_extended < 2 and old.until - old.since < 480 * 60)
         try:
-            grant = self.house.access.approve(self.house.person(who), asked.id)
+            made = self.house.access.approve(self.house.person(who), asked.id)
         except AccessError:
-            assert not (may and in_time) or self.ever_set
-        else:
-            assert may
-            assert in_time
-            asked.answered = True
-            assert grant.id not in self.given
-            self.given[grant.id] = Given(grant.id, asked.who, self.clock.elapsed + asked.seconds)
+            assert not (may and in_time and stands and room) or self.ever_set
+            return
+        assert may
+        assert in_time
+        asked.said_yes.add(who)
+        if isinstance(made, Request):
+            assert len(asked.said_yes) < asked.needed
+            return
+        assert len(asked.said_yes) >= asked.needed
+        assert stands or self.ever_set
+        asked.answered = True
+        if old is not None and asked.extends:
+            assert made.id == old.id
+            old.until = min(old.until + asked.seconds, old.since + 480 * 60)
+            old.times_extended += 1
+            return
+        assert made.id not in self.given
+        until = elapsed + asked.seconds
+        if old is not None:
+            until, old.until = min(until, old.until), elapsed
+        self.given[made.id] = Given(made.id, asked.who, elapsed, until)
+
+    @rule(number=PICK, minutes=st.integers(1, 500))
+    def ask_for_more(self, number: int, minutes: int) -> None:
+        if not self.given:
+            return
+        grant = list(self.given.values())[number % len(self.given)]
+        try:
+            made = self.house.access.extend(self.house.person(grant.who), grant.id, reason="it takes longer", minutes=minutes)
+        except AuditError:
+            return
+        assert self.clock.elapsed < grant.until or self.ever_set
+        needed = 2 if made.profile == "pair" else 1
+        lapses = min(grant.until, self.clock.elapsed + 3600)
+        self.asked.append(Asked(made.id, grant.who, minutes * 60, self.clock.elapsed, lapses, needed, extends=grant.id))
+
+    @rule(number=PICK, who=PEOPLE)
+    def ask_to_take_over(self, number: int, who: str) -> None:
+        if not self.given:
+            return
+        grant = list(self.given.values())[number % len(self.given)]
+        profile = self.house.book.grant(grant.id)
+        assert profile is not None
+        try:
+            made = self.house.access.request(
+                self.house.person(who), profile=profile.profile, reason="the night shift goes on", ticket="T-2", takes_over=grant.id
+            )
+        except AuditError:
+            return
+        assert who != grant.who
+        assert self.clock.elapsed < grant.until or self.ever_set
+        needed, elapsed = 2 if made.profile == "pair" else 1, self.clock.elapsed
+        seconds = made.duration.total_seconds()
+        self.asked.append(Asked(made.id, who, seconds, elapsed, elapsed + 3600, needed, takes_over=grant.id))
+
+    @rule(who=PEOPLE, profile=st.sampled_from(["production-debug", "pair"]), minutes=st.integers(0, 20))
+    def break_the_glass(self, who: str, profile: str, minutes: int) -> None:
+        try:
+            made = self.house.access.break_glass(
+                self.house.person(who), profile=profile, reason="the shop is down", ticket="T-3", minutes=minutes
+            )
+        except AuditError:
+            return
+        assert who in ENGINEERS
+        assert profile == "pair"
+        assert 1 <= minutes <= 15
+        recent = [g for g in self.given.values() if g.broken and g.who == who and g.since > self.clock.elapsed - 7 * 86_400]
+        assert len(recent) < 3 or self.ever_set
+        elapsed = self.clock.elapsed
+        self.given[made.id] = Given(made.id, who, elapsed, elapsed + minutes * 60, broken=True)
+
+    @rule(who=PEOPLE, number=PICK)
+    def review(self, who: str, number: int) -> None:
+        if not self.given:
+            return
+        grant = list(self.given.values())[number % len(self.given)]
+        try:
+            self.house.access.review(self.house.person(who), grant.id, justified=True, comment="it was")
+        except AccessError:
+            return
+        assert grant.broken
+        assert not grant.reviewed
+        assert who != grant.who
+        assert who in APPROVERS | ADMINS
+        assert self.clock.elapsed >= grant.until or self.ever_set
+        grant.reviewed = True
+
+    @rule(who=PEOPLE)
+    def revoke_everyone(self, who: str) -> None:
+        try:
+            ended = self.house.access.revoke_everyone(self.house.person(who), "an incident")
+        except AccessError:
+            return
+        assert who in APPROVERS | ADMINS
+        for grant in ended:
+            self.given[grant.id].until = min(self.given[grant.id].until, self.clock.elapsed)
+        assert not any(self.house.live(name) for name in ("ada", "bob", "cyn", "dan", "eve"))
 
     @rule(who=PEOPLE, number=PICK, act=st.sampled_from(["deny", "withdraw"]))
     def answer(self, who: str, number: int, act: str) -> None:
@@ -128,7 +240,7 @@ class WayOfAGrant(RuleBasedStateMachine):
         except AccessError:
             return
         assert who in APPROVERS | ADMINS | {grant.who}
-        grant.until = self.clock.elapsed
+        grant.until = min(grant.until, self.clock.elapsed)
 
     @rule(number=PICK, how=st.sampled_from(sorted(SPOILED.keys() - {SHORT_ONLY})))
     def write_a_spoiled_approval(self, number: int, how: str) -> None:
