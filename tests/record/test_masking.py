@@ -17,8 +17,12 @@ from jupyter_audit.record.fresh import FreshContents
 from jupyter_audit.record.masking import CONTENT, MASKED, MASKS, mask
 
 IN_CLEAR = {
-    "access.requested": "request profile reason ticket duration_s lapses",
-    "access.approved": "request principal vouched_by profile not_before not_after self_approved solo",
+    "access.requested": "request profile reason ticket duration_s lapses target starts extends takes_over approvals groups",
+    "access.endorsed": "request",
+    "access.approved": "request principal vouched_by profile not_before not_after self_approved solo takes_over",
+    "access.extended": "request not_after self_approved solo",
+    "access.break_glass": "profile reason ticket target not_before not_after",
+    "access.reviewed": "justified comment",
     "access.denied": "request reason",
     "access.withdrawn": "request",
     "access.lapsed": "request",
