@@ -1,5 +1,5 @@
 """
-Writes the reference pages that are made from the code: settings, kinds of entries, messages.
+Writes the reference pages that are made from the code: settings, kinds of entries, messages, roads.
 
     python docs/generate.py [--check]
 
@@ -23,12 +23,13 @@ import yaml
 from jupyter_audit.cli.main import EXIT_CODES, build_parser
 from jupyter_audit.detect.fields import ALL_FIELDS
 from jupyter_audit.detect.rules import RULES_FOLDER
-from jupyter_audit.gate.messages import MESSAGES
+from jupyter_audit.gate.messages import DEBUG_COMMANDS, MESSAGES
 from jupyter_audit.record.kinds import KINDS
 from jupyter_audit.record.masking import CONTENT, MASKED, MASKS
 from jupyter_audit.settings import JupyterAudit
 
 DOCS = Path(__file__).parent
+ATTACKS = DOCS.parent / "tests" / "attacks"
 CASES = DOCS.parent / "tests" / "detect" / "cases"
 PROBES_BEGIN = "<!-- made by docs/generate.py from tests/isolation/probe_table.py -->\n"
 PROBES_END = "<!-- end -->"
@@ -84,15 +85,54 @@ def messages() -> str:
     lines = [
         NOTE + "# Messages\n",
         "What a client may send to a kernel, and what it takes. Every message is recorded, admitted or refused; a type that is "
-        "not in this table, or comes on another channel, is refused. `waits`: it goes on only after its entry is on disk.\n",
-        "| type | channels | needs a grant | waits | because it |",
-        "| --- | --- | --- | --- | --- |",
+        "not in this table, or comes on another channel, is refused, as `message.refused`. `waits`: it goes on only after its "
+        "entry is on disk. The roads on which messages travel, and what else makes a kernel run code, are in "
+        "[execution-paths.md](execution-paths.md).\n",
+        "| type | passed on from | needs a grant | waits | recorded as | because it |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
+    yes = {True: "yes", False: "no"}
     for rule in MESSAGES.values():
-        yes = {True: "yes", False: "no"}
-        channels = ", ".join(sorted(rule.channels))
-        lines.append(f"| `{rule.msg_type}` | {channels} | {yes[rule.needs_grant]} | {yes[rule.waits]} | {rule.why} |")
+        if rule.channels:
+            taken = f"{', '.join(sorted(rule.channels))} | {yes[rule.needs_grant]} | {yes[rule.waits]}"
+            recorded = f"`{rule.admitted_as}`, `{rule.refused_as}`"
+        else:
+            taken, recorded = "never | | ", f"`{rule.refused_as}`"
+        lines.append(f"| `{rule.msg_type}` | {taken} | {recorded} | {rule.why} |")
+    lines += [
+        "",
+        "## Commands of a debug_request\n",
+        "Each needs a grant and waits for its entry, which holds its arguments. Any other command is refused.\n",
+        "| command | because it |",
+        "| --- | --- |",
+        *(f"| `{command}` | {why} |" for command, why in DEBUG_COMMANDS.items()),
+    ]
     return "\n".join(lines) + "\n"
+
+
+def execution_paths() -> str:
+    """Return the page of roads, from the table that the attacks are held against."""
+    lines = [
+        NOTE + "# Execution paths\n",
+        "Every road by which code could get to run in a kernel or in the server: where it is stopped, what it leaves in the "
+        "ledger, and the test that tries it. The table is `tests/attacks/roads.yml`; a road without a test fails the tests, "
+        "and so does an attack without a road.\n",
+        "Each attack in `tests/attacks/messages/` and `tests/attacks/requests/` is carried out on a plain JupyterLab first, "
+        "where it must succeed; then on an audited one without a grant, after the grant has ended, with another person's, and "
+        "with a good one. It must be refused, stand in the ledger, and have run nothing; or, where a grant opens the road, "
+        "run after its entry was durable. What each message type takes is in [messages.md](messages.md); what code in a "
+        "cell can reach once it runs, in [threat-model.md](threat-model.md).\n",
+    ]
+    for group, roads in yaml.safe_load((ATTACKS / "roads.yml").read_text(encoding="utf-8")).items():
+        lines += [f"## {group}\n", "| road | gated by | recorded as | tested by |", "| --- | --- | --- | --- |"]
+        for road in roads:
+            files = [f"tests/attacks/{road['attack']}.py"] if "attack" in road else []
+            files += [test.partition("::")[0] for test in road.get("tests", ())]
+            tested = ", ".join(f"`{file}`" for file in dict.fromkeys(files))
+            recorded = ", ".join(f"`{kind}`" for kind in road["recorded"]) or "nothing starts, so nothing"
+            lines.append(f"| {road['road']} | {road['gated']} | {recorded} | {tested} |")
+        lines.append("")
+    return "\n".join(lines)
 
 
 def commands() -> str:
@@ -222,6 +262,7 @@ PAGES = {
     "configuration.md": configuration,
     "detections.md": detections,
     "entries.md": entries,
+    "execution-paths.md": execution_paths,
     "messages.md": messages,
     "threat-model.md": threat_model,
 }

@@ -28,12 +28,14 @@ class AuditKernel(IPythonKernel):  # type: ignore[misc]
     implementation = "jupyter-audit"
     implementation_version = __version__
     debugger_class = Type("jupyter_audit_kernel.debugger.AuditDebugger")
+    _told_of_unreadable = False
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not isinstance(self.session, AuditSession):
             raise TypeError(f"the audit kernel needs a session that asks for permits, not {self.session!r}")
         self.session.on_refused = self._report
+        self.session.on_unreadable = self._report_unreadable
 
     async def dispatch_shell(
         self, msg: Any, /, subshell_id: str | None = None, *, concurrent: bool = False
@@ -71,6 +73,7 @@ class AuditKernel(IPythonKernel):  # type: ignore[misc]
         except Exception:
             # Broad on purpose: whatever makes a message unreadable, it must not be read by anything that comes after.
             self.log.exception("Invalid message on the %s channel", channel)
+            self._report_unreadable()
             return None
         return frames
 
@@ -80,6 +83,13 @@ class AuditKernel(IPythonKernel):  # type: ignore[misc]
         if self._supports_kernel_subshells:
             return self.shell_channel_thread.manager.get_subshell_to_shell_channel_socket(subshell_id)
         return self.shell_stream
+
+    def _report_unreadable(self) -> None:
+        """Tell the server, once, that somebody without the kernel's key, or without a message, found its ports."""
+        if not self._told_of_unreadable:
+            self._told_of_unreadable = True
+            report = {"report": "message_unreadable", "cause": "unreadable"}
+            self.session.send(self.iopub_socket, REPORT_TYPE, report, ident=self._topic(REPORT_TYPE))
 
     def _report(self, refused: RefusedError) -> None:
         """Tell the server of a message that was refused."""

@@ -9,6 +9,7 @@ It does not guard the kernel against code that already runs in it: nothing insid
 
 from __future__ import annotations
 
+import hmac
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -36,7 +37,8 @@ class AuditSession(Session):
     A session that asks for permits.
 
     `checker` judges them. `on_refused` is told of each stdin message that was refused; those of the other channels
-    are the business of who called `admit`.
+    are the business of who called `admit`. `on_unreadable` is told, in any thread, of what is no message of somebody with
+    the kernel's key.
     """
 
     # The digest in a permit is of what Python's own json reads; a faster parser reads some numbers differently.
@@ -44,6 +46,7 @@ class AuditSession(Session):
 
     checker: PermitChecker | None = None
     on_refused: Callable[[RefusedError], None] | None = None
+    on_unreadable: Callable[[], None] | None = None
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -57,12 +60,33 @@ class AuditSession(Session):
         Raises `RefusedError` if it has not, and whatever `Session.deserialize` raises for what is no message or is not
         signed with the kernel's key.
         """
-        message: Message = super().deserialize(frames, content=True, copy=copy)
+        try:
+            message: Message = super().deserialize(frames, content=True, copy=copy)
+        except ValueError as error:
+            again = self._repeated(frames) if str(error).startswith("Duplicate Signature") else None
+            if again is None:
+                raise
+            raise RefusedError(again, PermitError("replayed", "This very message was sent before.")) from error
         try:
             self._check(message, stdin=stdin)
         except PermitError as error:
             raise RefusedError(message, error) from error
         return message
+
+    def _repeated(self, frames: list[Any]) -> Message | None:
+        """
+        Return of a message that came a second time, byte for byte, what an answer and a report need.
+
+        None for what only carries the signature of another: that takes no key, and must not look like an insider's doing.
+        """
+        parts = [bytes(getattr(frame, "bytes", frame)) for frame in frames[:5]]
+        if len(parts) < 5 or not hmac.compare_digest(self.sign(parts[1:]), parts[0]):
+            return None
+        try:
+            header = json_unpacker(parts[1])
+            return {"header": header, "msg_id": header["msg_id"], "msg_type": header["msg_type"], "metadata": {}, "content": {}}
+        except (KeyError, TypeError, ValueError):
+            return None
 
     def vouch(self, frames: list[Any], message: Message) -> None:
         """Let `deserialize` give `message` out, once, when it is asked for these frames."""
@@ -75,7 +99,12 @@ class AuditSession(Session):
     def deserialize(self, msg_list: list[Any], content: bool = True, copy: bool = True) -> Message:
         """Return a message that was admitted; of any other its header alone (`content=False`)."""
         if not content:
-            message: Message = super().deserialize(msg_list, content=False, copy=copy)
+            try:
+                message: Message = super().deserialize(msg_list, content=False, copy=copy)
+            except (TypeError, ValueError):
+                if self.on_unreadable is not None:
+                    self.on_unreadable()
+                raise
             return message
         admitted = self._admitted.pop(_signature(msg_list), None)
         if admitted is None:

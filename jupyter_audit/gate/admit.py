@@ -66,6 +66,12 @@ class ClientMessage:
         """The type in the header, which is the one that the kernel goes by."""
         return str(self.header["msg_type"])
 
+    @property
+    def command(self) -> str:
+        """What a debug_request asks the debugger to do; empty for any other message, or if it is no text."""
+        command = self.content.get("command") if self.msg_type == "debug_request" else None
+        return command if isinstance(command, str) else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Passed:
@@ -99,7 +105,7 @@ class Gate:
         """
         verdict = self._judge(message, session, principal)
         if isinstance(verdict, Refuse):
-            self.recorder.owe(self._refusal(verdict, message, session, principal))
+            self.recorder.owe(self._refusal(verdict, message, session.kernel_id, principal, session))
             return verdict
         drafts = self._admission(verdict, message, session, principal)
         if not verdict.rule.waits:
@@ -122,6 +128,12 @@ class Gate:
         entry = entries[-1]
         session.capture.sent(self._sent(message, entry, session))
         return Passed(entry.seq, self._permit(verdict, message, entry, session))
+
+    def refuse_without_session(self, message: ClientMessage, kernel_id: str, principal: Principal) -> Refuse:
+        """Put down and return the refusal of a message to a kernel whose life nobody began, or whose life is over."""
+        verdict = Refuse(Cause.SESSION_ENDED, "This kernel has no audit session, so nothing may run. Restart it.")
+        self.recorder.owe(self._refusal(verdict, message, kernel_id, principal, None))
+        return verdict
 
     # --- judging ----------------------------------------------------------------------------------
 
@@ -146,7 +158,7 @@ class Gate:
             panel=self.panel,
             now=now,
         )
-        verdict = decide(message.msg_type, message.channel, situation)
+        verdict = decide(message.msg_type, message.channel, situation, message.command)
         if isinstance(verdict, Refuse):
             return verdict
         if session.capture.knows(message.msg_id):
@@ -185,7 +197,7 @@ class Gate:
             bound = kinds.SessionBound(kernel_id=session.kernel_id, not_after=format_time(verdict.grant.not_after))
             drafts.append(kinds.draft(bound, actor=actor, grant=grant, session=session.id))
         kind: kinds.Kind
-        if message.msg_type == "execute_request":
+        if verdict.rule.is_cell:
             kind = cell_admitted(message, session)
         else:
             kind = kinds.MessageAdmitted(
@@ -200,11 +212,13 @@ class Gate:
         drafts.append(kinds.draft(kind, actor=actor, grant=grant, session=session.id, contents=contents))
         return drafts
 
-    def _refusal(self, verdict: Refuse, message: ClientMessage, session: Session, principal: Principal) -> Draft:
+    def _refusal(
+        self, verdict: Refuse, message: ClientMessage, kernel_id: str, principal: Principal, session: Session | None
+    ) -> Draft:
         kind: kinds.Kind
         if message.msg_type == "execute_request":
             kind = kinds.CellRefused(
-                kernel_id=session.kernel_id,
+                kernel_id=kernel_id,
                 msg_id=clean(message.msg_id),
                 channel=clean(message.channel, 20),
                 cell=_cell_of(message),
@@ -214,7 +228,7 @@ class Gate:
             )
         else:
             kind = kinds.MessageRefused(
-                kernel_id=session.kernel_id,
+                kernel_id=kernel_id,
                 msg_id=clean(message.msg_id),
                 msg_type=clean(message.msg_type, 100),
                 channel=clean(message.channel, 20),
@@ -223,14 +237,18 @@ class Gate:
                 masked=self._is_password(message, session),
                 buffers=len(message.buffers),
             )
-        contents = contents_of(message, hide=self._is_password(message, session))
         return kinds.draft(
-            kind, actor=Actor.of(principal), grant=session.grant, session=session.id, contents=contents
+            kind,
+            actor=Actor.of(principal),
+            grant=session.grant if session else None,
+            session=session.id if session else None,
+            contents=contents_of(message, hide=self._is_password(message, session)),
         )
 
     @staticmethod
-    def _is_password(message: ClientMessage, session: Session) -> bool:
-        return message.msg_type == "input_reply" and bool(session.passwords_asked)
+    def _is_password(message: ClientMessage, session: Session | None) -> bool:
+        # Without a session nobody knows whether a password was asked for, so an answer may be one.
+        return message.msg_type == "input_reply" and (session is None or bool(session.passwords_asked))
 
     def _put_down_when_late(self, stored: Future[list[Entry]], session: Session) -> None:
         """If the entry of a message that was not sent is stored after all, say that it never ran."""

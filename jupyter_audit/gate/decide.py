@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from jupyter_audit.access.grants import Grant
-from jupyter_audit.gate.messages import MESSAGES, MessageRule
+from jupyter_audit.gate.messages import DEBUG_COMMANDS, MESSAGES, MessageRule
 
 
 class Cause(StrEnum):
@@ -22,6 +22,8 @@ class Cause(StrEnum):
     GRANT_ENDED = "grant_ended"
     NOT_OWNER = "not_owner"
     UNKNOWN_TYPE = "unknown_type"
+    UNKNOWN_COMMAND = "unknown_command"
+    NEVER_PASSED = "never_passed"
     WRONG_CHANNEL = "wrong_channel"
     MALFORMED = "malformed"
     MESSAGE_ID_REUSED = "message_id_reused"
@@ -78,13 +80,21 @@ class Situation:
     now: datetime
 
 
-def decide(msg_type: str, channel: str, situation: Situation) -> Admit | Refuse:
-    """Return what is to happen to a message of `msg_type` that came on `channel`."""
+def decide(msg_type: str, channel: str, situation: Situation, command: str = "") -> Admit | Refuse:
+    """
+    Return what is to happen to a message of `msg_type` that came on `channel`.
+
+    `command` is what a debug_request asks for; other messages have none.
+    """
     rule = MESSAGES.get(msg_type)
     if rule is None:
         return Refuse(Cause.UNKNOWN_TYPE, f"Messages of type {msg_type!r} are not passed on to audited kernels.")
+    if not rule.channels:
+        return Refuse(Cause.NEVER_PASSED, f"{msg_type} is not passed on to audited kernels: it {rule.why}.")
     if channel not in rule.channels:
         return Refuse(Cause.WRONG_CHANNEL, f"{msg_type} is not passed on from the {channel!r} channel.")
+    if msg_type == "debug_request" and command not in DEBUG_COMMANDS:
+        return Refuse(Cause.UNKNOWN_COMMAND, f"The debugger's command {command[:100]!r} is not passed on to audited kernels.")
     if not situation.session_open:
         return Refuse(
             Cause.SESSION_ENDED,

@@ -8,11 +8,17 @@ kernel, any message at all can make code run.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from jupyter_audit.record.kinds import CellAdmitted, CellRefused, MessageAdmitted, MessageRefused
 
 SHELL = "shell"
 CONTROL = "control"
 STDIN = "stdin"
+
+NOT_PASSED: frozenset[str] = frozenset()
+"""The channels of a type that no client may send."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +26,10 @@ class MessageRule:
     """
     One row of the table.
 
-    `needs_grant`: refused without a live grant. `waits`: goes on only after its entry is durable; an
-    interrupt alone does not wait, because it runs nothing and must not be stuck behind a disk.
-    `reply`: the type of the answer that a client waits for, empty if none.
+    `channels`: where it may come from; none for a type that is known and never passed on. `needs_grant`: refused
+    without a live grant. `waits`: goes on only after its entry is durable; an interrupt alone does not wait, because
+    it runs nothing and must not be stuck behind a disk. `reply`: the type of the answer that a client waits for, empty
+    if none. `why`: what it makes a kernel do, or why it is not passed on.
     """
 
     msg_type: str
@@ -32,8 +39,25 @@ class MessageRule:
     reply: str
     why: str
 
+    @property
+    def is_cell(self) -> bool:
+        """Whether it is put down as a cell."""
+        return self.msg_type == "execute_request"
 
-def _rule(msg_type: str, channels: set[str], *, grant: bool, why: str, waits: bool = True) -> MessageRule:
+    @property
+    def admitted_as(self) -> str:
+        """The type of the entry that an admitted one becomes; empty if none is ever admitted."""
+        if not self.channels:
+            return ""
+        return CellAdmitted.TYPE if self.is_cell else MessageAdmitted.TYPE
+
+    @property
+    def refused_as(self) -> str:
+        """The type of the entry that a refused one becomes."""
+        return CellRefused.TYPE if self.is_cell else MessageRefused.TYPE
+
+
+def _rule(msg_type: str, channels: set[str] | frozenset[str], *, grant: bool, why: str, waits: bool = True) -> MessageRule:
     reply = msg_type.removesuffix("_request") + "_reply" if msg_type.endswith("_request") else ""
     return MessageRule(msg_type, frozenset(channels), grant, waits, reply, why)
 
@@ -52,14 +76,69 @@ MESSAGES: dict[str, MessageRule] = {
         _rule("comm_open", _BOTH, grant=True, why="calls a target that code registered"),
         _rule("comm_msg", _BOTH, grant=True, why="calls a handler that code registered"),
         _rule("comm_close", _BOTH, grant=True, why="calls a handler that code registered"),
-        _rule("debug_request", _BOTH, grant=True, why="evaluates expressions in the debugger"),
+        _rule("debug_request", {CONTROL}, grant=True, why="evaluates expressions in the debugger, by command (below)"),
         _rule("input_reply", {STDIN}, grant=True, why="is read by running code, which may run it"),
+        _rule("usage_request", {CONTROL}, grant=True, why="tells of the kernel's processes and memory"),
         _rule("comm_info_request", _BOTH, grant=False, why="lists comms; JupyterLab asks when it connects"),
         _rule("kernel_info_request", _BOTH, grant=False, why="describes the kernel; clients ask when they connect"),
         _rule("create_subshell_request", {CONTROL}, grant=False, why="makes a thread that waits for messages"),
         _rule("delete_subshell_request", {CONTROL}, grant=False, why="ends such a thread"),
         _rule("list_subshell_request", {CONTROL}, grant=False, why="lists such threads"),
         _rule("interrupt_request", {CONTROL}, grant=False, waits=False, why="stops what runs"),
+        # Known, and never passed on.
+        _rule("shutdown_request", NOT_PASSED, grant=True, why="is for the REST API, which ends kernels and says who did it"),
+        _rule("connect_request", NOT_PASSED, grant=True, why="tells the kernel's ports, which only the server uses"),
+        _rule("apply_request", NOT_PASSED, grant=True, why="runs a function of ipyparallel's, which no reviewer could read"),
+        _rule("clear_request", NOT_PASSED, grant=True, why="is ipyparallel's: it wipes what a cell is being reviewed for"),
+        _rule("abort_request", NOT_PASSED, grant=True, why="is ipyparallel's: it takes back cells that are put down as sent"),
     )
 }
-"""Not here on purpose: shutdown_request (the REST API ends kernels, and says who did it)."""
+"""
+Every type of ipykernel 7 (`Kernel.msg_types`, `Kernel.control_msg_types`, its comm manager's), and the protocol's
+`input_reply`; a test compares.
+"""
+
+DEBUG_COMMANDS: Mapping[str, str] = {
+    # The Debug Adapter Protocol's own.
+    "initialize": "begins a debugging session",
+    "attach": "opens the debugger's port within the kernel's machine",
+    "configurationDone": "ends the setting up",
+    "disconnect": "ends a debugging session",
+    "terminate": "ends a debugging session",
+    "cancel": "takes back a request",
+    "evaluate": "evaluates an expression",
+    "setExpression": "evaluates and assigns",
+    "setVariable": "evaluates and assigns",
+    "completions": "looks through live objects",
+    "setBreakpoints": "may carry conditions and log messages, which are evaluated",
+    "setFunctionBreakpoints": "may carry conditions, which are evaluated",
+    "setExceptionBreakpoints": "may carry conditions, which are evaluated",
+    "continue": "goes on running",
+    "next": "goes on running",
+    "stepIn": "goes on running",
+    "stepInTargets": "lists where to go on",
+    "stepOut": "goes on running",
+    "pause": "stops what runs",
+    "goto": "goes on running somewhere else",
+    "gotoTargets": "lists where to go on",
+    "restartFrame": "runs a frame again",
+    "threads": "lists threads",
+    "stackTrace": "lists frames",
+    "scopes": "lists variables",
+    "variables": "shows variables, by their own __repr__",
+    "exceptionInfo": "shows an exception, by its own __repr__",
+    "loadedSources": "lists files",
+    "modules": "lists modules",
+    "source": "reads a file",
+    # Jupyter's additions.
+    "debugInfo": "tells the debugger's state; JupyterLab asks when it connects",
+    "dumpCell": "writes a cell's code into a temporary file",
+    "inspectVariables": "shows variables, by their own __repr__",
+    "richInspectVariables": "shows a variable, by its own display methods",
+    "copyToGlobals": "assigns a variable",
+}
+"""
+The commands that a debug_request may carry, and what each makes a kernel do. Any other is refused and recorded: the
+debugger's adapter also starts and attaches to processes (`launch`, `runInTerminal`) and changes its own settings
+(pydevd's commands), which no front end of a kernel needs.
+"""

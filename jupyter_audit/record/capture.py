@@ -34,6 +34,9 @@ REMEMBERED = 20_000
 OUTPUT_TYPES = frozenset(
     {"stream", "display_data", "update_display_data", "execute_result", "error", "comm_open", "comm_msg"}
 )
+PERMIT_CAUSES = frozenset({"missing", "malformed", "foreign", "forged", "late", "replayed"})
+"""What the kernel may say of a permit that it refuses (jupyter_audit_kernel.formats)."""
+
 RUN_TYPES = frozenset({"execute_input", "execute_result"})
 
 
@@ -64,11 +67,16 @@ class _Late:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What one look at the kernel gave: entries to put down, cells that ended, code that came another way."""
+    """
+    What one look at the kernel gave: entries to put down, cells that ended, and what came another way.
+
+    `foreign` is the parent of a run that was never sent; `unpermitted` why the kernel refused a message's permit.
+    """
 
     drafts: tuple[Draft, ...] = ()
     finished: tuple[Sent, ...] = ()
     foreign: str = ""
+    unpermitted: str = ""
 
 
 @dataclass(slots=True)
@@ -116,7 +124,7 @@ class Capture:
         with self._lock:
             message = self._open.get(parent_id)
             if msg_type == self.report_type:
-                return Observed(drafts=(self._report(content),))
+                return Observed(drafts=(self._report(content),), unpermitted=self._unpermitted(content))
             if message is None and parent_id not in self._done and self._shows_a_run(msg_type, parent, content):
                 return Observed(foreign=parent_id or "none")
             if msg_type in OUTPUT_TYPES:
@@ -219,6 +227,16 @@ class Capture:
             kernel_id=self.kernel_id, admitted=late.admitted, outputs=late.outputs.facts(), reported_by="kernel"
         )
         return kinds.draft(kind, grant=late.grant, session=self.session, contents=late.outputs.contents())
+
+    def _unpermitted(self, content: Mapping[str, Any]) -> str:
+        """Return why the kernel says that it refused a permit, if it does and it was not the server's own message."""
+        if content.get("report") != "permit_refused":
+            return ""
+        cause = content.get("cause")
+        if cause == "late" and str(content.get("msg_id")) in self._open:
+            # It was sent in time and waited behind another cell until the grant had ended.
+            return ""
+        return cause if isinstance(cause, str) and cause in PERMIT_CAUSES else "unknown"
 
     def _report(self, content: Mapping[str, Any]) -> Draft:
         items = [(str(key), str(value)) for key, value in content.items() if key != "report"]

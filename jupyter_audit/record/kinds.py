@@ -293,6 +293,42 @@ class SessionEndOrdered(Kind):
 
 
 @dataclass(frozen=True, slots=True)
+class RequestRefused(Kind):
+    """
+    A request over HTTP, or a websocket, was refused at the server's door: the actor may not do that.
+
+    `door` is who refused it: `guard` (the handler `target` is closed on an audited server) or `authorizer` (the
+    resource `target` is not theirs to use so). What is not there (terminals, extensions that are not loaded) is put down
+    too, as `no_such_address`, unless it was only read. `path` is without its query. What is only read is put down once in ten
+    minutes for each person and target.
+    """
+
+    TYPE = "request.refused"
+    method: str
+    path: str
+    door: str
+    target: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileChanged(Kind):
+    """
+    The actor saved, renamed or deleted a file of the notebook folder through the server. What cells write is not here.
+
+    `action` is `saved` (or brought back from a checkpoint), `renamed` (from `source`) or `deleted`; `sha256` is over the
+    file's bytes as they were saved, empty for a folder and for a piece of an upload. The bytes themselves are not kept.
+    """
+
+    TYPE = "file.changed"
+    action: str
+    path: str
+    source: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class CanaryRead(Kind):
     """The canary cell of a new kernel was recorded, ran, and was read back from the ledger (or was not)."""
 
@@ -557,6 +593,8 @@ KINDS: Mapping[str, type[Kind]] = {
         SessionRefused,
         SessionWatched,
         SessionEndOrdered,
+        RequestRefused,
+        FileChanged,
         CanaryRead,
         CellAdmitted,
         CellRefused,

@@ -71,6 +71,9 @@ MASKS: Mapping[str, Mapping[str, Rule]] = {
     kinds.MessageRefused.TYPE: {"msg_id": _identifier, "msg_type": _identifier, "channel": _identifier},
     kinds.KernelReport.TYPE: {"report": _identifier, "detail": _object},
     kinds.SessionRefused.TYPE: {"kernel_name": _identifier},
+    kinds.RequestRefused.TYPE: {"method": _identifier, "path": _text},
+    # A digest of something short can be guessed.
+    kinds.FileChanged.TYPE: {"path": _text, "source": _text, "sha256": _text},
     kinds.FindingRaised.TYPE: {"explanation": _text},
 }
 """For each kind the fields that can hold what a person or a kernel wrote, and what may stay of each."""

@@ -14,7 +14,7 @@ LEVELS = ("", "informational", "low", "medium", "high", "critical")
 """Sigma's levels, mildest first; the empty text stands for no finding."""
 
 FINDING_TYPES = ("finding.raised", "gap.recorded")
-REFUSAL_TYPES = ("cell.refused", "message.refused", "session.refused", "access.refused")
+REFUSAL_TYPES = ("cell.refused", "message.refused", "session.refused", "request.refused", "access.refused")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +102,8 @@ def _refusal(entry: Entry) -> Refusal:
             what = f"{body.get('msg_type', '')} on {body.get('channel', '')}"
         case "session.refused":
             what = f"start of kernel {body.get('kernel_name', '')}"
+        case "request.refused":
+            what = f"{body.get('method', '')} {body.get('path', '')}"
         case _:
             what = f"{body.get('action', '')} {body.get('target', '')}".strip()
     return Refusal(entry.seq, entry.time, entry.actor.name, entry.session, what, str(body.get("cause", "")))

@@ -21,6 +21,7 @@ from jupyter_audit.model import Principal, Role
 from jupyter_audit.record import kinds
 from jupyter_audit.server.acting import acting_principal
 from jupyter_audit.server.people import principal_of
+from jupyter_audit.server.refusals import READING, RefusedError, put_down_refused
 from jupyter_audit.server.services import Services, find_services
 
 ANYBODY: frozenset[Role | None] = frozenset({*Role, None})
@@ -59,8 +60,6 @@ The formats that a notebook may be exported to: templates only. The others start
 `script`, which imports whatever module the notebook's own metadata names.
 """
 
-READING = frozenset({"GET", "HEAD", "OPTIONS"})
-
 
 def decide_roles(resources: frozenset[str], actions: frozenset[str], roles: frozenset[Role]) -> bool:
     """
@@ -90,6 +89,16 @@ class AuditAuthorizer(Authorizer):
         services = find_services(handler.settings)
         if services is None or handler.current_user is None:
             return False
+        try:
+            allowed = await self._judge(handler, action, resource, services)
+        except web.HTTPError as error:
+            put_down_refused(handler, door="authorizer", target=resource, cause=getattr(error, "cause", "malformed"))
+            raise
+        if not allowed:
+            put_down_refused(handler, door="authorizer", target=resource, cause="role")
+        return allowed
+
+    async def _judge(self, handler: Any, action: str, resource: str, services: Services) -> bool:
         principal = principal_of(handler)
         reported = frozenset({resource, getattr(handler, "auth_resource", None) or resource})
         # A websocket opens with a GET, which would be reading; whoever asks for more is judged by that.
@@ -111,8 +120,8 @@ class AuditAuthorizer(Authorizer):
     ) -> None:
         """Raise unless the kernels that a request names are the principal's own, or theirs to end."""
         if not services.serving:
-            raise web.HTTPError(
-                403, "This server does not serve kernels (yet): Jupyter Audit has not started."
+            raise RefusedError(
+                "not_serving", "This server does not serve kernels (yet): Jupyter Audit has not started."
             )
         body = handler.get_json_body() if handler.request.method in ("POST", "PATCH", "PUT") else None
         for_session = handler.auth_resource == "sessions"
@@ -129,8 +138,8 @@ class AuditAuthorizer(Authorizer):
         others = [one for one in named if one and self._owner(handler, services, one) != principal.name]
         if handler.request.method == "DELETE":
             if others and not MAY_END_OTHERS & principal.roles:
-                raise web.HTTPError(
-                    403,
+                raise RefusedError(
+                    "not_owner",
                     "This kernel belongs to somebody else. Its owner, an approver or an admin can end it.",
                 )
             for one in set(others):
@@ -139,9 +148,9 @@ class AuditAuthorizer(Authorizer):
             # The websocket of somebody who only watches: the connection class sees to that.
             return
         elif others:
-            raise web.HTTPError(403, "This kernel belongs to somebody else: only its owner may use it.")
+            raise RefusedError("not_owner", "This kernel belongs to somebody else: only its owner may use it.")
         elif Role.ENGINEER not in principal.roles:
-            raise web.HTTPError(403, "Only an engineer may start or use a kernel (c.JupyterAudit.roles).")
+            raise RefusedError("role", "Only an engineer may start or use a kernel (c.JupyterAudit.roles).")
 
     def _owner(self, handler: Any, services: Services, kernel_id: str) -> str | None:
         """Return who a kernel belongs to: its session's owner, or who started it when that is over."""
@@ -184,8 +193,8 @@ def _put_down_end(services: Services, principal: Principal, kernel_id: str) -> N
 def _check_kernel_name(name: object, services: Services) -> None:
     allowed = services.settings.allowed_kernels
     if name and name not in allowed:
-        raise web.HTTPError(
-            403,
+        raise RefusedError(
+            "kernel_not_allowed",
             f"The kernel {name!r} may not start on this server. Choose one of: {', '.join(allowed)} "
             "(c.JupyterAudit.allowed_kernels).",
         )
@@ -195,8 +204,8 @@ def _check_export(handler: Any) -> None:
     """Raise unless a notebook is converted to a format that starts no program and runs no code."""
     wanted = handler.path_kwargs.get("format")
     if wanted is not None and wanted not in EXPORTS:
-        raise web.HTTPError(
-            403,
+        raise RefusedError(
+            "export",
             f"Exporting to {wanted} starts programs in the server, so it is off on an audited server. "
             f"Choose one of: {', '.join(sorted(EXPORTS))}.",
         )

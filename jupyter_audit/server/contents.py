@@ -11,8 +11,10 @@ races with a cell that swaps a folder for a link; docs/threat-model.md says so.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import fcntl
+import hashlib
 import os
 import sys
 from collections.abc import Iterator
@@ -27,7 +29,14 @@ from jupyter_server.services.contents.largefilemanager import AsyncLargeFileMana
 from tornado import web
 from traitlets import default
 
+from jupyter_audit.gate.admit import clean
+from jupyter_audit.record import kinds
+from jupyter_audit.server.acting import acting_principal
+from jupyter_audit.server.services import find_services
+from jupyter_audit.server.trust import PersonalNotary
+
 CHUNK = 64 * 1024
+MOST_PATH = 1000
 
 
 class LeavesFolderError(web.HTTPError, PermissionError):
@@ -57,6 +66,16 @@ def opened_path(descriptor: int) -> str:
     if sys.platform == "darwin":
         return os.fsdecode(fcntl.fcntl(descriptor, fcntl.F_GETPATH, bytes(1024)).rstrip(b"\0"))
     return str(Path(f"/proc/self/fd/{descriptor}").readlink())
+
+
+def _facts(path: str) -> tuple[int, str]:
+    """Return the size of a file and the SHA-256 of its bytes, in hex; nothing of one that is gone again."""
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 (as the contents manager has it)
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            return file.tell(), digest
+    except OSError:
+        return 0, ""
 
 
 class _Inside(FileManagerMixin):
@@ -109,7 +128,41 @@ class AuditFileHandler(AuthenticatedFileHandler):
 
 
 class AuditContentsManager(_Inside, AsyncLargeFileManager):  # type: ignore[misc]
-    """Jupyter's contents manager, kept inside the notebook folder."""
+    """Jupyter's contents manager, kept inside the notebook folder. What it changes there is put down."""
+
+    @default("notary")
+    def _notary_default(self) -> PersonalNotary:
+        return PersonalNotary(parent=self)
+
+    async def save(self, model: dict[str, Any], path: str = "") -> dict[str, Any]:
+        """Save as Jupyter does, and put down what the file is now: it may be run later."""
+        saved: dict[str, Any] = await super().save(model, path)  # type: ignore[no-untyped-call]
+        # An upload comes in pieces; its digest is taken with the last one.
+        await self._put_down_saved(path, whole=model.get("type") != "directory" and model.get("chunk", -1) == -1)
+        return saved
+
+    async def restore_checkpoint(self, checkpoint_id: str, path: str) -> None:
+        """Restore as Jupyter does, and put down what the file is now."""
+        await super().restore_checkpoint(checkpoint_id, path)  # type: ignore[no-untyped-call]
+        await self._put_down_saved(path, whole=True)
+
+    async def _put_down_saved(self, path: str, *, whole: bool) -> None:
+        size, digest = await asyncio.to_thread(_facts, self._get_os_path(path)) if whole else (0, "")
+        self._put_down(kinds.FileChanged("saved", clean(path.strip("/"), MOST_PATH), "", size, digest))
+
+    def emit(self, data: dict[str, Any]) -> None:
+        """Tell listeners as Jupyter does, and put down what was renamed or deleted."""
+        super().emit(data)  # type: ignore[no-untyped-call]
+        if data["action"] in ("rename", "delete"):
+            source = clean(str(data.get("source_path", "")), MOST_PATH)
+            self._put_down(kinds.FileChanged(f"{data['action']}d", clean(str(data["path"]), MOST_PATH), source, 0, ""))
+
+    def _put_down(self, kind: kinds.FileChanged) -> None:
+        web_app = getattr(self.parent, "web_app", None)
+        services = find_services(web_app.settings) if web_app is not None else None
+        principal = acting_principal.get()
+        if services is not None and principal is not None:
+            services.put_down(kind, principal=principal)
 
     @default("checkpoints_class")
     def _checkpoints_class_default(self) -> type[AuditCheckpoints]:

@@ -18,12 +18,13 @@ from enum import StrEnum
 from functools import cache
 from typing import Any
 
-from jupyter_server.base.handlers import APIHandler
+from jupyter_server.base.handlers import APIHandler, Template404
 from tornado import web
 from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
 from tornado.routing import RuleRouter
 
 from jupyter_audit.errors import ConfigError
+from jupyter_audit.server.refusals import RefusedError, is_reading, put_down_refused
 
 READ = frozenset({"GET", "HEAD", "OPTIONS"})
 METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
@@ -212,14 +213,16 @@ def parse_opened(setting: Mapping[str, Sequence[str]]) -> dict[str, Verdict]:
 class RefusedHandler(APIHandler):
     """Answers in the place of a handler that the guard does not let anybody reach, which is not even made."""
 
-    def initialize(self, sentence: str) -> None:
-        """Take the sentence to answer with."""
-        self._sentence = sentence
+    def initialize(self, target: str, error: RefusedError) -> None:
+        """Take what is out of reach, and the error to answer with."""
+        self._target = target
+        self._error = error
 
     async def prepare(self) -> None:  # type: ignore[override]
         """Refuse: strangers as Jupyter does, users with the sentence."""
         await super().prepare()
-        raise web.HTTPError(403, self._sentence)
+        put_down_refused(self, door="guard", target=self._target, cause=self._error.cause)
+        raise self._error
 
 
 @cache
@@ -259,23 +262,29 @@ class Guard:
         delegate: Any = self._find_handler(request, **kwargs)
         handler = getattr(delegate, "handler_class", None)
         if handler is None:
-            return self._refuse(request, "This address is served by something that is no request handler.")
+            error = RefusedError("closed", "This address is served by something that is no request handler.")
+            return self._refuse(request, "no handler", error)
         verdict = self.verdict_on(handler)
         if request.method not in verdict.methods:
-            return self._refuse(
-                request,
+            error = RefusedError(
+                "closed",
                 f"{request.method} {class_name(handler)} is not allowed on an audited server: it could go "
                 "past the gate, or nobody has looked at it yet. An admin can open what is harmless with "
                 "c.JupyterAudit.allowed_handlers.",
             )
+            return self._refuse(request, class_name(handler), error)
+        if handler is Template404 and not is_reading(request):
+            # Terminals, language servers and other extensions that are not loaded: the attempt is put down.
+            error = RefusedError("no_such_address", "There is nothing at this address of an audited server.", 404)
+            return self._refuse(request, "nothing", error)
         if verdict.door is Door.AUTHENTICATED:
             delegate.handler_class = authenticated(handler)
         found: HTTPMessageDelegate = delegate
         return found
 
-    def _refuse(self, request: HTTPServerRequest, sentence: str) -> HTTPMessageDelegate:
+    def _refuse(self, request: HTTPServerRequest, target: str, error: RefusedError) -> HTTPMessageDelegate:
         refused: HTTPMessageDelegate = self._application.get_handler_delegate(
-            request, RefusedHandler, {"sentence": sentence}
+            request, RefusedHandler, {"target": target, "error": error}
         )
         return refused
 

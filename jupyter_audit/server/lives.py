@@ -62,6 +62,7 @@ class Lives:
         self._log = log
         self._loop = asyncio.get_event_loop()
         self._canaries: dict[str, _Canary] = {}
+        self._past_gate: set[str] = set()
         self.on_foreign_code: Callable[[Session], None] = lambda session: None
 
     # --- beginning --------------------------------------------------------------------------------
@@ -182,24 +183,29 @@ class Lives:
                 return
         for draft in observed.drafts:
             recorder.owe(draft)
+        if observed.unpermitted and session.open:
+            what = f"refused a message whose permit was {observed.unpermitted}"
+            self._call(lambda: self._foreign(session, f"{what}. Somebody used its ports directly, or code in it did."))
         if observed.foreign and session.open:
-            self._call(lambda: self._foreign(session, observed.foreign))
+            what = "says that it runs a cell which this server never sent"
+            self._call(lambda: self._foreign(
+                session, f"{what}. Somebody used its ports directly, or code in it forged the message."
+            ))
 
     def replied(self, session: Session, msg_id: str, status: str, error: str) -> None:
         """Take in an execute_reply that passed by."""
         self.observed(session, session.capture.replied(msg_id, status, error, self._loop.time()))
 
-    def _foreign(self, session: Session, parent: str) -> None:
-        if not session.open:
+    def _foreign(self, session: Session, what: str) -> None:
+        if not session.open or session.id in self._past_gate:
             return
+        self._past_gate.add(session.id)
         finding = kinds.FindingRaised(
             rule=FOREIGN_CODE,
             title="Code reached a kernel past the gate",
             level="critical",
             explanation=(
-                f"The kernel of session {session.id} ({session.owner.name}) says that it runs a cell which this "
-                "server never sent. Somebody used its ports directly, or code in it forged the message. "
-                "The session was ended."
+                f"The kernel of session {session.id} ({session.owner.name}) {what} The session was ended."
             ),
             entries=[],
         )
@@ -330,6 +336,7 @@ class Lives:
         draft = kinds.draft(kind, actor=Actor.of(session.owner), grant=session.grant, session=session.id)
         services.recorder.owe(draft)
         services.sessions.remove(session)
+        self._past_gate.discard(session.id)
 
 
 def read_back(

@@ -7,6 +7,7 @@ an extension that did not load leaves a server that serves no kernels (fails clo
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ from jupyter_audit.model import Actor, Principal
 from jupyter_audit.record import kinds
 from jupyter_audit.record.recorder import Recorder
 from jupyter_audit.server.observers import Observers
+from jupyter_audit.server.sight import ReadNotes
 from jupyter_audit.server.watch import Watcher
 from jupyter_audit.settings import JupyterAudit
 
@@ -68,6 +70,7 @@ class Services:
     sessions: SessionRegistry = field(default_factory=SessionRegistry)
     assessment: Assessment = field(default_factory=Assessment)
     serving: bool = False
+    refusal_notes: ReadNotes = field(default_factory=lambda: ReadNotes(time.monotonic))
     replied: Callable[[Session, str, str, str], None] = lambda session, msg_id, status, error: None
 
     def put_down(self, kind: kinds.Kind, *, principal: Principal, session: Session | None = None) -> None:

@@ -36,9 +36,12 @@ REFUSAL_TYPES = (
     kinds.CellRefused.TYPE,
     kinds.MessageRefused.TYPE,
     kinds.SessionRefused.TYPE,
+    kinds.RequestRefused.TYPE,
     kinds.AccessRefused.TYPE,
 )
-WITHOUT_SESSION = frozenset({kinds.SessionRefused.TYPE, kinds.AccessRefused.TYPE, kinds.FindingRaised.TYPE})
+WITHOUT_SESSION = frozenset(
+    {kinds.SessionRefused.TYPE, kinds.RequestRefused.TYPE, kinds.AccessRefused.TYPE, kinds.FindingRaised.TYPE}
+)
 """Types that can stand outside of any session."""
 
 
@@ -347,6 +350,7 @@ def _refusal_view(reader: LedgerReader, entry: Entry) -> View:
         kinds.CellRefused.TYPE: lambda: first_line(code_of(reader, entry)) or "a cell",
         kinds.MessageRefused.TYPE: lambda: str(body.get("msg_type") or "a message that does not parse"),
         kinds.SessionRefused.TYPE: lambda: f"start of a kernel ({body.get('kernel_name')})",
+        kinds.RequestRefused.TYPE: lambda: f"{body.get('method')} {body.get('path')}",
         kinds.AccessRefused.TYPE: lambda: f"{body.get('action')} {body.get('target')}",
     }[entry.type]()
     return {

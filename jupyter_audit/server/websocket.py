@@ -149,11 +149,14 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
     async def _pass_or_refuse(self, message: ClientMessage) -> None:
         services, principal = self._services, self._principal
         session = services.sessions.of_kernel(self.kernel_id) if services is not None else None
-        if services is None or principal is None or session is None:
+        if services is None or principal is None:
             self._tell_refusal(
                 message,
-                Refuse(Cause.SESSION_ENDED, "This kernel has no audit session, so nothing may run. Restart it."),
+                Refuse(Cause.NOT_RECORDED, "Not run: Jupyter Audit did not load on this server. Tell an admin."),
             )
+            return
+        if session is None:
+            self._tell_refusal(message, services.gate.refuse_without_session(message, self.kernel_id, principal))
             return
         if self._observer is not None and message.msg_type == "kernel_info_request":
             # Answered here: an observer's messages reach no kernel.

@@ -51,7 +51,10 @@ CASES = [
     ("kernel_info_request", "shell", {}, None),
     ("kernel_info_request", "shell", {"bound": a_grant(ends=0)}, Cause.GRANT_ENDED),
     ("interrupt_request", "control", {}, None),
-    ("shutdown_request", "control", {"live": (a_grant(),)}, Cause.UNKNOWN_TYPE),
+    ("shutdown_request", "control", {"live": (a_grant(),)}, Cause.NEVER_PASSED),
+    ("connect_request", "shell", {"live": (a_grant(),)}, Cause.NEVER_PASSED),
+    ("debug_request", "control", {"live": (a_grant(),)}, Cause.UNKNOWN_COMMAND),
+    ("debug_request", "shell", {"live": (a_grant(),)}, Cause.WRONG_CHANNEL),
     ("no_such_request", "shell", {"live": (a_grant(),)}, Cause.UNKNOWN_TYPE),
 ]
 

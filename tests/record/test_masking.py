@@ -37,6 +37,8 @@ IN_CLEAR = {
     "session.refused": "cause",
     "session.watched": "owner watching through",
     "session.end_ordered": "owner reason",
+    "request.refused": "door target cause",
+    "file.changed": "action bytes",
     "session.canary": "kernel_id cell passed failure",
     "cell.admitted": "kernel_id channel silent store_history lines canary",
     "cell.refused": "kernel_id cause lines cut",

@@ -1,0 +1,243 @@
+"""A plain server and an audited one with several people at it, and what every attack on them is judged by."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import secrets
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from support.servers import (
+    AuditedServer,
+    KernelClient,
+    audited_server,
+    clean_environment,
+    free_port,
+    make_home,
+    wait_for,
+)
+
+from jupyter_audit.access.policy import Policy
+from jupyter_audit.access.service import AccessService
+from jupyter_audit.clock import SystemClock
+from jupyter_audit.ledger import open_ledger
+from jupyter_audit.model import Principal, Role
+from jupyter_audit.settings import JupyterAudit
+
+HERE = Path(__file__).parent
+
+ENGINEERS = ("nora", "ella", "otto", "gina")
+"""nora never had a grant; ella's has ended; otto has one, for kernels of his own; gina has a good one."""
+TOKENS = {name: f"the-token-of-{name}" for name in (*ENGINEERS, "ana")}
+
+
+@dataclass
+class Attacker:
+    """Somebody at a server, plain or audited. `kernel_name` is what they start there, `work` where they may write."""
+
+    server: Any
+    name: str
+    token: str
+    kernel_name: str
+    work: Path
+
+    @property
+    def url(self) -> str:
+        return str(self.server.url)
+
+    def request(self, method: str, path: str, body: object = None, **options: Any) -> tuple[int, Any]:
+        """Return status and answer of a request."""
+        answer: tuple[int, Any] = AuditedServer.request(self, method, path, body, **options)  # type: ignore[arg-type]
+        return answer
+
+    def start_kernel(self, **body: Any) -> str:
+        """Start a kernel; return its id."""
+        status, model = self.request("POST", "/api/kernels", {"name": self.kernel_name, **body})
+        assert status == 201, model
+        return str(model["id"])
+
+    def kernel(self, kernel_id: str = "", subprotocol: str | None = None) -> Client:
+        """Connect to a kernel, a new one if none is named."""
+        return Client(self, kernel_id or self.start_kernel(), subprotocol)  # type: ignore[arg-type]
+
+
+@dataclass
+class Client(KernelClient):
+    """A client that remembers what it sent."""
+
+    sent: dict[str, Any] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def send(self, msg_type: str, content: Any, **options: Any) -> str:
+        msg_id = super().send(msg_type, content, **options)
+        self.sent[msg_id] = content
+        return msg_id
+
+    def send_raw(self, **parts: Any) -> str:
+        """Send an execute_request of the default protocol as it stands; return its id."""
+        msg_id = uuid.uuid4().hex
+        header = {"msg_id": msg_id, "msg_type": "execute_request", "username": "", "session": self.session,
+                  "date": "2026-01-01T00:00:00Z", "version": "5.4"}
+        whole = {"header": header, "parent_header": {}, "metadata": {}, "channel": "shell", "buffers": [], **parts}
+        self.socket.send(json.dumps({key: value for key, value in whole.items() if value is not None}))
+        return msg_id
+
+
+def cell(code: str, **changes: Any) -> dict[str, Any]:
+    """Return the content of an execute_request."""
+    return {"code": code, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False,
+            "stop_on_error": True, **changes}
+
+
+def touch(mark: Path) -> str:
+    """Return code that leaves a mark."""
+    return f"open({str(mark)!r}, 'w').close()"
+
+
+def await_mark(mark: Path, what: str) -> None:
+    """Return once an attack has left its mark."""
+    wait_for(mark.exists, f"{what} to run")
+
+
+# --- roads, one a file ------------------------------------------------------------------------------------
+
+
+def roads(folder: str) -> list[str]:
+    """Return the names of the roads in a folder."""
+    return sorted(path.stem for path in (HERE / folder).glob("*.py"))
+
+
+def load(folder: str, name: str) -> ModuleType:
+    """Return the module of one road."""
+    spec = importlib.util.spec_from_file_location(f"attacks_{folder}_{name}", HERE / folder / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# --- the plain server -------------------------------------------------------------------------------------
+
+
+@dataclass
+class PlainServer:
+    """A JupyterLab as anybody has it."""
+
+    folder: Path
+    url: str
+    token: str
+    runtime: Path
+
+
+@contextmanager
+def plain_server(folder: Path, *options: str, config: str = "") -> Iterator[PlainServer]:
+    """A stock JupyterLab, in the same environment, without the product."""
+    token, port = secrets.token_hex(16), free_port()
+    written = folder / "plain_config.py"
+    written.write_text(config)
+    command = [
+        str(Path(sys.executable).with_name("jupyter-lab")), "--no-browser", "--allow-root", f"--port={port}",
+        f"--config={written}", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}",
+        # The wheel's configuration would gate this server too.
+        "--ServerApp.jpserver_extensions={'jupyter_audit': False, 'rogue': True}", *options,
+    ]  # fmt: skip
+    # What its extension installer finds lies in a folder of the test's.
+    environment = clean_environment(folder) | {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder / "packages")}
+    with (folder / "server.log").open("ab") as log:
+        process = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log)
+    server = PlainServer(folder, f"http://127.0.0.1:{port}", token, folder / ".local" / "share" / "jupyter" / "runtime")
+    person = Attacker(server, "anybody", token, "python3", folder)
+
+    def serves() -> bool:
+        assert process.poll() is None, (folder / "server.log").read_text()
+        try:
+            return person.request("GET", "/api/status")[0] == 200
+        except OSError:
+            return False
+
+    try:
+        wait_for(serves, "the plain server to serve", 90)
+        yield server
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=30)
+
+
+# --- the audited one --------------------------------------------------------------------------------------
+
+ROGUE = HERE / "rogue"
+"""A server extension that runs code by itself; both servers load it, as if an admin had been talked into it."""
+
+
+@dataclass
+class Team:
+    """An audited server, the people at it, and the grants that they hold."""
+
+    server: AuditedServer
+    grants: dict[str, str] = field(default_factory=dict)
+
+    def person(self, name: str) -> Attacker:
+        """Return somebody."""
+        return Attacker(self.server, name, TOKENS[name], "audit", self.server.work)
+
+    def _api(self, name: str, path: str, body: object) -> Any:
+        status, answer = self.server.request("POST", f"/audit/api/v1/{path}", body, token=TOKENS[name])
+        assert status < 300, answer
+        return answer
+
+    def grant(self, name: str) -> str:
+        """Give somebody a grant; return its id."""
+        asked = self._api(name, "requests", {"profile": "production-debug", "reason": "to be attacked", "ticket": "T-1"})
+        granted: str = self._api("ana", f"requests/{asked['id']}/approve", {})["id"]
+        self.grants[name] = granted
+        return granted
+
+    def revoke(self, name: str) -> None:
+        """End somebody's grant at once."""
+        self._api("ana", f"grants/{self.grants.pop(name)}/revoke", {"reason": "the test is over"})
+
+    def revoke_elsewhere(self, name: str) -> None:
+        """End somebody's grant as another process does: the server notices when it next looks."""
+        clock, settings = SystemClock(), JupyterAudit()
+        settings.roles = {"approver": ["ana"], "engineer": list(ENGINEERS)}
+        with open_ledger(self.server.home, clock=clock) as ledger:
+            service = AccessService(ledger.transact, Policy.from_settings(settings), clock)
+            ana = Principal("ana", "UserTokensIdentityProvider", frozenset({Role.APPROVER}))
+            service.revoke(ana, self.grants.pop(name), "the test is over")
+
+
+@contextmanager
+def team_server(folder: Path) -> Iterator[Team]:
+    """An audited JupyterLab that tells people apart by their tokens."""
+    make_home(folder)
+    digests = {name: hashlib.sha256(token.encode()).hexdigest() for name, token in TOKENS.items()}
+    config = folder / "config.py"
+    config.write_text(
+        f"import sys; sys.path.insert(0, {str(ROGUE)!r})\n"
+        "c.ServerApp.identity_provider_class = 'jupyter_audit.server.identity.UserTokensIdentityProvider'\n"
+        f"c.UserTokensIdentityProvider.digests = {digests!r}\n"
+        f"c.JupyterAudit.roles = {{'engineer': {list(ENGINEERS)!r}, 'approver': ['ana']}}\n"
+        "c.JupyterAudit.allowed_extensions = ['jupyter_audit', 'jupyterlab', 'notebook_shim', 'rogue']\n"
+        "c.JupyterAudit.allowed_handlers = {'rogue.ExecuteHandler': ['POST']}\n"
+        "c.JupyterAudit.sweep_seconds = 2.0\n"
+    )
+    with audited_server(folder, f"--config={config}", face="lab", solo=False) as server:
+        yield Team(server)
+
+
+def settle(seconds: float, what: str) -> None:
+    """Give something that must not happen its chance to."""
+    deadline = time.monotonic() + seconds
+    wait_for(lambda: time.monotonic() > deadline, what)

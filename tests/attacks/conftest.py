@@ -1,0 +1,97 @@
+"""
+Fixtures for the attacks. Both servers are shared by the whole package: starting them is most of the time.
+
+- `plain`: somebody at a stock JupyterLab, where each attack must succeed first.
+- `team`: an audited JupyterLab with nora, ella, otto and gina (attack_house.ENGINEERS) at it.
+- `kernels`: one kernel of each for all messages that are tried; `ended` those that were sent after ella's grant ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from attack_house import ROGUE, Attacker, Client, Team, load, plain_server, roads, team_server, touch
+from support.servers import V1
+
+
+@pytest.fixture(scope="session")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attacker]:
+    folder = Path(tmp_path_factory.mktemp("plain"))
+    trap = {"argv": ["touch", str(folder / "language-server")], "languages": ["x"], "mime_types": ["text/x"], "version": 2}
+    config = (
+        f"import sys; sys.path.insert(0, {str(ROGUE)!r})\n"
+        # A notebook folder that is somebody's home is nothing unusual.
+        "c.ContentsManager.allow_hidden = True\n"
+        f"c.LanguageServerManager.language_servers = {{'trap': {trap!r}}}\n"
+    )
+    with plain_server(folder, config=config) as server:
+        yield Attacker(server, "anybody", server.token, "python3", folder)
+
+
+@pytest.fixture(scope="session")
+def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+    with team_server(Path(tmp_path_factory.mktemp("team"))) as team:
+        team.grant("gina")
+        team.grant("otto")
+        team.grant("ella")
+        yield team
+
+
+Kernels = Callable[..., Client]
+
+
+@pytest.fixture(scope="session")
+def kernels(plain: Attacker, team: Team) -> Kernels:
+    """Return a function that connects to the shared kernel of somebody, in the protocol that is asked for."""
+    ids: dict[str, str] = {}
+    clients: dict[tuple[str, str | None], Client] = {}
+
+    def kernel_of(name: str, subprotocol: str | None = None) -> Client:
+        person = plain if name == "plain" else team.person(name)
+        key = (name, subprotocol)
+        if name not in ids:
+            ids[name] = person.start_kernel()
+        if key not in clients:
+            clients[key] = person.kernel(ids[name], subprotocol)
+        return clients[key]
+
+    return kernel_of
+
+
+@dataclass
+class Late:
+    """A message that was sent after the grant behind its kernel had ended."""
+
+    msg_id: str
+    kernel_id: str
+    mark: Path
+
+
+@pytest.fixture(scope="session")
+def ended(team: Team) -> dict[str, Late]:
+    """
+    Prepare every road of messages on one kernel of ella's, end her grant, and send them all.
+
+    The grant is ended by another process, so that the messages meet the gate and not a kernel that is gone.
+    """
+    ella = team.person("ella")
+    first = ella.kernel()
+    clients = {None: first, V1: ella.kernel(first.kernel_id, V1)}
+    names = sorted(roads("messages"), key=lambda name: hasattr(load("messages", name), "WAITS"))
+    modules = {name: load("messages", name) for name in names}
+    marks = {name: team.server.work / f"ended-{name}" for name in names}
+    for name, road in modules.items():
+        if hasattr(road, "prepare"):
+            road.prepare(first, touch(marks[name]))
+    first.execute("1")
+    team.revoke_elsewhere("ella")
+    late = {}
+    for name, road in modules.items():
+        client = clients[getattr(road, "SUBPROTOCOL", None)]
+        late[name] = Late(road.strike(client, touch(marks[name])), first.kernel_id, marks[name])
+    ended = team.server.await_entry("session.ended", lambda e: e.body["kernel_id"] == first.kernel_id)
+    assert ended.body["cause"] == "revoked"
+    return late

@@ -1,0 +1,146 @@
+"""
+The kernel's own ports, with its connection file in hand: what `jupyter console --existing` does, and an insider.
+
+The server sees nothing of these messages. The kernel refuses what carries no permit, says so, and the session ends.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attack_house import Attacker, Client, Team, await_mark, cell, touch
+from jupyter_audit_kernel.formats import PERMIT_KEY
+from jupyter_client.blocking.client import BlockingKernelClient
+from support.servers import reply_of
+
+Message = dict[str, Any]
+
+
+@contextmanager
+def at_the_ports(connection_file: Path) -> Iterator[BlockingKernelClient]:
+    """A client that talks to a kernel directly."""
+    client = BlockingKernelClient(connection_file=str(connection_file))
+    client.load_connection_file()
+    client.start_channels()
+    yield client
+    client.stop_channels()
+
+
+def connection_file(team: Team, kernel: Client) -> Path:
+    """Return the file that only the server's account can read."""
+    started = team.server.await_entry("session.started", lambda e: e.body["kernel_id"] == kernel.kernel_id)
+    return team.server.home.run / "sessions" / str(started.session) / "connection.json"
+
+
+def attempt_is_an_entry_and_a_finding(team: Team, kernel: Client, cause: str) -> None:
+    """Fail unless the ledger holds the kernel's report, a finding, and the session's end."""
+    report = team.server.await_entry("kernel.report", lambda e: e.body["kernel_id"] == kernel.kernel_id)
+    detail: Any = report.body["detail"]
+    assert (report.body["report"], detail["cause"]) == ("permit_refused", cause)
+    finding = team.server.await_entry("finding.raised", lambda e: e.session == report.session)
+    assert (finding.body["rule"], finding.body["level"]) == ("foreign-code", "critical")
+    ended = team.server.await_entry("session.ended", lambda e: e.session == report.session)
+    assert (ended.body["cause"], ended.body["clean"]) == ("foreign_code", True)
+    findings = [e for e in team.server.entries("finding.raised") if e.session == report.session]
+    assert len([e for e in findings if e.body["rule"] == "foreign-code"]) == 1
+
+
+def test_whoever_has_the_connection_file_runs_code_in_a_plain_kernel(plain: Attacker) -> None:
+    mark = plain.work / "plain-ports"
+    kernel = plain.kernel()
+    with at_the_ports(plain.server.runtime / f"kernel-{kernel.kernel_id}.json") as client:
+        client.execute(touch(mark), silent=True)
+        await_mark(mark, "a cell at the ports")
+
+
+@pytest.mark.parametrize("name", ["nora", "ella", "otto", "gina"])
+def test_a_message_at_the_ports_is_refused_whatever_grants_there_are(
+    team: Team, name: str, ended: Any, request: pytest.FixtureRequest
+) -> None:
+    """Without a grant, after it has ended, and with good ones: the kernel asks for a permit, not for a grant."""
+    mark = team.server.work / f"ports-{name}"
+    kernel = team.person(name).kernel()
+    if name in team.grants:
+        kernel.run("1")
+    with at_the_ports(connection_file(team, kernel)) as client:
+        client.execute(touch(mark), silent=True)
+        attempt_is_an_entry_and_a_finding(team, kernel, "missing")
+    assert not mark.exists()
+
+
+def test_any_other_message_at_the_ports_is_refused_and_ends_the_session_too(team: Team) -> None:
+    kernel = team.person("gina").kernel()
+    mark = team.server.work / "ports-complete"
+    kernel.run(f"class Trap:\n    def __dir__(self):\n        exec({touch(mark)!r})\n        return []\ntrap = Trap()")
+    with at_the_ports(connection_file(team, kernel)) as client:
+        client.complete("trap.", 5)
+        attempt_is_an_entry_and_a_finding(team, kernel, "missing")
+    assert not mark.exists()
+
+
+def overheard(kernel: Client, code: str) -> Message:
+    """Return a message as the kernel got it, its permit included: a cell can read that, and tell."""
+    text = kernel.printed(
+        f"{code}\nimport json\nprint(json.dumps(get_ipython().kernel.get_parent(), default=lambda date: date.isoformat()))"
+    )
+    message: Message = json.loads(text.splitlines()[-1])
+    assert PERMIT_KEY in message["metadata"]
+    return {name: message[name] for name in ("header", "parent_header", "metadata", "content")}
+
+
+def count(path: Path) -> str:
+    return f"open({str(path)!r}, 'a').write('x')"
+
+
+@pytest.mark.parametrize("how", ["replayed", "altered", "foreign"])
+def test_a_permit_that_was_overheard_opens_nothing_and_the_attempt_is_an_entry_and_a_finding(team: Team, how: str) -> None:
+    """A late one is refused in tests/kernel/test_permits.py; here the session is over by then."""
+    mark = team.server.work / f"permit-{how}"
+    kernel = team.person("gina").kernel()
+    message = overheard(kernel, count(mark))
+    assert mark.read_text() == "x"
+    cause = how
+    if how == "altered":
+        message["content"] = cell(count(mark))
+        cause = "forged"
+    elif how == "foreign":
+        kernel = team.person("gina").kernel()
+        kernel.run("1")
+    with at_the_ports(connection_file(team, kernel)) as client:
+        client.session.send(client.shell_channel.socket, message)
+        attempt_is_an_entry_and_a_finding(team, kernel, cause)
+    assert mark.read_text() == "x"
+
+
+def test_a_message_that_is_sent_a_second_time_runs_twice_in_a_plain_kernel(plain: Attacker) -> None:
+    mark = plain.work / "plain-permit"
+    kernel = plain.kernel()
+    with at_the_ports(plain.server.runtime / f"kernel-{kernel.kernel_id}.json") as client:
+        message = client.session.msg("execute_request", content=cell(count(mark)))
+        for number in range(2):
+            message["metadata"] = {"number": number}
+            client.session.send(client.shell_channel.socket, message)
+            while client.get_shell_msg(timeout=30)["parent_header"].get("msg_id") != message["header"]["msg_id"]:
+                pass
+    assert mark.read_text() == "xx"
+
+
+def test_messages_without_the_kernels_key_run_nothing_and_are_put_down_once(team: Team) -> None:
+    """Any account of the machine can reach the ports; what it sends must not end somebody's session either."""
+    kernel = team.person("gina").kernel()
+    kernel.run("1")
+    mark = team.server.work / "ports-no-key"
+    with at_the_ports(connection_file(team, kernel)) as client:
+        client.session.key = b"another key"
+        for _ in range(3):
+            client.session.send(client.shell_channel.socket, client.session.msg("execute_request", content=cell(touch(mark))))
+        report = team.server.await_entry("kernel.report", lambda e: e.body["kernel_id"] == kernel.kernel_id)
+        assert report.body["report"] == "message_unreadable"
+    assert reply_of(kernel.wait(kernel.execute("1")))["status"] == "ok"
+    assert len([e for e in team.server.entries("kernel.report") if e.body["kernel_id"] == kernel.kernel_id]) == 1
+    assert not mark.exists()
