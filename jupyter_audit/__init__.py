@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from jupyter_audit_kernel.version import __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # what only describes types is left out of what every kernel start waits for
+    from typing import Any
 
 __all__ = ["__version__"]
 

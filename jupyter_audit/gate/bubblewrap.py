@@ -105,7 +105,8 @@ def failure(account: int | None = None) -> tuple[str, str] | None:
     `account` is the user id of another account that is to have them.
     """
     if sys.platform != "linux":
-        return f"bubblewrap needs Linux, this is {sys.platform}", ""
+        advice = "Run the server on Linux wherever somebody may have a reason to tamper."
+        return f"bubblewrap needs Linux, this is {sys.platform}", advice
     if not Path(_bwrap()).is_absolute():
         return "bubblewrap is not installed", "Install bubblewrap (apt-get install bubblewrap, dnf install bubblewrap)."
     trial = [_bwrap(), "--die-with-parent", "--unshare-pid", "--unshare-ipc", "--unshare-net", "--ro-bind", "/", "/"]

@@ -16,13 +16,15 @@ import ctypes
 import fcntl
 import json
 import os
-import socket
 import struct
 import termios
-from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
 
 from jupyter_audit.gate import landlock, seccomp
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # what only describes types is left out of what every kernel start waits for
+    from collections.abc import Mapping, Sequence
+    from typing import Any, NoReturn
 
 _PR_CAPBSET_DROP = 24
 _PR_CAP_AMBIENT = 47
@@ -93,6 +95,8 @@ def offer_targets(targets: Sequence[Sequence[Any]], channel: int) -> None:
 
     `targets` are (address, port) inside. Needs a network namespace of one's own, and the capabilities to set it up.
     """
+    import socket  # slow to import, and most kernels have no targets
+
     listeners = []
     for number, (address, port) in enumerate(targets):
         if not address.startswith("127."):
@@ -110,6 +114,8 @@ def offer_targets(targets: Sequence[Sequence[Any]], channel: int) -> None:
 
 def _add_address(name: str, address: str) -> None:
     """Give the loopback interface one more address, and that alone, not the network around it; netdevice(7)."""
+    import socket
+
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         for order, value in ((_SIOCSIFADDR, address), (_SIOCSIFNETMASK, "255.255.255.255")):
             request = struct.pack("16sHH4s8x", name.encode(), socket.AF_INET, 0, socket.inet_aton(value))

@@ -15,7 +15,10 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Iterable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # what only describes types is left out of what every kernel start waits for
+    from collections.abc import Iterable
 
 _CREATE_RULESET = 444
 _ADD_RULE = 445

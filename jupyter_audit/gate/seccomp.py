@@ -11,11 +11,12 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import platform
-import socket
 import struct
 import sys
-from collections.abc import Mapping, Sequence
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # what only describes types is left out of what every kernel start waits for
+    from collections.abc import Mapping, Sequence
 
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_SET_SECCOMP = 22
@@ -36,7 +37,7 @@ _X32_BIT = 0x40000000
 
 _IO_URING_SETUP = 425
 _SELF = 0
-_AF_NETLINK = 16
+_AF_UNIX, _AF_NETLINK = 1, 16
 
 _MACHINES = {"x86_64": (0xC000003E, 41, 302), "aarch64": (0xC00000B7, 198, 261)}
 """For each machine its AUDIT_ARCH, and its numbers of socket(2) and prlimit64(2)."""
@@ -48,7 +49,7 @@ class _Program(ctypes.Structure):
 
 def available() -> bool:
     """Whether the filter is written for this machine."""
-    return sys.platform == "linux" and sys.byteorder == "little" and platform.machine() in _MACHINES
+    return sys.platform == "linux" and sys.byteorder == "little" and os.uname().machine in _MACHINES
 
 
 def confine(*, network: bool) -> None:
@@ -58,11 +59,11 @@ def confine(*, network: bool) -> None:
     Raises `OSError` if it cannot be done; the caller must not go on then.
     """
     libc = ctypes.CDLL(None, use_errno=True)
-    architecture, socket_number, limit_number = _MACHINES[platform.machine()]
+    architecture, socket_number, limit_number = _MACHINES[os.uname().machine]
     allowed: dict[int, tuple[int, ...]] = {limit_number: (_SELF,)}
     if not network:
         # io_uring makes sockets without socket(2).
-        allowed |= {socket_number: (int(socket.AF_UNIX), _AF_NETLINK), _IO_URING_SETUP: ()}
+        allowed |= {socket_number: (_AF_UNIX, _AF_NETLINK), _IO_URING_SETUP: ()}
     code = _filter(architecture, allowed)
     program = _Program(len(code) // 8, code)
     if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 or (

@@ -20,13 +20,15 @@ import json
 import os
 import select
 import signal
-import socket
-import subprocess
 import sys
 import time
-from typing import Any, NoReturn
 
 from jupyter_audit.gate.enter import go_in
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # what only describes types is left out of what every kernel start waits for
+    import socket
+    from typing import Any, NoReturn
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -64,7 +66,7 @@ def supervise(arguments: list[str]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
     ours = (result_fd, wake_in, wake_out)
-    channel = socket.socketpair() if terms["targets"] else None
+    channel = _new_channel() if terms["targets"] else None
     relay = _start_relay(channel, terms["targets"], ours) if channel else None
     supervisor = os.getpid()
     kernel = os.fork()
@@ -105,6 +107,12 @@ def _read_exactly(size: int) -> bytes:
             sys.exit(1)
         parts += part
     return bytes(parts)
+
+
+def _new_channel() -> tuple[socket.socket, socket.socket]:
+    import socket  # slow to import, and most kernels have no targets
+
+    return socket.socketpair()
 
 
 def _start_relay(
@@ -279,6 +287,8 @@ def strays(mark: str) -> set[int]:
     """Return the living processes that descend from this one, or bear the session's mark where that is all there is."""
     if LINUX:
         return _descendants(_parents_from_proc(), os.getpid())
+    import subprocess  # slow to import, and for macOS alone
+
     listed = subprocess.run(["/bin/ps", "-axEww", "-o", "pid=,ppid=,command="], capture_output=True, text=True, check=False)
     parents: dict[int, int] = {}
     marked: set[int] = set()

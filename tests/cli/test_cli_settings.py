@@ -127,6 +127,9 @@ def test_doctor_says_what_is_wrong_and_what_to_do(cli: CommandLine) -> None:
     full = cli.config("c.JupyterAudit.free_space_floor = 2**60")
     assert "free_space_floor" in failures(cli, "--config", full)["space"]
 
+    bare = "c.JupyterAudit.isolation = 'none'; c.JupyterAudit.profiles = {'x': {'isolation': 'landlock'}, 'y': {'network': 'none'}}"
+    assert {"profile x", "profile y"} <= failures(cli, "--config", cli.config(bare)).keys()
+
     unknown = cli.config("c.JupyterAudit.allowed_kernels = ['audit', 'cobol']")
     assert failures(cli, "--config", unknown).keys() == {"kernel cobol"}
 

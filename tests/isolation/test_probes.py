@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import uuid
@@ -123,6 +124,20 @@ def test_doctor_and_sessions_name_the_rung_in_force() -> None:
     assert all(missing.why and missing.rung.height > report.rung.height for missing in report.missing)
     assert probe("none").rung is Rung.NONE
     assert probe("none").advice
+
+
+def test_each_rung_that_is_missing_is_named_with_its_reason_and_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jupyter_audit.gate.isolation.abi_version", lambda: 0)
+    monkeypatch.setattr("jupyter_audit.gate.bubblewrap.failure", lambda account=None: ("bubblewrap is not installed", "Install it."))
+    report = probe("auto")
+    assert report.rung is Rung.NONE
+    assert report.advice
+    assert [missing.rung for missing in report.missing] == list(Rung)[1:]
+    assert all(missing.why and missing.advice for missing in report.missing)
+    for rung in ("landlock", "bubblewrap", "bubblewrap+landlock"):
+        with pytest.raises(ConfigError, match=f"demands {re.escape(rung)}") as caught:
+            probe(rung)
+        assert caught.value.advice
 
 
 def test_a_notebook_folder_around_the_home_is_refused(tmp_path: Path) -> None:
