@@ -24,6 +24,7 @@ from jupyter_audit.cli.main import EXIT_CODES, build_parser
 from jupyter_audit.detect.fields import ALL_FIELDS
 from jupyter_audit.detect.rules import RULES_FOLDER
 from jupyter_audit.gate.messages import DEBUG_COMMANDS, MESSAGES
+from jupyter_audit.profilekeys import PROFILE_HELP, profile_help
 from jupyter_audit.record.kinds import KINDS
 from jupyter_audit.record.masking import CONTENT, MASKED, MASKS
 from jupyter_audit.settings import JupyterAudit
@@ -49,8 +50,18 @@ def configuration() -> str:
     for name, trait in sorted(JupyterAudit.class_own_traits(config=True).items()):
         lines.append(f"## `c.JupyterAudit.{name}`\n")
         lines.append(f"{type(trait).__name__}, default `{trait.default()!r}`.\n")
+        if name == "profiles":
+            lines += _profile_keys(trait.help)
+            continue
         lines.append("\n".join(textwrap.wrap(trait.help, 110)) + "\n")
     return "\n".join(lines)
+
+
+def _profile_keys(told: str) -> list[str]:
+    """Return what is told of `profiles`: its own words, and its keys as a table."""
+    rows = (f"| `{key}` | `{item.default}` | {item.help} |" for key, item in PROFILE_HELP.items())
+    own = told.removesuffix(profile_help()).strip()
+    return ["\n".join(textwrap.wrap(own, 110)) + "\n", "| key | default | meaning |", "| --- | --- | --- |", *rows, ""]
 
 
 def entries() -> str:

@@ -7,8 +7,11 @@ user's own Jupyter configuration is never read here.
 
 from __future__ import annotations
 
+import ast
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from traitlets import TraitError
@@ -34,12 +37,15 @@ def load_admin_config(explicit: Path | None) -> Config:
             raise ConfigError(f"There is no configuration file {path}.", advice="Check the path given with --config.")
         return _load(path)
     config = Config()
-    for folder in reversed(SYSTEM_FOLDERS):
-        for suffix in (".json", ".py"):
-            path = folder / f"{NAME}{suffix}"
-            if path.is_file():
-                config.merge(_load(path))
+    for path in _system_files():
+        config.merge(_load(path))
     return config
+
+
+def _system_files() -> list[Path]:
+    """Return the configuration files of the system's folders; what a later one says counts."""
+    named = (folder / f"{NAME}{suffix}" for folder in reversed(SYSTEM_FOLDERS) for suffix in (".json", ".py"))
+    return [path for path in named if path.is_file()]
 
 
 def load_settings(config: Config) -> JupyterAudit:
@@ -47,12 +53,67 @@ def load_settings(config: Config) -> JupyterAudit:
     known = JupyterAudit.class_trait_names(config=True)
     for name, value in config.JupyterAudit.items():
         if name not in known:
-            raise ConfigError(f"c.JupyterAudit.{name} is not a setting.", advice=f"Known: {', '.join(sorted(known))}.")
+            raise ConfigError(
+                f"c.JupyterAudit.{name} is not a setting.",
+                advice=f"Known: {', '.join(sorted(known))}.",
+                setting=(str(name),),
+            )
         try:
             JupyterAudit(config=Config(JupyterAudit={name: value}))
         except TraitError as error:
-            raise ConfigError(f"c.JupyterAudit.{name} cannot be used: {error}") from error
+            raise ConfigError(f"c.JupyterAudit.{name} cannot be used: {error}", setting=(str(name),)) from error
     return JupyterAudit(config=config)
+
+
+@contextmanager
+def naming_lines(explicit: Path | None) -> Iterator[None]:
+    """Have a `ConfigError` about a setting say on which line of which file the setting stands, where that can be found."""
+    try:
+        yield
+    except ConfigError as error:
+        files = _system_files() if explicit is None else [explicit.expanduser().absolute()]
+        for path in reversed(files):
+            line = line_of(path, error.setting)
+            if line is not None:
+                told = f"{path}, line {line}: {error}"
+                raise ConfigError(told, advice=error.advice, setting=error.setting) from error
+        raise
+
+
+def line_of(path: Path, setting: tuple[str, ...]) -> int | None:
+    """Return the line of a Python configuration file on which a setting stands, or as near to it as can be seen."""
+    if not setting or path.suffix != ".py":
+        return None
+    try:
+        module = ast.parse(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, SyntaxError, RecursionError):
+        return None
+    best: tuple[int, int] | None = None
+    for node in ast.walk(module):
+        for target in node.targets if isinstance(node, ast.Assign) else ():
+            way = _way(target)
+            if way[:1] == ("JupyterAudit",) and way[1:] == setting[: len(way) - 1] and isinstance(node, ast.Assign):
+                found = _within(node.value, setting[len(way) - 1 :], (len(way) - 1, node.lineno))
+                best = found if best is None or found[0] >= best[0] else best
+    return None if best is None else best[1]
+
+
+def _way(target: ast.expr) -> tuple[str, ...]:
+    """Return the names of `c.JupyterAudit.profiles["x"]`, after the `c`; nothing for another kind of target."""
+    if isinstance(target, ast.Attribute):
+        return () if isinstance(target.value, ast.Name) and target.attr != "JupyterAudit" else (*_way(target.value), target.attr)
+    if isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Constant):
+        return (*_way(target.value), str(target.slice.value))
+    return ()
+
+
+def _within(value: ast.expr, rest: tuple[str, ...], found: tuple[int, int]) -> tuple[int, int]:
+    """Return how far the way leads into a literal dictionary, and the line where it ends."""
+    if rest and isinstance(value, ast.Dict):
+        for key, item in zip(value.keys, value.values, strict=True):
+            if isinstance(key, ast.Constant) and str(key.value) == rest[0]:
+                return _within(item, rest[1:], (found[0] + 1, key.lineno))
+    return found
 
 
 def check_owner_and_modes(path: Path) -> None:

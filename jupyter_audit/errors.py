@@ -49,10 +49,18 @@ class UsageError(AuditError):
 
 
 class ConfigError(AuditError):
-    """A setting is missing, wrong or unsafe; the message names it."""
+    """
+    A setting is missing, wrong or unsafe; the message names it.
+
+    `setting` is the way to it in the configuration, such as ("profiles", "debug", "hours"), so that its line can be found.
+    """
 
     code = "config"
     exit_code = 3
+
+    def __init__(self, message: str, *, advice: str = "", setting: tuple[str, ...] = ()) -> None:
+        super().__init__(message, advice=advice)
+        self.setting = setting
 
 
 class HomeError(AuditError):

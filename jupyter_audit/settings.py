@@ -9,6 +9,8 @@ from __future__ import annotations
 from traitlets import Bool, Dict, Enum, Float, Int, List, Unicode
 from traitlets.config import Configurable
 
+from jupyter_audit.profilekeys import profile_help
+
 MIB = 1024 * 1024
 
 
@@ -36,13 +38,9 @@ class JupyterAudit(Configurable):
     ).tag(config=True)
 
     profiles = Dict(
-        help="What may be asked for: for each profile's name a dictionary with any of default_minutes (30), "
-        "longest_minutes (480), request_waits_minutes (60), shortest_reason (10 characters), "
-        'ticket_pattern (a regular expression that the whole ticket must match, "\\S+"), self_approval '
-        "(False), kernels (names of kernelspecs; empty: every allowed one), recovery (False), terminals (False: a grant "
-        "of it opens no terminal), isolation (the lowest rung that will do, 'none'), network (what its kernels and terminals "
-        "may use of it: 'open', 'none', or a list of 'host:port'). Empty: one "
-        "profile `production-debug` with those defaults, and `recovery` for admins, 15 minutes.",
+        help="What may be asked for: for each profile's name a dictionary with any of the keys below (default in brackets). "
+        "Empty: one profile `production-debug` with the defaults, and `recovery` for admins, 15 minutes. "
+        "`jupyter audit profile explain` says what a profile means for one person. " + profile_help(),
     ).tag(config=True)
 
     allowed_kernels = List(

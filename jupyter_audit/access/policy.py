@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import rfc8785
@@ -69,17 +69,19 @@ class Policy:
         """Return the policy as JSON, for the entry that says what was in force."""
         profiles: dict[str, Json] = {}
         for name, profile in sorted(self.profiles.items()):
-            values: dict[str, Json] = asdict(profile)
-            values |= {"isolation": profile.isolation.value, "network": profile.network.to_json()}
-            values["hours"] = None if profile.hours is None else str(profile.hours)
-            profiles[name] = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+            profiles[name] = profile.to_json()
         roles: dict[str, Json] = {role.value: list(names) for role, names in sorted(self.roles.items())}
         sealed_to = [str(key) for key in self.sealed_to]
         return {"profiles": profiles, "roles": roles, "sealed_to": sealed_to, "solo": self.solo}
 
     def digest(self) -> str:
         """Return the SHA-256, in hex, of the policy's canonical JSON (RFC 8785)."""
-        return hashlib.sha256(rfc8785.dumps(self.to_json())).hexdigest()
+        return digest_of(self.to_json())
+
+
+def digest_of(rules: Mapping[str, Json]) -> str:
+    """Return the SHA-256, in hex, of canonical JSON (RFC 8785): the name of one version of some rules."""
+    return hashlib.sha256(rfc8785.dumps(dict(rules))).hexdigest()
 
 
 def names_one(names: Collection[str], name: str, groups: Collection[str]) -> bool:

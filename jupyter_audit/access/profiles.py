@@ -1,20 +1,22 @@
 """
 Profiles: what may be asked for under one name, and on what terms. Read from the settings, then frozen.
 
-`PROFILE_KEYS` is the one table of what an admin may say of a profile: its check here, its help in the settings
-(docs/configuration.md). A value that cannot be used raises `ConfigError`, which names the very key.
+`PROFILE_KEYS` is the one table of what an admin may say of a profile and of its check; what each key means is told
+in `profilekeys.PROFILE_HELP`, from which the help of the setting and docs/configuration.md are made. A value that
+cannot be used raises `ConfigError`, which names the very key.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from jupyter_audit.access.hours import Hours, parse_hours
 from jupyter_audit.access.terms import OPEN, NetworkPolicy, Rung
 from jupyter_audit.errors import ConfigError
+from jupyter_audit.model import Json
 
 ABSOLUTE_LONGEST_MINUTES = 8 * 60
 """No profile may go beyond this, whatever an admin sets."""
@@ -62,6 +64,13 @@ class Profile:
     weekly_hours: int = 0
     weekly_extensions: int = 0
     weekly_break_glass: int = 2
+
+    def to_json(self) -> dict[str, Json]:
+        """Return the profile as JSON, for the entry that says what was in force."""
+        values: dict[str, Json] = asdict(self)
+        values |= {"isolation": self.isolation.value, "network": self.network.to_json()}
+        values["hours"] = None if self.hours is None else str(self.hours)
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
 
 DEFAULT_PROFILES: Mapping[str, Mapping[str, Any]] = {
@@ -147,25 +156,28 @@ PROFILE_KEYS: Mapping[str, Check] = {
 
 def parse_profile(name: str, values: Any) -> Profile:
     """Return the profile that a setting describes. Raises `ConfigError` naming what is wrong."""
-    where = f"c.JupyterAudit.profiles[{name!r}]"
+    where, setting = f"c.JupyterAudit.profiles[{name!r}]", ("profiles", name)
     if not name or not name.isprintable():
-        raise ConfigError(f"{where}: a profile needs a printable name.")
+        raise ConfigError(f"{where}: a profile needs a printable name.", setting=setting)
     if not isinstance(values, Mapping):
-        raise ConfigError(f"{where} must be a dictionary, got {type(values).__name__}.")
+        raise ConfigError(f"{where} must be a dictionary, got {type(values).__name__}.", setting=setting)
     for key, value in values.items():
         check = PROFILE_KEYS.get(key)
         if check is None:
             raise ConfigError(
-                f"{where}[{key!r}] is not a setting of a profile.", advice=f"Known: {', '.join(sorted(PROFILE_KEYS))}."
+                f"{where}[{key!r}] is not a setting of a profile.",
+                advice=f"Known: {', '.join(sorted(PROFILE_KEYS))}.",
+                setting=(*setting, str(key)),
             )
         wanted = check(value)
         if wanted:
-            raise ConfigError(f"{where}[{key!r}] must be {wanted}, got {value!r}.")
+            raise ConfigError(f"{where}[{key!r}] must be {wanted}, got {value!r}.", setting=(*setting, key))
     profile = Profile(name=name, **_completed(values))
     if profile.default_minutes > profile.longest_minutes:
         raise ConfigError(
             f"{where}['default_minutes'] is {profile.default_minutes}, more than "
-            f"longest_minutes ({profile.longest_minutes})."
+            f"longest_minutes ({profile.longest_minutes}).",
+            setting=(*setting, "default_minutes"),
         )
     return profile
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jupyter_audit.access.book import GrantBook
@@ -19,7 +19,7 @@ from jupyter_audit.access.policy import Policy
 from jupyter_audit.access.principals import os_account
 from jupyter_audit.access.service import AccessService
 from jupyter_audit.clock import Clock, SystemClock
-from jupyter_audit.configfile import load_admin_config, load_settings
+from jupyter_audit.configfile import load_admin_config, load_settings, naming_lines
 from jupyter_audit.home import Home, default_home
 from jupyter_audit.ledger import Ledger, LedgerReader, open_ledger
 from jupyter_audit.model import Actor, Content, Json, Principal
@@ -87,14 +87,18 @@ class Context:
 
 def context_of(options: argparse.Namespace) -> Context:
     """Return the context that the options of a command name. Raises `ConfigError` for unusable settings."""
-    config = load_admin_config(Path(options.config) if options.config else None)
-    settings = load_settings(config)
+    named = Path(options.config) if options.config else None
+    config = load_admin_config(named)
+    with naming_lines(named):
+        settings = load_settings(config)
+        policy = Policy.from_settings(settings)
     said = config.JupyterAudit
     if options.solo or ("solo" not in said and "roles" not in said):
         # Without an admin's word about roles, whoever owns the key is alone with it: that is solo mode.
         settings.solo = True
+        policy = replace(policy, solo=True)
     home = home_of(options, settings)
-    return Context(home=home, settings=settings, policy=Policy.from_settings(settings), clock=SystemClock())
+    return Context(home=home, settings=settings, policy=policy, clock=SystemClock())
 
 
 def home_of(options: argparse.Namespace, settings: JupyterAudit | None = None) -> Home:

@@ -26,6 +26,7 @@ from jupyter_audit.cli import (
     keys,
     launch,
     lists,
+    policy,
     prove,
     purge,
     replay,
@@ -73,6 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
     launch.add_commands(commands)
     access.add_commands(commands)
     lists.add_commands(commands)
+    policy.add_commands(commands)
     run.add_commands(commands)
     entries.add_commands(commands)
     search.add_commands(commands)

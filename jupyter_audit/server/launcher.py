@@ -29,7 +29,7 @@ from traitlets.config import Config
 
 import jupyter_audit
 from jupyter_audit.access.policy import Policy
-from jupyter_audit.configfile import load_admin_config
+from jupyter_audit.configfile import load_admin_config, naming_lines
 from jupyter_audit.errors import AuditError, ConfigError, GateError, LedgerMissingError, UsageError
 from jupyter_audit.gate.isolation import check_folders, probe
 from jupyter_audit.home import HOME_VARIABLE, Home, default_home
@@ -386,13 +386,14 @@ def serve(face: str, options: list[str]) -> int:
             "c.JupyterAudit.allowed_extensions does not name jupyterlab.",
             advice="Add it, or start `jupyter audit server`.",
         )
-    try:
-        app.initialize(list(options), starter_extension="lab" if face == "lab" else None)
-        app.start()
-    finally:
-        remove_own(server_file(home))
-    if app.failure is not None:
-        raise app.failure
+    with naming_lines(Path(config_file) if config_file else None):
+        try:
+            app.initialize(list(options), starter_extension="lab" if face == "lab" else None)
+            app.start()
+        finally:
+            remove_own(server_file(home))
+        if app.failure is not None:
+            raise app.failure
     return 0
 
 
