@@ -111,10 +111,11 @@ def test_a_session_of_ones_own_cannot_be_pointed_at_somebody_elses_kernel(
     assert shared.request("DELETE", f"/api/sessions/{own['id']}", token=TOKENS["ben"])[0] == 204
 
 
-def test_an_approver_may_end_a_kernel_but_not_use_it(shared: AuditedServer) -> None:
+def test_an_approver_may_watch_and_end_a_kernel_but_not_use_it(shared: AuditedServer) -> None:
     status, model = shared.request("POST", "/api/kernels", {"name": "audit"}, token=TOKENS["ann"])
     assert status == 201
-    assert not opens(shared, model["id"], TOKENS["amy"])
+    assert opens(shared, model["id"], TOKENS["amy"])  # to watch; what is sent there reaches nothing (web/test_web_watch.py)
+    assert not opens(shared, model["id"], TOKENS["eve"])
     assert shared.request("POST", f"/api/kernels/{model['id']}/restart", {}, token=TOKENS["amy"])[0] == 403
     assert shared.request("DELETE", f"/api/kernels/{model['id']}", token=TOKENS["ida"])[0] == 403
     assert shared.request("DELETE", f"/api/kernels/{model['id']}", token=TOKENS["amy"])[0] == 204
