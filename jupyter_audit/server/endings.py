@@ -84,11 +84,7 @@ class Endings:
             await asyncio.sleep(POLL_S)
 
     def _connections(self, session: Session) -> list[AuditWebsocketConnection]:
-        return [
-            connection
-            for connection in AuditWebsocketConnection._open_sockets
-            if isinstance(connection, AuditWebsocketConnection) and connection.kernel_id == session.kernel_id
-        ]
+        return AuditWebsocketConnection.of_kernel(session.kernel_id)
 
     async def end_all(self, cause: str, sentence: str) -> None:
         """End every session of the server."""

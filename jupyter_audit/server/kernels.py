@@ -26,6 +26,7 @@ from jupyter_audit.server.endings import Endings
 from jupyter_audit.server.lives import Lives
 from jupyter_audit.server.services import Services, find_services
 from jupyter_audit.server.watch import IopubAddress
+from jupyter_audit.server.websocket import AuditWebsocketConnection
 
 LIVES_KEY = "jupyter_audit_lives"
 ENDINGS_KEY = "jupyter_audit_endings"
@@ -89,6 +90,9 @@ class AuditKernelManager(ServerKernelManager):
             url=self._make_url("iopub"), key=self.session.key, signature_scheme=self.session.signature_scheme
         )
         services.watcher.watch(session, address, lives.heard(session))
+        # A restarted kernel has its sockets in another folder: whoever was connected must be led there.
+        for connection in AuditWebsocketConnection.of_kernel(str(self.kernel_id)):
+            connection.rejoin()
         self._audit_proof = asyncio.get_running_loop().create_task(self._prove(session, lives, endings))
 
     async def _prove(self, session: Session, lives: Lives, endings: Endings) -> None:
@@ -128,6 +132,16 @@ class AuditMappingKernelManager(AsyncMappingKernelManager):
         super().__init__(**kwargs)  # type: ignore[no-untyped-call]
         self.kernel_manager_class = f"{AuditKernelManager.__module__}.{AuditKernelManager.__qualname__}"
 
+    async def _finish_kernel_start(self, kernel_id: str) -> None:
+        await super()._finish_kernel_start(kernel_id)  # type: ignore[no-untyped-call]
+        if kernel_id in self:
+            self._kernel_ports[kernel_id] = _address(self.get_kernel(kernel_id))
+
+    def _get_changed_ports(self, kernel_id: str) -> list[Any] | None:
+        """Return where a kernel is reached, if that is elsewhere than before; Jupyter's own looks at ports alone."""
+        now = _address(self.get_kernel(kernel_id))
+        return now if now != self._kernel_ports.get(kernel_id) else None
+
     def audit_parts(self) -> tuple[Services, Lives, Endings] | None:
         """Return what the extension put into the web application, or None if it did not."""
         web_app = getattr(self.parent, "web_app", None)
@@ -150,6 +164,10 @@ class AuditMappingKernelManager(AsyncMappingKernelManager):
         return started
 
     start_kernel = _async_start_kernel  # type: ignore[assignment]  # both names, as jupyter_server has it
+
+
+def _address(kernel: Any) -> list[Any]:
+    return [kernel.ip, *kernel.ports]
 
 
 def launch_terms(services: Services, session: Session, root_dir: Path) -> LaunchTerms:

@@ -79,6 +79,22 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
             return self._watch(self._observer)
         return super().connect()
 
+    @classmethod
+    def of_kernel(cls, kernel_id: str) -> list[AuditWebsocketConnection]:
+        """Return the connections of a kernel's owner that are open."""
+        return [one for one in cls._open_sockets if isinstance(one, cls) and one.kernel_id == kernel_id]
+
+    def rejoin(self) -> None:
+        """Connect to the kernel's sockets of now: it was restarted, and they are elsewhere."""
+        for stream in self.channels.values():
+            if not stream.closed():
+                stream.on_recv(None)
+                stream.close()
+        self.channels = {}
+        self.create_stream()  # type: ignore[no-untyped-call]
+        for stream in self.channels.values():
+            stream.on_recv_stream(self.handle_outgoing_message)
+
     # --- for an observer --------------------------------------------------------------------------
 
     async def _watch(self, observer: Observer) -> None:

@@ -1,0 +1,146 @@
+"""Ordinary clients keep working: two tabs, lost networks, restarts, large outputs, many cells, buffers, widgets."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+import uuid
+
+import psutil
+import pytest
+from support.servers import V1, AuditedServer, KernelClient, frame_v1, reply_of, unframe_v1
+
+pytestmark = pytest.mark.usefixtures("grant")
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def grant(server: AuditedServer) -> str:
+    """One grant for the whole module."""
+    return server.grant()
+
+
+@pytest.fixture(scope="module")
+def client(server: AuditedServer, grant: str) -> KernelClient:
+    return server.kernel()
+
+
+def admitted(server: AuditedServer, client: KernelClient) -> int:
+    return sum(1 for e in server.entries("cell.admitted") if e.body["kernel_id"] == client.kernel_id)
+
+
+def test_two_tabs_on_one_kernel_see_each_others_cells(server: AuditedServer, client: KernelClient) -> None:
+    other = KernelClient(server, client.kernel_id, V1)
+    first = client.execute("shared = 41; print('from one')")
+    client.wait(first)
+    assert other.printed("print(shared + 1)") == "42\n"
+    assert any(m["content"].get("text") == "from one\n" for m in other.heard)
+    while not any(m["content"].get("text") == "42\n" for m in client.heard):
+        client.receive()
+    other.close()
+    assert client.printed("print('the first lives on')") == "the first lives on\n"
+
+
+def test_output_of_a_lost_network_waits_for_the_same_client(server: AuditedServer, client: KernelClient) -> None:
+    sent = client.execute("import time\nfor n in range(5): time.sleep(0.1); print('tick', n)")
+    client.socket.shutdown()
+    finished = server.await_entry("cell.finished", lambda e: server.reader.entry(e.body["admitted"]).body["msg_id"] == sent)
+    assert finished.body["status"] == "ok"
+    client.connect()
+    messages = client.wait(sent)
+    assert reply_of(messages)["status"] == "ok"
+    text = "".join(m["content"]["text"] for m in messages if m["header"]["msg_type"] == "stream")
+    assert text.splitlines() == [f"tick {n}" for n in range(5)]
+
+
+def test_a_restarted_kernel_is_a_new_session_under_the_same_grant(server: AuditedServer, grant: str) -> None:
+    client = server.kernel()
+    client.run("kept = 1")
+    other = KernelClient(server, client.kernel_id)
+    before = server.await_entry("session.bound", lambda e: e.body["kernel_id"] == client.kernel_id)
+    status, _ = server.request("POST", f"/api/kernels/{client.kernel_id}/restart", {})
+    assert status == 200
+    # One tab stays as it is, the other connects anew with the same session id, as JupyterLab does.
+    client.close()
+    client.connect()
+    assert client.run("kept")["ename"] == "NameError"
+    assert other.printed("print('led on')") == "led on\n"
+    other.close()
+    after = server.await_entry("session.bound", lambda e: e.body["kernel_id"] == client.kernel_id and e.seq > before.seq)
+    assert after.session != before.session
+    assert after.grant == before.grant == grant
+    ended = server.await_entry("session.ended", lambda e: e.session == before.session)
+    assert ended.body["cause"] == "restart"
+    client.close()
+    server.request("DELETE", f"/api/kernels/{client.kernel_id}")
+
+
+def test_a_hundred_megabytes_of_output_are_counted_in_bounded_memory(server: AuditedServer, client: KernelClient) -> None:
+    process = psutil.Process(server.process.pid)
+    before = process.memory_info().rss
+    sent = client.execute("import sys\nfor _ in range(100):\n    print('x' * 1_000_000)\n    sys.stdout.flush()")
+    finished = server.await_entry("cell.finished", lambda e: server.reader.entry(e.body["admitted"]).body["msg_id"] == sent)
+    [stream] = finished.body["outputs"]
+    assert (stream["bytes"], stream["lines"], stream["cut"]) == (100 * 1_000_001, 100, True)
+    held = json.loads(server.reader.content(finished.seq, "outputs") or b"")
+    assert len(held["outputs"][0]["preview"]) == 8192
+    client.close()
+    client.connect()
+    assert client.printed("print('and on')") == "and on\n"
+    assert process.memory_info().rss - before < 250 * MIB
+
+
+def test_a_thousand_quick_cells_all_run_in_order_and_are_all_in_the_ledger(server: AuditedServer, client: KernelClient) -> None:
+    before = admitted(server, client)
+    client.run("ran = []")
+    sent = [client.execute(f"ran.append({n})") for n in range(1000)]
+    replies: dict[str, str] = {}
+    while len(replies) < len(sent):
+        message = client.receive()
+        if message["header"]["msg_type"] == "execute_reply":
+            replies[message["parent_header"]["msg_id"]] = message["content"]["status"]
+    assert list(replies) == sent
+    assert set(replies.values()) == {"ok"}
+    assert client.printed("print(ran == list(range(1000)))") == "True\n"
+    assert admitted(server, client) - before == 1002
+
+
+def test_binary_buffers_reach_the_kernel_and_come_back(server: AuditedServer, client: KernelClient) -> None:
+    tab = KernelClient(server, client.kernel_id, V1)
+    tab.printed(textwrap.dedent("""
+        def echo(comm, opened):
+            comm.on_msg(lambda message: comm.send({"got": len(message["buffers"])}, buffers=[bytes(b)[::-1] for b in message["buffers"]]))
+        get_ipython().kernel.comm_manager.register_target("echo", echo)
+    """))
+    comm = uuid.uuid4().hex
+    tab.wait(tab.send("comm_open", {"comm_id": comm, "target_name": "echo", "data": {}}), reply=False)
+    buffers = [bytes(range(256)) * 40, b"", b"\x00\xff" * 3]
+    head = {"msg_id": uuid.uuid4().hex, "msg_type": "comm_msg", "username": "", "session": tab.session,
+            "date": "2026-01-01T00:00:00Z", "version": "5.4"}  # fmt: skip
+    parts = [json.dumps(part).encode() for part in (head, {}, {}, {"comm_id": comm, "data": {}})]
+    tab.socket.send_binary(frame_v1("shell", [*parts, *buffers]))
+    while True:
+        _, frames = unframe_v1(tab.socket.recv())  # type: ignore[arg-type]
+        if json.loads(frames[0])["msg_type"] == "comm_msg":
+            break
+    assert frames[4:] == [b[::-1] for b in buffers]
+    entry = server.await_entry("message.admitted", lambda e: e.body["msg_id"] == head["msg_id"])
+    listed = json.loads(server.reader.content(entry.seq, "buffers") or b"")["buffers"]
+    assert [one["bytes"] for one in listed] == [len(b) for b in buffers]
+    tab.close()
+
+
+def test_widgets_change_values_in_the_kernel_and_are_recorded(server: AuditedServer, grant: str) -> None:
+    client = server.kernel()
+    messages = client.wait(client.execute("import ipywidgets; slider = ipywidgets.IntSlider(value=3); slider"))
+    opened = [m["content"] for m in messages if m["header"]["msg_type"] == "comm_open"]
+    [model] = [content for content in opened if content["data"]["state"].get("_model_name") == "IntSliderModel"]
+    view = next(m["content"]["data"] for m in messages if m["header"]["msg_type"] == "execute_result")
+    assert view["application/vnd.jupyter.widget-view+json"]["model_id"] == model["comm_id"]
+    update = {"comm_id": model["comm_id"], "data": {"method": "update", "state": {"value": 42}, "buffer_paths": []}}
+    sent = client.send("comm_msg", update)
+    client.wait(sent, reply=False)
+    assert client.printed("print(slider.value)") == "42\n"
+    entry = server.await_entry("message.admitted", lambda e: e.body["msg_id"] == sent)
+    assert json.loads(server.reader.content(entry.seq, "message") or b"")["data"]["state"] == {"value": 42}
