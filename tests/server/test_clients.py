@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import textwrap
 import uuid
 
@@ -144,3 +147,33 @@ def test_widgets_change_values_in_the_kernel_and_are_recorded(server: AuditedSer
     assert client.printed("print(slider.value)") == "42\n"
     entry = server.await_entry("message.admitted", lambda e: e.body["msg_id"] == sent)
     assert json.loads(server.reader.content(entry.seq, "message") or b"")["data"]["state"] == {"value": 42}
+
+
+def codes(server: AuditedServer) -> list[str]:
+    """Return the code of the cells that were admitted, the newest first."""
+    entries = server.entries("cell.admitted", newest_first=True, limit=10)
+    return [json.loads(server.reader.content(e.seq, "message") or b"{}").get("code", "") for e in entries]
+
+
+def test_a_console_in_a_terminal_works_by_way_of_the_server(server: AuditedServer, tmp_path: object) -> None:
+    """`jupyter console` itself talks to a kernel's sockets; `jupyter konsole` is the same console over the server."""
+    console = "from jupyter_kernel_client.konsoleapp import main; main()"
+    options = ["--url", server.url, "--token", server.token, "--KonsoleApp.kernel_name=audit", "--simple-prompt"]
+    done = subprocess.run(
+        [sys.executable, "-P", "-W", "ignore", "-c", console, *options], input="print('by', 6 * 7)\nexit\n",
+        capture_output=True, text=True, timeout=90, check=False, cwd=str(tmp_path), env={**os.environ, "JUPYTER_NO_CONFIG": "1"},
+    )  # fmt: skip
+    assert "by 42" in done.stdout, done.stderr
+    assert "print('by', 6 * 7)" in codes(server)
+
+
+def test_a_program_runs_cells_by_way_of_the_server(server: AuditedServer) -> None:
+    from jupyter_kernel_client import JupyterKernelClient
+
+    kernel = JupyterKernelClient(server_url=server.url, token=server.token)
+    kernel.start(name="audit")
+    answer = kernel.execute("x = 20\nprint(x + 1)\nx * 2")
+    kernel.stop()
+    assert answer["status"] == "ok"
+    assert [output["output_type"] for output in answer["outputs"]] == ["stream", "execute_result"]
+    assert codes(server)[0].startswith("x = 20")
