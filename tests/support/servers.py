@@ -34,7 +34,7 @@ from jupyter_audit.record import kinds
 from jupyter_audit.settings import JupyterAudit
 
 V1 = "v1.kernel.websocket.jupyter.org"
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = PATIENCE_S) -> Any:
