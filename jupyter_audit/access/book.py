@@ -19,6 +19,7 @@ from jupyter_audit.access.grants import (
     RequestState,
     fold,
 )
+from jupyter_audit.access.principals import same_person
 from jupyter_audit.errors import RollbackError
 from jupyter_audit.ledger import LedgerReader
 from jupyter_audit.model import Entry
@@ -140,7 +141,7 @@ class GrantBook:
         """Return how much time a principal was given under a profile since a moment, what is still to come included."""
         total = timedelta(0)
         for grant in self._state.grants.values():
-            if grant.principal == principal and grant.profile == profile:
+            if grant.profile == profile and same_person(grant.principal, principal):
                 end = grant.not_after if grant.ended is None else min(grant.ended, grant.not_after)
                 total += max(end - max(grant.not_before, since), timedelta(0))
         return total

@@ -219,7 +219,7 @@ def may_extend(book: GrantBook, profile: Profile, grant: Grant, now: datetime) -
     count = sum(
         moment > now - WEEK
         for each in book.grants()
-        if each.principal == grant.principal and each.profile == profile.name
+        if same_person(each.principal, grant.principal) and each.profile == profile.name
         for moment in each.extensions
     )
     if profile.weekly_extensions and count >= profile.weekly_extensions:
@@ -237,7 +237,8 @@ def may_break_glass(book: GrantBook, profile: Profile, principal: Principal, now
             advice=f"An admin allows it in c.JupyterAudit.profiles[{profile.name!r}]['break_glass'].",
         )
     count = sum(
-        each.break_glass and each.principal == principal.name and each.not_before > now - WEEK for each in book.grants()
+        each.break_glass and same_person(each.principal, principal.name) and each.not_before > now - WEEK
+        for each in book.grants()
     )
     if count >= profile.weekly_break_glass:
         raise AccessError(

@@ -76,6 +76,8 @@ class AccessService:
         def judge(book: GrantBook, now: datetime) -> Draft:
             wanted = self._policy.profile(profile)
             rules.may_ask(self._policy, principal, wanted)
+            if takes_over and starts is not None:
+                raise UsageError("A grant that is taken over goes on at once.", advice="Leave the beginning out.")
             begins = rules.begin(wanted, starts, now)
             length = rules.duration(wanted, minutes)
             if takes_over:

@@ -171,6 +171,14 @@ def test_what_has_ended_meanwhile_is_not_taken_over(with_profile: Make) -> None:
     assert house.live("eve") == set()
 
 
+def test_a_grant_is_not_taken_over_later(with_profile: Make) -> None:
+    house = with_profile()
+    grant = granted(house)
+    with pytest.raises(UsageError, match="at once"):
+        house.ask("eve", takes_over=grant.id, starts=house.clock.now() + timedelta(minutes=5))
+    assert house.live("ada") == {grant.id}
+
+
 # --- when ----------------------------------------------------------------------------------------
 
 
@@ -244,6 +252,14 @@ def test_two_requests_do_not_share_one_budget(with_profile: Make) -> None:
     house.access.approve(house.person("bob"), first)
     with pytest.raises(AccessError, match="20 minutes left"):
         house.access.approve(house.person("bob"), second)
+
+
+def test_another_spelling_of_a_name_has_no_budget_of_its_own(tmp_path: Path, clock: SetClock) -> None:
+    roles = {"engineer": ["*"], "approver": ["bob"]}
+    house = House(tmp_path, clock, roles=roles, profiles={"production-debug": {"weekly_hours": 1}})
+    granted(house, minutes=50)
+    with pytest.raises(AccessError, match="10 minutes left"):
+        house.ask("ADA", minutes=50)
 
 
 # --- a broken glass ------------------------------------------------------------------------------
