@@ -36,6 +36,7 @@ class View:
 
     `own` is the session's folder, in which `tmp` becomes /tmp. `hidden` are folders that are empty inside, but for `own`;
     `writable` ones exist and do not reach into them. All paths are resolved. `hosts` stands in for /etc/hosts.
+    `capabilities` are had while entering. `as_root` says whether it is root that enters.
     """
 
     own: Path
@@ -45,6 +46,7 @@ class View:
     shares_network: bool
     hosts: Path | None = None
     capabilities: Sequence[str] = ()
+    as_root: bool = False
 
 
 def command_prefix(view: View) -> list[str]:
@@ -55,7 +57,7 @@ def command_prefix(view: View) -> list[str]:
     arguments += ["--cap-drop", "ALL"]
     for capability in view.capabilities:
         arguments += ["--cap-add", capability]
-    arguments += ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
+    arguments += ["--ro-bind", "/", "/", *_devices(view), "--proc", "/proc"]
     for place in SYSTEM_CONTROLS:
         arguments += ["--ro-bind-try", place, place]
     arguments += ["--bind", str(view.own / "tmp"), "/tmp", "--tmpfs", "/run"]  # noqa: S108
@@ -76,6 +78,23 @@ def command_prefix(view: View) -> list[str]:
     if view.hosts is not None:
         arguments += ["--ro-bind", str(view.hosts), "/etc/hosts"]
     return [*arguments, "--chdir", view.folder, "--"]
+
+
+def _devices(view: View) -> list[str]:
+    """
+    Return what makes /dev.
+
+    For a /dev with terminals bwrap goes through a second user namespace, if it is not root, in which capabilities say nothing
+    about the network any more. Who needs those gets no terminals (`os.openpty`) then.
+    """
+    if view.as_root or not view.capabilities:
+        return ["--dev", "/dev"]
+    arguments = ["--tmpfs", "/dev", "--dir", "/dev/shm", "--symlink", "/proc/self/fd", "/dev/fd"]  # noqa: S108
+    for name in ("null", "zero", "full", "random", "urandom", "tty"):
+        arguments += ["--dev-bind-try", f"/dev/{name}", f"/dev/{name}"]
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        arguments += ["--symlink", f"/proc/self/fd/{number}", f"/dev/{name}"]
+    return arguments
 
 
 def _needed() -> list[Path]:

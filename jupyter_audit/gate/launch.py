@@ -203,6 +203,7 @@ def plan(terms: LaunchTerms, folder: str, terminal: int | None) -> dict[str, Any
             shares_network=network.open,
             hosts=terms.session_dir / "hosts" if network.targets else None,
             capabilities=("CAP_NET_BIND_SERVICE", "CAP_NET_ADMIN") if network.targets else (),
+            as_root=os.geteuid() == 0 and not terms.account,
         )
         outer = command_prefix(view)
         writable.append("/tmp")  # noqa: S108 (the session's own, inside)

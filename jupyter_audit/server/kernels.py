@@ -16,6 +16,7 @@ from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelMana
 from jupyter_server.utils import ApiPath
 from tornado import web
 
+from jupyter_audit.access.terms import NetworkPolicy
 from jupyter_audit.errors import AuditError, GateError
 from jupyter_audit.gate.launch import SOCKETS, LaunchTerms, packages_folder
 from jupyter_audit.gate.provisioner import AuditProvisioner
@@ -71,11 +72,23 @@ class AuditKernelManager(ServerKernelManager):
             )
         terms = launch_terms(services, session, Path(str(self._kernels().root_dir)))
         self.connection_file = str(self.provisioner.prepare(terms))
-        # Sockets in the session's own folder: a port of the machine could be found and knocked at by any process of it.
-        self.transport = "ipc"
-        self.ip = str(terms.session_dir / SOCKETS)
+        self._choose_transport(session, terms)
         command, kw = await super()._async_pre_start_kernel(**kw)
         return command, kw
+
+    def _choose_transport(self, session: Session, terms: LaunchTerms) -> None:
+        """
+        Have the kernel listen on sockets in the session's own folder: a port could be knocked at by any local process.
+
+        Not every kernel of another language can do that; where the network is open anyway, they keep their ports.
+        """
+        assert self.kernel_spec is not None
+        transport = transport_for(self.kernel_spec.language, session.network)
+        if transport != self.transport:
+            for channel in ("shell", "iopub", "stdin", "hb", "control"):
+                setattr(self, f"{channel}_port", 0)
+        self.transport = transport
+        self.ip = str(terms.session_dir / SOCKETS) if transport == "ipc" else "127.0.0.1"
 
     async def _async_post_start_kernel(self, **kw: Any) -> None:
         await super()._async_post_start_kernel(**kw)
@@ -168,6 +181,11 @@ class AuditMappingKernelManager(AsyncMappingKernelManager):
 
 def _address(kernel: Any) -> list[Any]:
     return [kernel.ip, *kernel.ports]
+
+
+def transport_for(language: str, network: NetworkPolicy) -> str:
+    """Return how a kernel of a language is talked to, `ipc` or `tcp`."""
+    return "tcp" if network.open and language.lower() != "python" else "ipc"
 
 
 def launch_terms(services: Services, session: Session, root_dir: Path) -> LaunchTerms:

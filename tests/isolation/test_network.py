@@ -17,6 +17,7 @@ from jupyter_audit.access.terms import CLOSED, OPEN, NetworkPolicy, Rung, fulfil
 from jupyter_audit.gate import seccomp
 from jupyter_audit.gate.fences import Fences, fences_for
 from jupyter_audit.gate.network import FILTER, NAMESPACE, RELAY, IsolationError, enforcement, hosts_file, routes
+from jupyter_audit.server.kernels import transport_for
 
 NAME = socket.gethostname().lower()
 
@@ -159,6 +160,11 @@ def test_what_cannot_be_enforced_is_refused_rung_by_rung() -> None:
 def test_a_network_that_cannot_be_read_is_refused_with_the_reason(value: object, wrong: str) -> None:
     with pytest.raises(ValueError, match=wrong):
         NetworkPolicy.parse(value)
+
+
+def test_kernels_have_no_ports_but_those_of_other_languages_that_could_not_do_without_and_have_the_network_open() -> None:
+    assert transport_for("python", OPEN) == transport_for("Python", CLOSED) == transport_for("R", CLOSED) == "ipc"
+    assert transport_for("R", OPEN) == "tcp"
 
 
 def test_targets_have_an_address_each_and_names_lead_there() -> None:

@@ -15,6 +15,7 @@ from support.servers import wait_for
 
 from jupyter_audit.access.terms import Rung
 from jupyter_audit.errors import ConfigError
+from jupyter_audit.gate.bubblewrap import View, command_prefix
 from jupyter_audit.gate.isolation import allowed_paths, check_folders, clear_of, probe
 
 
@@ -182,3 +183,10 @@ def test_a_writable_folder_that_holds_the_home_is_not_given_to_a_kernel(tmp_path
     for folder in (home, beside):
         folder.mkdir()
     assert clear_of([tmp_path, home / "run", beside, tmp_path / "missing"], [home]) == [beside]
+
+
+def test_capabilities_over_the_network_are_kept_from_a_second_user_namespace(tmp_path: Path) -> None:
+    """Found by trial: for a /dev with terminals bwrap makes one, if it is not root, and then port 443 cannot be offered."""
+    views = [View(tmp_path, "/", [], [], shares_network=False, capabilities=given, as_root=root)
+             for given in ((), ("CAP_NET_ADMIN",)) for root in (False, True)]  # fmt: skip
+    assert ["--dev" in command_prefix(view) for view in views] == [True, True, False, True]
