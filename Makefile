@@ -4,6 +4,7 @@
 #   make review  the auditor's side: verify the lab's ledger and show it as a page
 #   make test    the test suite, against what `pip install` gives a user
 #   make soak    the tests that take minutes: every byte flipped, hundreds of kills
+#   make peers   ipykernel's own tests, against plain ipykernel and against the audit kernel (needs PyPI)
 #   make lint    ruff, mypy --strict, import contracts
 #   make bench   audited against plain, in one run
 #   make clean   remove what these made (the lab's ledger too)
@@ -17,7 +18,7 @@ SOURCES := $(shell find jupyter_audit kernel -type f -not -name '*.pyc')
 # installs what a user would get, again whenever a source file is newer.
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: lab review test soak lint bench clean
+.PHONY: lab review test soak lint bench clean peers
 
 $(VENV)/made:
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12 …" if sys.version_info < (3, 11) else 0)'
@@ -52,6 +53,13 @@ test: $(VENV)/test
 
 soak: $(VENV)/test
 	$(BIN)/python -P -m pytest -m soak --timeout 3600 --hypothesis-profile soak $(PYTEST_ARGS)
+
+$(VENV)/peers: $(VENV)/test
+	$(INSTALL) flaky matplotlib pytest-asyncio pytest-cov
+	touch $@
+
+peers: $(VENV)/peers
+	sh tests/peers/run.sh $(CURDIR)/$(BIN)/python
 
 lint: $(VENV)/lint $(VENV)/test
 	$(BIN)/ruff check .
