@@ -6,6 +6,7 @@ The audit home: the one folder that holds everything the engineer's code must no
         keys/ledger.key         the signing key of the current epoch, mode 0600
         keys/ledger.vkey        the ledger's first public key, for auditors
         remembered.checkpoint   the last checkpoint seen, kept outside the ledger to notice a rollback
+        people.json             who may log in, with hashes of their passwords and tokens, mode 0600
         anchors/                what each sink of checkpoints has taken
         cache/                  what can be made again from the ledger, such as the index of `search`
         cosigned/               the newest checkpoint that each witness cosigned
@@ -70,6 +71,16 @@ class Home:
     def remembered_checkpoint(self) -> Path:
         """The newest checkpoint that any of our processes has seen."""
         return self.path / "remembered.checkpoint"
+
+    @property
+    def people(self) -> Path:
+        """Who may log in, where the server asks this file (`jupyter audit people`)."""
+        return self.path / "people.json"
+
+    @property
+    def next_people(self) -> Path:
+        """The file that a change under way will put in its place."""
+        return self.path / "people.json.next"
 
     @property
     def anchors(self) -> Path:

@@ -27,13 +27,15 @@ class Principal:
     A person or service, as whoever vouches for it names it.
 
     `vouched_by` says who that is: `os-account` (solo mode and the command line), or the class name of
-    the server's IdentityProvider. `groups` are those that it says the principal belongs to.
+    the server's IdentityProvider. `groups` are those that it says the principal belongs to. A service acts
+    `on_behalf_of` a person; for a person that is empty.
     """
 
     name: str
     vouched_by: str
     roles: frozenset[Role] = frozenset()
     groups: frozenset[str] = frozenset()
+    on_behalf_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,9 @@ class Actor:
 
     @classmethod
     def of(cls, principal: Principal) -> Actor:
-        """Return the actor that stands for `principal` in an entry."""
-        return cls(principal.name, principal.vouched_by)
+        """Return the actor that stands for `principal` in an entry; a service's says for whom it acts."""
+        behalf = f", on behalf of {principal.on_behalf_of}" if principal.on_behalf_of else ""
+        return cls(principal.name, f"{principal.vouched_by}{behalf}")
 
 
 SERVER = Actor("jupyter-audit", "server")

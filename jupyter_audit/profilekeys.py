@@ -28,6 +28,7 @@ PROFILE_HELP: Mapping[str, KeyHelp] = {
     "self_approval": KeyHelp("False", "Approvers may approve their own requests. The ledger says so of each."),
     "kernels": KeyHelp("[]", "The kernelspecs that a grant covers. Empty: every allowed one."),
     "recovery": KeyHelp("False", "For admins, on a disk that is full: its sessions go on where others must stop."),
+    "services": KeyHelp("False", "For services and AI agents alone, not for people; an hour at most (docs/people.md)."),
     "terminals": KeyHelp("False", "A grant may open terminals."),
     "isolation": KeyHelp("'none'", "The lowest isolation rung that will do."),
     "network": KeyHelp("'open'", "What of the network its kernels and terminals may use: 'open', 'none', or ['host:port', …]."),

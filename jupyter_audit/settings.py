@@ -34,7 +34,8 @@ class JupyterAudit(Configurable):
         value_trait=List(Unicode()),
         default_value={"engineer": ["*"]},
         help="Who holds which role: a list of user names for each of engineer, approver, auditor, admin; "
-        '"*" is every authenticated user. Nobody is an approver until you name one. Not used in solo mode.',
+        "group:NAME is everybody in a group, scope:NAME everybody with a scope of JupyterHub (docs/people.md), "
+        '"*" every authenticated user. Nobody is an approver until you name one. Not used in solo mode.',
     ).tag(config=True)
 
     profiles = Dict(

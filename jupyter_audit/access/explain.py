@@ -15,7 +15,7 @@ from jupyter_audit.access import rules
 from jupyter_audit.access.book import GrantBook
 from jupyter_audit.access.grants import Request
 from jupyter_audit.access.inwords import rules_in_words, version
-from jupyter_audit.access.policy import GROUP, Policy
+from jupyter_audit.access.policy import GROUP, SCOPE, Policy
 from jupyter_audit.access.profiles import Profile
 from jupyter_audit.clock import format_time
 from jupyter_audit.errors import AccessError, UsageError
@@ -117,7 +117,7 @@ def explain(policy: Policy, book: GrantBook, principal: Principal, profile: Prof
         rules.within_budget(book, profile, principal.name, shortest, now)
 
     def break_glass() -> None:
-        rules.may_hold(policy, principal.name, principal.groups, profile)
+        rules.may_hold(policy, principal.name, principal.groups, profile, service=bool(principal.on_behalf_of))
         rules.may_break_glass(book, profile, principal, now)
 
     return Explanation(
@@ -161,6 +161,7 @@ def _approvers(policy: Policy, principal: Principal, profile: Profile, now: date
         seq=0,
         approvals=profile.approvals,
         groups=tuple(sorted(principal.groups)),
+        on_behalf_of=principal.on_behalf_of,
     )
     named = profile.approvers or policy.roles.get(Role.APPROVER, ())
     return [Approver(name, _could_answer(policy, name, request, profile)) for name in dict.fromkeys(named)]
@@ -169,7 +170,7 @@ def _approvers(policy: Policy, principal: Principal, profile: Profile, now: date
 def _could_answer(policy: Policy, name: str, request: Request, profile: Profile) -> Answer:
     if name == "*":
         return Answer(allowed=True)
-    groups = frozenset({name.removeprefix(GROUP)} if name.startswith(GROUP) else ())
+    groups = frozenset({name.removeprefix(GROUP)} if name.startswith((GROUP, SCOPE)) else ())
     # Of a group it is asked whether a member whose name nobody knows could.
     own = "" if groups else name
     person = Principal(own or f"somebody in {name}", "policy", policy.roles_of(own, groups), groups)

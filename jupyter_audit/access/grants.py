@@ -58,7 +58,8 @@ class Request:
     Somebody's asking. `answered` is the answer that the ledger holds, if any.
 
     `starts` is when the grant is to begin (None: at its approval); `extends` and `takes_over` name the grant that is
-    to last longer, or to be carried on. `approvals` people must say yes; `endorsers` are those who have.
+    to last longer, or to be carried on. `approvals` people must say yes; `endorsers` are those who have. A service
+    asks `on_behalf_of` a person.
     """
 
     id: str
@@ -77,10 +78,15 @@ class Request:
     takes_over: str = ""
     approvals: int = 1
     groups: tuple[str, ...] = ()
+    on_behalf_of: str = ""
     endorsers: tuple[str, ...] = ()
     answered: RequestState | None = None
     answered_by: str | None = None
     answer: str = ""
+
+    def is_of(self, name: str) -> bool:
+        """Say whether somebody of this name made the request, or a service made it on their behalf."""
+        return any(same_person(name, own) for own in (self.principal, self.on_behalf_of) if own)
 
     def state(self, now: datetime) -> RequestState:
         """Return where the request is at `now`. At the very moment `lapses` it has lapsed."""
@@ -230,6 +236,7 @@ def _requested(state: AccessState, entry: Entry) -> None:
         takes_over=said.takes_over,
         approvals=said.approvals,
         groups=tuple(said.groups),
+        on_behalf_of=said.on_behalf_of,
     )
     state.open_requests.add(said.request)
 
@@ -252,14 +259,14 @@ def _answer(state: AccessState, entry: Entry, request_id: str, answer: RequestSt
 
 def _endorsed(state: AccessState, entry: Entry) -> None:
     request = _pending(state, _read(entry, kinds.AccessEndorsed).request)
-    if any(same_person(entry.actor.name, name) for name in (request.principal, *request.endorsers)):
+    if request.is_of(entry.actor.name) or any(same_person(entry.actor.name, name) for name in request.endorsers):
         raise _AnomalyError(f"request {request.id} was endorsed by its requester, or twice by one person")
     state.requests[request.id] = replace(request, endorsers=(*request.endorsers, entry.actor.name))
 
 
 def _check_yes(request: Request, entry: Entry, self_approved: bool) -> str:
     """Return what is wrong with the last yes to a request, or nothing."""
-    if self_approved != same_person(entry.actor.name, request.principal):
+    if self_approved != request.is_of(entry.actor.name):
         return "it does not say truly whether requester and approver are one person"
     if any(same_person(entry.actor.name, name) for name in request.endorsers):
         return "its approver had said yes before"

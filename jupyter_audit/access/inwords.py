@@ -41,6 +41,8 @@ def _asking(profile: Profile) -> list[str]:
         told.append("It needs a ticket.")
     if profile.recovery:
         told.append("It is for admins, to mend a server whose disk is full.")
+    if profile.services:
+        told.append("It is for services and AI agents, each on behalf of a person; that person cannot approve it.")
     if profile.requesters:
         told.append(f"Only {_list(profile.requesters)} may ask.")
     if profile.targets:

@@ -23,6 +23,12 @@ from jupyter_audit.settings import JupyterAudit
 GROUP = "group:"
 """Stands before the name of a group where people are listed."""
 
+SCOPE = "scope:"
+"""Stands before a scope of JupyterHub where people are listed. Scopes are carried among the groups, with this before them."""
+
+RESERVED = (GROUP, SCOPE, "*")
+"""What no name of a person begins with: they mean other things where people are listed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -85,5 +91,10 @@ def digest_of(rules: Mapping[str, Json]) -> str:
 
 
 def names_one(names: Collection[str], name: str, groups: Collection[str]) -> bool:
-    """Say whether a list of names, `group:NAME` and `*` (everybody) holds a principal of this name and these groups."""
-    return "*" in names or name in names or any(f"{GROUP}{group}" in names for group in groups)
+    """
+    Say whether a list of names, `group:NAME`, `scope:NAME` and `*` (everybody) holds a principal of this name and these
+    groups. Somebody whose own name looks like a group's or a scope's is not taken for it.
+    """
+    if "*" in names or (name in names and not name.startswith(RESERVED)):
+        return True
+    return any((group if group.startswith(SCOPE) else f"{GROUP}{group}") in names for group in groups)

@@ -26,6 +26,8 @@ RECOVERY_MINUTES = 15
 LONGEST_WAIT_MINUTES = 60
 LONGEST_BREAK_GLASS_MINUTES = 60
 MOST_APPROVALS = 5
+SERVICE_MINUTES = 15
+LONGEST_SERVICE_MINUTES = 60
 RECOVERY = "recovery"
 DEFAULT_PROFILE = "production-debug"
 
@@ -37,7 +39,8 @@ class Profile:
 
     `isolation` is the lowest rung that its sessions may have, `network` what of the network they may use.
     Lists of people hold names and, as `group:NAME`, groups; where one is empty, the role alone decides. A budget of 0
-    is none. `hours` are when grants may run (None: at all times).
+    is none. `services` marks a profile that is for services (and AI agents) alone. `hours` are when grants may run (None: at
+    all times).
     """
 
     name: str
@@ -49,6 +52,7 @@ class Profile:
     self_approval: bool = False
     kernels: tuple[str, ...] = ()
     recovery: bool = False
+    services: bool = False
     terminals: bool = False
     isolation: Rung = Rung.NONE
     network: NetworkPolicy = OPEN
@@ -136,6 +140,7 @@ PROFILE_KEYS: Mapping[str, Check] = {
     "self_approval": _flag,
     "kernels": _names("kernelspec names"),
     "recovery": _flag,
+    "services": _flag,
     "terminals": _flag,
     "isolation": _rung,
     "network": _network,
@@ -173,6 +178,8 @@ def parse_profile(name: str, values: Any) -> Profile:
         if wanted:
             raise ConfigError(f"{where}[{key!r}] must be {wanted}, got {value!r}.", setting=(*setting, key))
     profile = Profile(name=name, **_completed(values))
+    if profile.services:
+        _check_services(profile, where)
     if profile.default_minutes > profile.longest_minutes:
         raise ConfigError(
             f"{where}['default_minutes'] is {profile.default_minutes}, more than "
@@ -180,6 +187,15 @@ def parse_profile(name: str, values: Any) -> Profile:
             setting=(*setting, "default_minutes"),
         )
     return profile
+
+
+def _check_services(profile: Profile, where: str) -> None:
+    """Raise `ConfigError` for what no service may have: much time, the last word, or a way around being asked."""
+    if profile.longest_minutes > LONGEST_SERVICE_MINUTES:
+        raise ConfigError(f"{where}['longest_minutes'] is more than {LONGEST_SERVICE_MINUTES}, the most for services.")
+    for key in ("self_approval", "break_glass", "recovery", "terminals"):
+        if getattr(profile, key):
+            raise ConfigError(f"{where}[{key!r}] cannot be True in a profile for services.")
 
 
 def _completed(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -194,6 +210,9 @@ def _completed(values: Mapping[str, Any]) -> dict[str, Any]:
         given["hours"] = parse_hours(given["hours"])
     if given.get("recovery"):
         given.setdefault("longest_minutes", RECOVERY_MINUTES)
+    if given.get("services"):
+        given.setdefault("longest_minutes", LONGEST_SERVICE_MINUTES)
+        given.setdefault("default_minutes", min(SERVICE_MINUTES, given["longest_minutes"]))
     if "longest_minutes" in given and "default_minutes" not in given:
         usual = RECOVERY_MINUTES if given.get("recovery") else DEFAULT_MINUTES
         given["default_minutes"] = min(usual, given["longest_minutes"])

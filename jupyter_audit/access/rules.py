@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from jupyter_audit.access.book import GrantBook
 from jupyter_audit.access.grants import Grant, Request, RequestState
-from jupyter_audit.access.policy import GROUP, Policy, names_one
+from jupyter_audit.access.policy import RESERVED, Policy, names_one
 from jupyter_audit.access.principals import same_person
 from jupyter_audit.access.profiles import Profile
 from jupyter_audit.errors import AccessError, NotFoundError, NotPermittedError, UsageError
@@ -34,11 +34,12 @@ REVERSING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 def may_ask(policy: Policy, principal: Principal, profile: Profile) -> None:
     """Raise `NotPermittedError` unless `principal` may hold `profile`, and somebody could approve it."""
-    may_hold(policy, principal.name, principal.groups, profile)
+    may_hold(policy, principal.name, principal.groups, profile, service=bool(principal.on_behalf_of))
+    themselves = (principal.name, principal.on_behalf_of)
     own = policy.solo or profile.self_approval
     approvers = profile.approvers or policy.roles.get(Role.APPROVER, ())
-    others = [name for name in approvers if own or not same_person(name, principal.name)]
-    enough = len(others) >= profile.approvals or any(name == "*" or name.startswith(GROUP) for name in others)
+    others = [name for name in approvers if own or not any(same_person(name, one) for one in themselves)]
+    enough = len(others) >= profile.approvals or any(name.startswith(RESERVED) for name in others)
     if policy.solo or enough:
         return
     if profile.approvals > 1:
@@ -51,8 +52,13 @@ def may_ask(policy: Policy, principal: Principal, profile: Profile) -> None:
     )
 
 
-def may_hold(policy: Policy, name: str, groups: frozenset[str], profile: Profile) -> None:
-    """Raise `NotPermittedError` unless a person of this name may hold a grant of `profile`."""
+def may_hold(policy: Policy, name: str, groups: frozenset[str], profile: Profile, *, service: bool = False) -> None:
+    """Raise `NotPermittedError` unless a person (or service) of this name may hold a grant of `profile`."""
+    if service != profile.services:
+        raise NotPermittedError(
+            f"{name} may not hold the profile {profile.name}: it is for {'services' if profile.services else 'people'}.",
+            advice="Services and people have profiles of their own; an admin marks those of services with 'services': True.",
+        )
     needed = Role.ADMIN if profile.recovery else Role.ENGINEER
     if needed not in policy.roles_of(name, groups):
         raise NotPermittedError(
@@ -74,8 +80,7 @@ def may_answer(policy: Policy, principal: Principal, request: Request, profile: 
             f"{principal.name} does not approve the profile {profile.name}: {', '.join(profile.approvers)} do.",
             advice=f"An admin says who does in c.JupyterAudit.profiles[{profile.name!r}]['approvers'].",
         )
-    own = same_person(principal.name, request.principal)
-    if own and not (policy.solo or profile.self_approval):
+    if request.is_of(principal.name) and not (policy.solo or profile.self_approval):
         raise NotPermittedError(
             f"{principal.name} may not approve their own request {request.id}.",
             advice="Another approver must. Self-approval is for solo mode and profiles that allow it.",
@@ -87,13 +92,17 @@ def may_answer(policy: Policy, principal: Principal, request: Request, profile: 
         )
     # Roles may have been taken away since the request was made.
     try:
-        may_hold(policy, request.principal, frozenset(request.groups), profile)
+        may_hold(policy, request.principal, frozenset(request.groups), profile, service=bool(request.on_behalf_of))
     except NotPermittedError as error:
         raise NotPermittedError(str(error), advice=f"{error.advice} Deny the request.") from error
 
 
 def must_approve(principal: Principal) -> None:
-    """Raise `NotPermittedError` unless `principal` is an approver."""
+    """Raise `NotPermittedError` unless `principal` is an approver, and a person."""
+    if principal.on_behalf_of:
+        raise NotPermittedError(
+            f"{principal.name} is a service, and no service answers a request.", advice="An approver, who is a person, must."
+        )
     if Role.APPROVER not in principal.roles:
         raise NotPermittedError(
             f"{principal.name} is not an approver.",

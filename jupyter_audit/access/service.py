@@ -97,6 +97,7 @@ class AccessService:
                 takes_over=takes_over,
                 approvals=1 if self._policy.solo else wanted.approvals,
                 groups=sorted(principal.groups),
+                on_behalf_of=principal.on_behalf_of,
             )
             return kinds.draft(kind, actor=Actor.of(principal))
 
@@ -129,6 +130,7 @@ class AccessService:
                 extends=grant.id,
                 approvals=1 if self._policy.solo else profile.approvals,
                 groups=sorted(principal.groups),
+                on_behalf_of=principal.on_behalf_of,
             )
             return kinds.draft(kind, actor=Actor.of(principal))
 
@@ -147,7 +149,7 @@ class AccessService:
             profile = self._policy.profile(request.profile)
             rules.may_answer(self._policy, principal, request, profile)
             if len(request.endorsers) + 1 < rules.approvals_of(self._policy, request, profile):
-                if same_person(principal.name, request.principal):
+                if request.is_of(principal.name):
                     raise NotPermittedError(
                         f"{principal.name} may say the last yes to their own request, not an earlier one.",
                         advice="Another approver must say yes first.",
@@ -236,7 +238,7 @@ class AccessService:
 
         def judge(book: GrantBook, now: datetime) -> list[Draft]:
             wanted = self._policy.profile(profile)
-            rules.may_hold(self._policy, principal.name, principal.groups, wanted)
+            rules.may_hold(self._policy, principal.name, principal.groups, wanted, service=bool(principal.on_behalf_of))
             rules.may_break_glass(book, wanted, principal, now)
             most = wanted.break_glass_minutes
             if minutes is not None and (type(minutes) is not int or not 1 <= minutes <= most):
@@ -333,7 +335,7 @@ class AccessService:
             profile=profile.name,
             not_before=format_time(not_before),
             not_after=format_time(rules.end_of(profile, not_before, wanted)),
-            self_approved=same_person(principal.name, request.principal),
+            self_approved=request.is_of(principal.name),
             solo=self._policy.solo,
             takes_over=request.takes_over,
         )
@@ -359,7 +361,7 @@ class AccessService:
         kind = kinds.AccessExtended(
             request=request.id,
             not_after=format_time(not_after),
-            self_approved=same_person(principal.name, request.principal),
+            self_approved=request.is_of(principal.name),
             solo=self._policy.solo,
         )
         return kinds.draft(kind, actor=Actor.of(principal), grant=grant.id)

@@ -26,6 +26,7 @@ from jupyter_audit.cli import (
     keys,
     launch,
     lists,
+    people,
     policy,
     prove,
     purge,
@@ -82,6 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
     verify.add_commands(commands)
     keys.add_commands(commands)
     auditors.add_commands(commands)
+    people.add_commands(commands)
     anchor.add_commands(commands)
     witness.add_commands(commands)
     prove.add_commands(commands)

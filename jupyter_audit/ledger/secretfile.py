@@ -21,9 +21,9 @@ from jupyter_audit.errors import KeyFileError
 from jupyter_audit.ledger.note import NoteError, decode_base64
 
 
-def read_secret(path: Path, what: str, *, missing: str, exposed: str) -> bytes:
+def read_secret(path: Path, what: str, *, missing: str, exposed: str, most: int = 4096) -> bytes:
     """
-    Return the content of a file that holds a secret of this account.
+    Return the content, `most` bytes of it, of a file that holds a secret of this account.
 
     Raises `KeyFileError` if it is missing, not ours, or readable by others; `missing` and `exposed` say what that means.
     """
@@ -43,7 +43,7 @@ def read_secret(path: Path, what: str, *, missing: str, exposed: str) -> bytes:
                 f"The {what} {path} is open to other accounts (mode {mode:04o}).",
                 advice=f"{exposed} Find out who could; then `chmod 600 {path}`.",
             )
-        return file.read(4096)
+        return file.read(most)
 
 
 def lock_up(text: str, secret: bytes) -> str:

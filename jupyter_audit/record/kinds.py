@@ -37,7 +37,8 @@ class AccessRequested(Kind):
 
     `target` names what is to be debugged, `starts` when a grant is to begin that does not begin at its approval.
     `extends` is the grant that is to last longer, `takes_over` the one of somebody else that is to be carried on.
-    `approvals` is how many people must say yes. `groups` are the requester's, as the identity provider named them.
+    `approvals` is how many people must say yes. `groups` are the requester's, as the identity provider named them;
+    `on_behalf_of` is whom a service asks for.
     """
 
     TYPE = "access.requested"
@@ -53,6 +54,7 @@ class AccessRequested(Kind):
     takes_over: str = ""
     approvals: int = 1
     groups: Sequence[str] = ()
+    on_behalf_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +177,60 @@ class AccessRefused(Kind):
     action: str
     target: str
     cause: str
+
+
+# --- people -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PeopleAdded(Kind):
+    """
+    An admin added somebody to the people file. `kind` is `person` or `service`; a service acts `on_behalf_of` a person.
+
+    `credential` is what they were given: `password`, `token` or nothing. `digest` is the SHA-256 of the file from here
+    on: a file of another digest counts for nobody.
+    """
+
+    TYPE = "people.added"
+    person: str
+    kind: str
+    groups: Sequence[str]
+    on_behalf_of: str
+    credential: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class PeopleChanged(Kind):
+    """
+    An admin gave somebody another password, token or groups; `what` says which. `groups` are those from here on.
+
+    `digest` as in people.added.
+    """
+
+    TYPE = "people.changed"
+    person: str
+    what: str
+    groups: Sequence[str]
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class PeopleRemoved(Kind):
+    """An admin took somebody out of the people file. From here on they are nobody. `digest` as in people.added."""
+
+    TYPE = "people.removed"
+    person: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class PeopleAccepted(Kind):
+    """An admin took a people file as it is, which the ledger had not said to be so. `people` are those in it."""
+
+    TYPE = "people.accepted"
+    people: Sequence[str]
+    digest: str
 
 
 # --- server and sessions ------------------------------------------------------------------------
@@ -585,6 +641,10 @@ KINDS: Mapping[str, type[Kind]] = {
         AccessRevoked,
         AccessExpired,
         AccessRefused,
+        PeopleAdded,
+        PeopleChanged,
+        PeopleRemoved,
+        PeopleAccepted,
         ServerStarted,
         ServerStopped,
         SessionStarted,
@@ -614,6 +674,9 @@ KINDS: Mapping[str, type[Kind]] = {
     )
 }
 """Every kind by its type. The ledger itself adds `ledger.created` (docs/ledger-format.md)."""
+
+PEOPLE = frozenset({PeopleAdded.TYPE, PeopleChanged.TYPE, PeopleRemoved.TYPE, PeopleAccepted.TYPE})
+"""The types whose newest entry says which people file is in force."""
 
 K = TypeVar("K", bound=Kind)
 

@@ -133,6 +133,8 @@ VERDICTS: Mapping[str, Verdict] = {
             "services.contents.handlers.NotebooksRedirectHandler": READ,
         },
     ),
+    # Of our own handlers, the one that asks nobody.
+    **_verdicts(Door.OPEN, "jupyter_audit.server", {"login.PeopleLoginHandler": READ | {"POST"}}),
     **_verdicts(Door.OPEN, "jupyterlab_server", {"themes_handler.ThemesHandler": READ}),
     **_verdicts(Door.OPEN, "tornado.web", {"ErrorHandler": METHODS, "RedirectHandler": READ}),
     # JupyterHub's way to log in, where it starts the server.
@@ -251,11 +253,10 @@ class Guard:
         self._opened = dict(opened)
 
     def verdict_on(self, handler: type) -> Verdict:
-        """Return what is let through to a handler class: the table's word, then the admin's, then nothing."""
-        if handler.__module__.startswith(OWN_PACKAGE):
-            return OWN
+        """Return what is let through to a handler class: the table's word, then the admin's (not of ours), then nothing."""
         name = class_name(handler)
-        return VERDICTS.get(name) or self._opened.get(name) or DENIED
+        own = OWN if handler.__module__.startswith(OWN_PACKAGE) else None
+        return VERDICTS.get(name) or own or self._opened.get(name) or DENIED
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> HTTPMessageDelegate:
         """Return who serves a request, in the place of `tornado.web.Application.find_handler`."""

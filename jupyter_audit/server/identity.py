@@ -142,6 +142,6 @@ def check_identity(provider: object, *, solo: bool) -> None:
             f"c.ServerApp.identity_provider_class is {name}, which makes up a new name for each "
             "token: no grant can be bound to a person that way.",
             advice="Set an identity provider that names people (JupyterHub's, your proxy's, or "
-            "jupyter_audit.server.identity.UserTokensIdentityProvider), or start with --solo if one "
+            "jupyter_audit.server.login.PeopleIdentityProvider: docs/people.md), or start with --solo if one "
             "person is to hold every role.",
         )

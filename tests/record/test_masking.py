@@ -17,7 +17,7 @@ from jupyter_audit.record.fresh import FreshContents
 from jupyter_audit.record.masking import CONTENT, MASKED, MASKS, mask
 
 IN_CLEAR = {
-    "access.requested": "request profile reason ticket duration_s lapses target starts extends takes_over approvals groups",
+    "access.requested": "request profile reason ticket duration_s lapses target starts extends takes_over approvals groups on_behalf_of",
     "access.endorsed": "request",
     "access.approved": "request principal vouched_by profile not_before not_after self_approved solo takes_over",
     "access.extended": "request not_after self_approved solo",
@@ -29,6 +29,10 @@ IN_CLEAR = {
     "access.revoked": "reason",
     "access.expired": "not_after",
     "access.refused": "action target cause",
+    "people.added": "person kind groups on_behalf_of credential digest",
+    "people.changed": "person what groups digest",
+    "people.removed": "person digest",
+    "people.accepted": "people digest",
     "server.started": "server version mode launched isolation policy policy_digest assured unassured",
     "server.stopped": "server",
     "session.started": "server kernel_id kernel_name isolation notebook network network_by account",
