@@ -14,7 +14,8 @@ The error tree. Each error says what happened, to what, and (`advice`) what to d
     ├── RecordError               an entry could not be made durable: whatever it was for must not happen
     ├── AccessError               a rule of access says no
     │   ├── NotPermittedError
-    │   └── NotFoundError
+    │   ├── NotFoundError
+    │   └── TooManyError          asked too often; says after how many seconds to ask again
     ├── GateError                 a kernel, a session or a server may not start
     └── ServerUnreachableError    a running server was needed and did not answer
 
@@ -153,6 +154,17 @@ class NotFoundError(AccessError):
 
     code = "not_found"
     http_status = 404
+
+
+class TooManyError(AccessError):
+    """Somebody asks for too much in too short a time. `retry_after` is in whole seconds."""
+
+    code = "too_many"
+    http_status = 429
+
+    def __init__(self, message: str, *, retry_after: int, advice: str = "") -> None:
+        super().__init__(message, advice=advice)
+        self.retry_after = retry_after
 
 
 class GateError(AuditError):

@@ -44,6 +44,20 @@ class JupyterAudit(Configurable):
         "`jupyter audit profile explain` says what a profile means for one person. " + profile_help(),
     ).tag(config=True)
 
+    pending_requests = Int(
+        20,
+        min=1,
+        help="How many requests of one person may wait for an answer at a time. Whoever has so many withdraws one, or waits.",
+    ).tag(config=True)
+
+    requests_per_minute = Int(
+        60,
+        min=1,
+        help="How many acts of access (requests, answers, broken glasses and the like) one person may send to the server in a "
+        "minute; more are answered with 429 and after how many seconds to try again. Approvers, auditors and admins deny, "
+        "revoke and end sessions without this limit.",
+    ).tag(config=True)
+
     allowed_kernels = List(
         Unicode(),
         default_value=["audit"],

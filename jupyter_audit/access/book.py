@@ -134,8 +134,7 @@ class GrantBook:
 
     def unreviewed(self, now: datetime) -> list[Grant]:
         """Return the broken glasses that have ended and wait for a review, oldest first."""
-        broken = [grant for grant in self._state.grants.values() if grant.break_glass and not grant.reviewed_by]
-        return sorted((grant for grant in broken if not grant.is_live(now)), key=lambda grant: grant.seq)
+        return sorted((g for g in self._state.grants.values() if g.waits_for_review(now)), key=lambda grant: grant.seq)
 
     def used(self, principal: str, profile: str, since: datetime) -> timedelta:
         """Return how much time a principal was given under a profile since a moment, what is still to come included."""

@@ -140,6 +140,10 @@ class Grant:
         """Say whether anything may run under this grant at `now`."""
         return self.state(now) is GrantState.ACTIVE
 
+    def waits_for_review(self, now: datetime) -> bool:
+        """Say whether this is a broken glass that has ended and that nobody has reviewed."""
+        return self.break_glass and not self.reviewed_by and not self.is_live(now)
+
 
 @dataclass(frozen=True, slots=True)
 class Anomaly:

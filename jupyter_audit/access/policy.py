@@ -34,13 +34,15 @@ RESERVED = (GROUP, SCOPE, "*")
 class Policy:
     """
     The rules in force. `roles` maps each role to the names and groups (`group:NAME`) that hold it; `*` is everybody.
-    Contents are sealed to the auditors in `sealed_to`; where there is none they are not.
+    Contents are sealed to the auditors in `sealed_to`; where there is none they are not. At most `pending_requests` of
+    one person wait for an answer at a time.
     """
 
     profiles: Mapping[str, Profile]
     roles: Mapping[Role, tuple[str, ...]]
     solo: bool
     sealed_to: tuple[AuditorKey, ...] = ()
+    pending_requests: int = 20
 
     @classmethod
     def from_settings(cls, settings: JupyterAudit) -> Policy:
@@ -49,7 +51,8 @@ class Policy:
         profiles = {str(name): parse_profile(str(name), values) for name, values in given.items()}
         roles = {Role(role): tuple(names) for role, names in settings.roles.items()}
         sealed_to = parse_sealed_to(settings.sealed_to)
-        return cls(profiles=profiles, roles=roles, solo=bool(settings.solo), sealed_to=sealed_to)
+        pending = settings.pending_requests
+        return cls(profiles=profiles, roles=roles, solo=bool(settings.solo), sealed_to=sealed_to, pending_requests=pending)
 
     def roles_of(self, name: str, groups: Collection[str] = ()) -> frozenset[Role]:
         """Return the roles that a principal of this name, in these groups, holds."""
@@ -78,7 +81,8 @@ class Policy:
             profiles[name] = profile.to_json()
         roles: dict[str, Json] = {role.value: list(names) for role, names in sorted(self.roles.items())}
         sealed_to = [str(key) for key in self.sealed_to]
-        return {"profiles": profiles, "roles": roles, "sealed_to": sealed_to, "solo": self.solo}
+        pending = self.pending_requests
+        return {"pending_requests": pending, "profiles": profiles, "roles": roles, "sealed_to": sealed_to, "solo": self.solo}
 
     def digest(self) -> str:
         """Return the SHA-256, in hex, of the policy's canonical JSON (RFC 8785)."""

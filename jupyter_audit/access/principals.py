@@ -35,8 +35,9 @@ def same_person(one: str, other: str) -> bool:
     Directories log people in under any spelling of their name (`Ada`, `ada`, composed or decomposed accents)
     and pass that spelling on, so a difference in spelling alone makes no second person.
     """
-    return _folded(one) == _folded(other)
+    return person_key(one) == person_key(other)
 
 
-def _folded(name: str) -> str:
+def person_key(name: str) -> str:
+    """Return what all spellings of one person's name have in common."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).strip()

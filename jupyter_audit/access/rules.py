@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from jupyter_audit.access.book import GrantBook
 from jupyter_audit.access.grants import Grant, Request, RequestState
@@ -201,6 +201,29 @@ def begin(profile: Profile, starts: datetime | None, now: datetime) -> datetime 
             advice=f"Name a moment from now on, at most {profile.advance_days} days ahead.",
         )
     return starts
+
+
+def moment(text: str) -> datetime:
+    """Return a moment that a person wrote, as RFC 3339 with an offset (or `Z`). Raises `UsageError`."""
+    try:
+        read = datetime.fromisoformat(text)
+        if read.tzinfo is not None:
+            return read.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise UsageError(
+        f"{printable(text)!r} is no moment.", advice="Write it with its offset, such as 2026-11-24T22:00+01:00, or Z for UTC."
+    )
+
+
+def few_pending(book: GrantBook, policy: Policy, principal: Principal, now: datetime) -> None:
+    """Raise `AccessError` if as many requests of `principal` wait as may."""
+    waiting = sum(same_person(request.principal, principal.name) for request in book.requests(now))
+    if waiting >= policy.pending_requests:
+        raise AccessError(
+            f"{waiting} requests of {principal.name} wait for an answer, as many as may.",
+            advice="Withdraw what is not needed any more, or wait for the answers.",
+        )
 
 
 def within_budget(book: GrantBook, profile: Profile, principal: str, wanted: timedelta, now: datetime) -> None:

@@ -78,6 +78,7 @@ class AccessService:
             rules.may_ask(self._policy, principal, wanted)
             if takes_over and starts is not None:
                 raise UsageError("A grant that is taken over goes on at once.", advice="Leave the beginning out.")
+            rules.few_pending(book, self._policy, principal, now)
             begins = rules.begin(wanted, starts, now)
             length = rules.duration(wanted, minutes)
             if takes_over:
@@ -116,6 +117,7 @@ class AccessService:
                 )
             profile = self._policy.profile(grant.profile)
             rules.may_ask(self._policy, principal, profile)
+            rules.few_pending(book, self._policy, principal, now)
             rules.may_extend(book, profile, grant, now)
             length = rules.duration(profile, minutes)
             rules.within_budget(book, profile, principal.name, length, now)

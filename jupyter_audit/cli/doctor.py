@@ -135,7 +135,13 @@ def _ledger(context: Context, ledger: Ledger) -> Iterator[Finding]:
         yield Finding("warn", "clock", "it is behind the ledger's newest entry", advice)
     yield from _log_of_writes(context)
     yield from _anchors(context, ledger)
-    anomalies = context.book(ledger).anomalies()
+    book = context.book(ledger)
+    unreviewed = book.unreviewed(book.now(context.clock.now()))
+    if unreviewed:
+        first = unreviewed[0]
+        told = f"{len(unreviewed)} wait for a review; the oldest is {first.id} of {first.principal}"
+        yield Finding("warn", "broken glass", told, "Somebody else reviews it: `jupyter audit review`, or the panel.")
+    anomalies = book.anomalies()
     if anomalies:
         last = anomalies[-1]
         told = f"{len(anomalies)} entries about access had no effect; the last is entry {last.seq}: {last.what}"

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from jupyter_audit.cli.access import add_wishes
+from jupyter_audit.cli.access import WISHES, add_wishes
 from jupyter_audit.cli.context import context_of
 from jupyter_audit.cli.options import add_command
 from jupyter_audit.cli.output import clean, clean_block, print_json
@@ -100,11 +100,13 @@ def run(options: argparse.Namespace) -> int:
 
 def obtain_grant(server: RemoteServer, options: argparse.Namespace) -> None:
     """Ask for a grant and wait until it is given. Raises `AccessError` if it is not."""
-    wish = {name: getattr(options, name) for name in ("profile", "reason", "ticket", "minutes")}
+    wish = {name: getattr(options, name) for name in WISHES}
     request = server.api("POST", "requests", wish)["id"]
     if options.approve:
-        server.api("POST", f"requests/{request}/approve", {})
-        return
+        answer = server.api("POST", f"requests/{request}/approve", {})
+        if answer["id"] != request:
+            return
+        # It is the request still: other people must say yes, too.
     print(f"Waiting for an approver: jupyter audit approve {request}", file=sys.stderr)
     while True:
         asked = server.api("GET", "requests?state=all&limit=500")["requests"]

@@ -14,29 +14,25 @@ from typing import Any, cast
 from jupyter_audit_kernel.version import __version__
 from tornado import web
 
-from jupyter_audit.access.grants import Grant, RequestState
-from jupyter_audit.access.views import grant_view, request_view
+from jupyter_audit.access.views import grant_view
 from jupyter_audit.clock import format_time
 from jupyter_audit.errors import NotFoundError
 from jupyter_audit.model import Actor
 from jupyter_audit.record import kinds
-from jupyter_audit.server import views
-from jupyter_audit.server.apibase import AuditApiHandler, authorized_to
+from jupyter_audit.server import api_access, views
+from jupyter_audit.server.api_access import GRANT_ID
+from jupyter_audit.server.apibase import MOST_ROWS, AuditApiHandler, authorized_to
 from jupyter_audit.server.endings import Endings
 from jupyter_audit.server.inputs import LARGEST_NUMBER, Field
 from jupyter_audit.server.kernels import ENDINGS_KEY
 from jupyter_audit.server.sight import sees_all
 
-MOST_ROWS = 500
 OPENAPI = Path(__file__).parent / "openapi.yaml"
 
-REQUEST_ID = r"r-[0-9a-f]{12}"
-GRANT_ID = r"g-[0-9a-f]{12}"
 SESSION_ID = r"s-[0-9a-f]{12}"
 ENTRY_TYPE = r"[a-z_]{1,40}(\.[a-z_]{1,40})?\.?"
 
 TEXT = Field(str)
-WHOLE_OR_NOTHING = Field(int, required=False)
 
 
 class StatusHandler(AuditApiHandler):
@@ -71,107 +67,6 @@ class StatusHandler(AuditApiHandler):
         )
 
 
-class RequestsHandler(AuditApiHandler):
-    """Requests for access."""
-
-    @authorized_to("read")
-    async def get(self) -> None:
-        """List requests, newest first: those that wait, or in any state."""
-        query = self.query("state", "limit")
-        state = query.text("state", "pending|all") or "pending"
-        limit = cast(int, query.whole("limit", 100, least=1, most=MOST_ROWS))
-        now, principal = self.shared.now(), self.principal
-        everything = sees_all(principal)
-        wanted = [
-            request
-            for request in self.services.book.all_requests()
-            if (everything or request.principal == principal.name)
-            and (state == "all" or request.state(now) is RequestState.PENDING)
-        ][:limit]
-        if any(request.principal != principal.name for request in wanted):
-            self.shared.note_read(principal, "requests")
-        self.answer({"requests": [request_view(request, now) for request in wanted]})
-
-    @authorized_to("write")
-    async def post(self) -> None:
-        """Ask for access."""
-        given = self.body(profile=TEXT, reason=TEXT, ticket=TEXT, minutes=WHOLE_OR_NOTHING)
-        access, principal = self.services.access, self.principal
-        made = await self.shared.act(lambda: access.request(principal, **given))
-        self.answer(request_view(made, self.shared.now()), 201)
-
-
-class ApproveHandler(AuditApiHandler):
-    """The yes to a request."""
-
-    @authorized_to("write")
-    async def post(self, request_id: str) -> None:
-        """Say yes; the grant begins now."""
-        self.body()
-        access, principal = self.services.access, self.principal
-        made = await self.shared.act(lambda: access.approve(principal, request_id))
-        now = self.shared.now()
-        # More people may have to say yes: then the request waits on.
-        self.answer(grant_view(made, now) if isinstance(made, Grant) else request_view(made, now))
-
-
-class DenyHandler(AuditApiHandler):
-    """The no to a request."""
-
-    @authorized_to("write")
-    async def post(self, request_id: str) -> None:
-        """Say no, and why."""
-        reason = self.body(reason=TEXT)["reason"]
-        access, principal = self.services.access, self.principal
-        request = await self.shared.act(lambda: access.deny(principal, request_id, reason))
-        self.answer(request_view(request, self.shared.now()))
-
-
-class WithdrawHandler(AuditApiHandler):
-    """The taking back of a request."""
-
-    @authorized_to("write")
-    async def post(self, request_id: str) -> None:
-        """Take one's own unanswered request back."""
-        self.body()
-        access, principal = self.services.access, self.principal
-        request = await self.shared.act(lambda: access.withdraw(principal, request_id))
-        self.answer(request_view(request, self.shared.now()))
-
-
-class GrantsHandler(AuditApiHandler):
-    """Grants."""
-
-    @authorized_to("read")
-    async def get(self) -> None:
-        """List grants, newest first: all, or those in force."""
-        query = self.query("live", "limit")
-        only_live = query.flag("live")
-        limit = cast(int, query.whole("limit", 100, least=1, most=MOST_ROWS))
-        now, principal = self.shared.now(), self.principal
-        everything = sees_all(principal)
-        wanted = [
-            grant
-            for grant in self.services.book.grants()
-            if (everything or grant.principal == principal.name) and (not only_live or grant.is_live(now))
-        ][:limit]
-        if any(grant.principal != principal.name for grant in wanted):
-            self.shared.note_read(principal, "grants")
-        self.answer({"grants": [grant_view(grant, now) for grant in wanted]})
-
-
-class RevokeHandler(AuditApiHandler):
-    """The end of a grant before its time."""
-
-    @authorized_to("write")
-    async def post(self, grant_id: str) -> None:
-        """End a grant, with everything that runs under it."""
-        reason = self.body(reason=TEXT)["reason"]
-        access, principal = self.services.access, self.principal
-        grant = await self.shared.act(lambda: access.revoke(principal, grant_id, reason))
-        self.answer(grant_view(grant, self.shared.now()))
-
-
 class SessionsHandler(AuditApiHandler):
     """The sessions that live on this server."""
 
@@ -201,7 +96,7 @@ class EndSessionHandler(AuditApiHandler):
             raise NotFoundError(f"There is no live session {session_id} that you may see.")
         kind = kinds.SessionEndOrdered(owner=session.owner.name, reason=reason[:1000])
         draft = kinds.draft(kind, actor=Actor.of(principal), grant=session.grant, session=session.id)
-        await self.shared.act(lambda: services.recorder.record(draft).result())
+        await self.act(lambda: services.recorder.record(draft).result(), urgent=sees_all(principal))
         endings: Endings = self.settings[ENDINGS_KEY]
         said = "".join(letter for letter in reason[:1000] if letter.isprintable())
         sentence = f"{principal.name} ended this session: {said} (Your notebook is untouched.)"
@@ -344,12 +239,7 @@ class NothingHereHandler(AuditApiHandler):
 
 ROUTES: tuple[tuple[str, type[AuditApiHandler]], ...] = (
     ("status", StatusHandler),
-    ("requests", RequestsHandler),
-    (f"requests/({REQUEST_ID})/approve", ApproveHandler),
-    (f"requests/({REQUEST_ID})/deny", DenyHandler),
-    (f"requests/({REQUEST_ID})/withdraw", WithdrawHandler),
-    ("grants", GrantsHandler),
-    (f"grants/({GRANT_ID})/revoke", RevokeHandler),
+    *api_access.ROUTES,
     ("sessions", SessionsHandler),
     (f"sessions/({SESSION_ID})/end", EndSessionHandler),
     ("profiles", ProfilesHandler),

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler
 from tornado import web
 
-from jupyter_audit.errors import AuditError
+from jupyter_audit.errors import AuditError, TooManyError
 from jupyter_audit.model import Principal
 from jupyter_audit.server import problems
 from jupyter_audit.server.inputs import Field, Query, parse_body
@@ -23,6 +23,10 @@ from jupyter_audit.server.services import Services
 from jupyter_audit.server.web import Web, find_web
 
 Method = Callable[..., Awaitable[None]]
+T = TypeVar("T")
+
+MOST_ROWS = 500
+"""Of one page of a listing."""
 
 
 def authorized_to(action: str, resource: str = "audit") -> Callable[[Method], Method]:
@@ -71,6 +75,16 @@ class AuditApiHandler(APIHandler):
         """Return the query, in which only these names may stand."""
         return Query(self.request.query_arguments, known=known)
 
+    async def act(self, do: Callable[[], T], *, urgent: bool = False) -> T:
+        """
+        Do an act that waits until the ledger holds it, as `Web.act` does.
+
+        Raises `TooManyError` if the caller does too many in a minute, but never for an `urgent` one.
+        """
+        if not urgent:
+            self.shared.pace.take(self.principal.name)
+        return await self.shared.act(do)
+
     def answer(self, value: object, status: int = 200) -> None:
         """Answer with JSON."""
         self.set_status(status)
@@ -88,6 +102,8 @@ class AuditApiHandler(APIHandler):
         known_user = getattr(self, "_jupyter_current_user", None) is not None
         problem = problems.problem_of(error, status_code, known_user=known_user)
         self.set_status(problem["status"])
+        if isinstance(error, TooManyError):
+            self.set_header("Retry-After", str(error.retry_after))
         self.finish(json.dumps(problem, ensure_ascii=False), set_content_type=problems.MEDIA_TYPE)
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:

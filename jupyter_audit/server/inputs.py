@@ -30,7 +30,7 @@ JUPYTERS_OWN = frozenset({"token", "no_track_activity"})
 class Field:
     """One field of a body: its type, and whether it may be left out (or null)."""
 
-    kind: type[str] | type[int]
+    kind: type[str] | type[int] | type[bool]
     required: bool = True
 
 

@@ -18,6 +18,7 @@ from jupyter_audit.errors import RecordError
 from jupyter_audit.ledger import LedgerReader
 from jupyter_audit.model import Principal
 from jupyter_audit.record import kinds
+from jupyter_audit.server.pace import Pace
 from jupyter_audit.server.services import Services, find_services
 from jupyter_audit.server.sight import ReadNotes, SessionOwners, Sight
 
@@ -32,6 +33,7 @@ class Web:
     def __init__(self, services: Services) -> None:
         self.services = services
         self._owners = SessionOwners()
+        self.pace = Pace(services.settings.requests_per_minute)
         self._notes = ReadNotes(time.monotonic)
         # Two pools: reading must go on while an act waits for a disk that hangs.
         self._acts = ThreadPoolExecutor(2, "jupyter-audit-act")

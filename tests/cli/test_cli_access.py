@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from cli_house import CommandLine
 
 from jupyter_audit.access.principals import os_account
+from jupyter_audit.clock import format_time
 
 ASK = ("request", "--reason", "orders are stuck", "--ticket", "SHOP-1042")
 
@@ -106,3 +109,103 @@ def test_reading_other_peoples_grants_is_put_down_and_ones_own_is_not(cli: Comma
         cli.good("requests", "--all", "--config", everybody)
     read = cli.entries("ledger.read")
     assert [(entry.actor.name, entry.body["view"]) for entry in read] == [("ada", "grants"), ("ada", "requests")]
+
+
+BROAD = "c.JupyterAudit.profiles = {'production-debug': {'break_glass': True, 'targets': ['shop', 'stock'], 'approvals': 1}}"
+
+
+def test_more_time_is_asked_for_and_the_end_moves(cli: CommandLine) -> None:
+    grant = cli.granted(minutes=10)
+    before = cli.good("grants", "--json").rows()[0]["not_after"]
+    asked = cli.good("extend", grant, "--minutes", "5", "--reason", "it takes longer")
+    request = asked.out.split()[1]
+    assert f"more time for {grant}" in cli.good("requests").out
+    assert cli.json("approve", request)["id"] == grant
+    (row,) = cli.good("grants", "--json").rows()
+    assert (row["extensions"], row["not_after"] > before) == (1, True)
+    assert "extended 1x" in cli.good("grants").out
+
+
+def test_a_grant_can_be_asked_for_a_window_and_a_target(cli: CommandLine) -> None:
+    config = cli.config(BROAD)
+    starts = (datetime.now(UTC) + timedelta(hours=2)).replace(microsecond=0)
+    given = ("--target", "shop", "--starts", starts.isoformat(), "--config", config)
+    asked = cli.json(*ASK, *given)
+    assert (asked["target"], asked["starts"]) == ("shop", format_time(starts))
+    granted = cli.good("approve", asked["id"], "--config", config)
+    assert f"from {format_time(starts)}" in granted.out
+    assert "approved" in cli.good("grants").out
+    assert cli.good("grants", "--live").out == ""
+    local = starts.astimezone().replace(tzinfo=None).isoformat()
+    assert cli.json(*ASK, "--target", "stock", "--starts", local, "--config", config)["starts"] == format_time(starts)
+
+
+@pytest.mark.parametrize("text", ["tomorrow", "2026-13-01T00:00Z", "0001-01-01T00:00+14:00", "9999-12-31T23:59-14:00", "\x1b[2J"])
+def test_a_beginning_that_is_no_moment_or_out_of_reach_is_refused(cli: CommandLine, text: str) -> None:
+    done = cli(*ASK, "--starts", text)
+    assert (done.code, "Traceback" in done.err, "\x1b" in done.err) == (2, False, False)
+
+
+def test_a_broken_glass_is_told_listed_and_reviewed(cli: CommandLine) -> None:
+    config = cli.config(BROAD)
+    assert "no glass to break" in cli("break-glass", *ASK[1:]).err
+    given = ("--target", "shop", "--minutes", "5", "--config", config)
+    told = cli.good("break-glass", *ASK[1:], *given).out
+    assert "nobody approved it" in told
+    grant = cli.good("grants", "--live", "--json").rows()[0]["id"]
+    assert grant in told
+    assert "broken glass, not reviewed yet" in cli.good("grants").out
+    words = ("review", grant, "--justified", "--comment", "the shop was down")
+    assert "still in force" in cli(*words).err
+    cli.good("revoke", grant, "--reason", "it works again")
+    assert [row["id"] for row in cli.good("grants", "--unreviewed", "--json").rows()] == [grant]
+    assert cli("review", grant, "--comment", "neither").code == 2
+    assert "not justified" in cli.good("review", grant, "--not-justified", "--comment", "nobody was asked").out
+    assert "broken glass, not justified" in cli.good("grants").out
+    assert "No broken glass waits" in cli.good("grants", "--unreviewed").err
+    assert cli.entries("access.reviewed")[0].body == {"justified": False, "comment": "nobody was asked"}
+
+
+def test_an_incident_ends_every_grant_those_to_come_included(cli: CommandLine) -> None:
+    grants = {cli.granted(), cli.granted()}
+    later = (datetime.now(UTC) + timedelta(hours=2)).isoformat()
+    grants.add(cli.json("approve", cli.json(*ASK, "--starts", later)["id"])["id"])
+    assert cli("revoke", "--reason", "which?").code == 2
+    assert cli("revoke", grants.copy().pop(), "--everyone", "--reason", "which?").code == 2
+    ended = cli.good("revoke", "--everyone", "--reason", "keys were stolen", "--json").rows()
+    assert {row["id"] for row in ended} == grants
+    assert {row["state"] for row in ended} == {"revoked"}
+    assert "No grant was in force" in cli.good("revoke", "--everyone", "--reason", "once more").err
+    assert [entry.body for entry in cli.entries("access.revoked")] == [{"reason": "keys were stolen"}] * 3
+
+
+def test_the_night_shift_takes_over_on_the_command_line(cli: CommandLine) -> None:
+    grant = cli.granted()
+    assert "yours already" in cli(*ASK, "--takes-over", grant).err
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jupyter_audit.cli.context.os_account", lambda *_: os_account().__class__("ada", "os-account", os_account().roles))
+        asked = cli.json(*ASK, "--takes-over", grant)
+    assert f"takes over {grant}" in cli.good("requests").out
+    successor = cli.json("approve", asked["id"])["id"]
+    assert f"carried on by {successor}" in cli.good("grants").out
+
+
+def test_no_more_requests_wait_than_may(cli: CommandLine) -> None:
+    config = cli.config("c.JupyterAudit.pending_requests = 2")
+    first = cli.json(*ASK, "--config", config)["id"]
+    cli.json(*ASK, "--config", config)
+    assert "as many as may" in cli(*ASK, "--config", config).err
+    cli.good("withdraw", first, "--config", config)
+    cli.json(*ASK, "--config", config)
+
+
+def test_doctor_names_broken_glasses_that_nobody_reviewed(cli: CommandLine) -> None:
+    config = cli.config(BROAD)
+    grant = cli.json("break-glass", *ASK[1:], "--target", "shop", "--config", config)["id"]
+    cli.good("revoke", grant, "--reason", "it works again")
+    rows = {row["check"]: row for row in cli("doctor", "--json", "--config", config).rows()}
+    assert rows["broken glass"]["level"] == "warn"
+    assert grant in rows["broken glass"]["result"]
+    cli.good("review", grant, "--justified", "--comment", "the shop was down")
+    rows = {row["check"]: row for row in cli("doctor", "--json", "--config", config).rows()}
+    assert "broken glass" not in rows

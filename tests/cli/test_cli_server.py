@@ -76,6 +76,19 @@ def test_every_act_goes_through_the_server(cli: CommandLine, far: tuple[str, str
     assert cli("request", "--reason", "x", "--ticket", "T", *far).code == 2
 
 
+def test_more_time_and_the_end_of_everything_through_the_server(cli: CommandLine, far: tuple[str, str]) -> None:
+    grant = cli.json("approve", cli.json("request", *ASK, *far)["id"], *far)["id"]
+    more = cli.json("extend", grant, "--minutes", "5", "--reason", "it takes longer", *far)
+    assert cli.json("approve", more["id"], *far)["extensions"] == 1
+    starts = ("--starts", "2100-01-01T00:00Z")
+    assert "cannot begin" in cli("request", *ASK, *starts, *far).err
+    assert "no glass to break" in cli("break-glass", *ASK, *far).err
+    assert "only a broken glass is reviewed" in cli("review", grant, "--justified", "--comment", "it was", *far).err
+    assert grant in [row["id"] for row in cli.good("revoke", "--everyone", "--reason", "stop", "--json", *far).rows()]
+    assert cli.good("grants", "--live", "--json", *far).rows() == []
+    assert cli.good("grants", "--unreviewed", "--json", *far).rows() == []
+
+
 def test_local_and_remote_rows_have_the_same_keys(cli: CommandLine, far: tuple[str, str]) -> None:
     cli.granted()
     near, remote = cli.good("grants", "--json").rows()[0], cli.good("grants", "--json", *far).rows()[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,8 +16,10 @@ from jupyter_audit.server.api import ROUTES
 
 People = Callable[[str | None], Person]
 
-ANONYMOUS, ENGINEER, APPROVER, AUDITOR, ADMIN, ROLELESS = None, "erin", "ana", "aude", "adam", "nina"
+ANONYMOUS, ENGINEER, OTHER, APPROVER, AUDITOR, ADMIN, ROLELESS = None, "erin", "otto", "ana", "aude", "adam", "nina"
 EVERYBODY = (ANONYMOUS, ENGINEER, APPROVER, AUDITOR, ADMIN, ROLELESS)
+
+ASKED = {"profile": "production-debug", "reason": "orders are charged twice", "ticket": "SHOP-1", "target": "shop"}
 
 READS = (
     "status",
@@ -24,6 +27,7 @@ READS = (
     "requests?state=all",
     "grants",
     "grants?live=true",
+    "grants?unreviewed=true",
     "sessions",
     "profiles",
     "entries",
@@ -35,22 +39,60 @@ READS = (
     "openapi.yaml",
 )
 
-ACTS: dict[str, dict[str | None, int]] = {
-    "ask": {ANONYMOUS: 403, ENGINEER: 201, APPROVER: 403, AUDITOR: 403, ADMIN: 403, ROLELESS: 403},
-    "ask for recovery": {
-        ANONYMOUS: 403,
-        ENGINEER: 403,
-        APPROVER: 403,
-        AUDITOR: 403,
-        ADMIN: 201,
-        ROLELESS: 403,
-    },
-    "approve": {ANONYMOUS: 403, ENGINEER: 403, APPROVER: 200, AUDITOR: 403, ADMIN: 403, ROLELESS: 403},
-    "deny": {ANONYMOUS: 403, ENGINEER: 403, APPROVER: 200, AUDITOR: 403, ADMIN: 403, ROLELESS: 403},
-    "withdraw": {ANONYMOUS: 403, ENGINEER: 200, APPROVER: 403, AUDITOR: 403, ADMIN: 403, ROLELESS: 403},
-    "revoke": {ANONYMOUS: 403, ENGINEER: 200, APPROVER: 200, AUDITOR: 403, ADMIN: 200, ROLELESS: 403},
-}
-"""What each does to what is erin's: the answer's status. erin is the engineer who asks."""
+# What each does to what is erin's, in each of its states: the answer's status. erin is the engineer who asks; `otto`
+# is another one. 404: no such thing; 409: not in its present state; 403: not by this person.
+#                                    nobody  erin  otto  ana   aude  adam  nina
+TABLE = """
+ask             for debugging         403    201   201   403   403   403   403
+ask             for emergencies       403    201   201   403   403   403   403
+ask             for recovery          403    403   403   403   403   201   403
+approve         pending request       403    403   403   200   403   403   403
+approve         endorsed request      403    403   403   409   403   403   403
+approve         answered request      403    409   409   409   409   409   409
+approve         no request            403    404   404   404   404   404   404
+deny            pending request       403    403   403   200   403   403   403
+deny            endorsed request      403    403   403   200   403   403   403
+deny            answered request      403    409   409   409   409   409   409
+deny            no request            403    404   404   404   404   404   404
+withdraw        pending request       403    200   403   403   403   403   403
+withdraw        endorsed request      403    200   403   403   403   403   403
+withdraw        answered request      403    409   409   409   409   409   409
+withdraw        no request            403    404   404   404   404   404   404
+extend          live grant            403    201   403   403   403   403   403
+extend          coming grant          403    409   409   409   409   409   409
+extend          ended grant           403    409   409   409   409   409   409
+extend          live glass            403    201   403   403   403   403   403
+extend          no grant              403    404   404   404   404   404   404
+take-over       live grant            403    409   201   403   403   403   403
+take-over       coming grant          403    409   409   403   403   403   403
+take-over       ended grant           403    409   409   403   403   403   403
+take-over       no grant              403    404   404   403   403   403   403
+revoke          live grant            403    200   403   200   403   200   403
+revoke          coming grant          403    200   403   200   403   200   403
+revoke          ended grant           403    409   403   409   403   409   403
+revoke          live glass            403    200   403   200   403   200   403
+revoke          no grant              403    404   404   404   404   404   404
+review          live grant            403    409   409   409   409   409   409
+review          ended grant           403    409   409   409   409   409   409
+review          live glass            403    403   403   409   409   409   403
+review          ended glass           403    403   403   200   200   200   403
+review          reviewed glass        403    403   403   409   409   409   403
+review          no grant              403    404   404   404   404   404   404
+break-glass     for debugging         403    403   403   403   403   403   403
+break-glass     for emergencies       403    201   201   403   403   403   403
+break-glass     for recovery          403    403   403   403   403   403   403
+revoke-everyone live grant            403    403   403   200   403   200   403
+"""
+PEOPLE = (ANONYMOUS, ENGINEER, OTHER, APPROVER, AUDITOR, ADMIN, ROLELESS)
+ROWS = [line.split() for line in TABLE.strip().splitlines()]
+CASES = [
+    pytest.param(name, act, " ".join(state), int(status), id=f"{name or 'nobody'} {act} {' '.join(state)}")
+    for act, *row in ROWS
+    for state, statuses in [(row[:-7], row[-7:])]
+    for name, status in zip(PEOPLE, statuses, strict=True)
+]
+WANTED = {"for debugging": "production-debug", "for emergencies": "emergency", "for recovery": "recovery"}
+UNKNOWN = {"no request": "r-000000000000", "no grant": "g-000000000000"}
 
 
 @pytest.mark.parametrize("path", READS)
@@ -59,26 +101,58 @@ def test_everybody_who_is_known_may_read_what_is_theirs(person: People, name: st
     assert person(name).ask("GET", path).status_code == (403 if name is None else 200)
 
 
-@pytest.mark.parametrize("act", ACTS)
-@pytest.mark.parametrize("name", EVERYBODY)
-def test_each_role_does_what_its_rules_allow(person: People, name: str | None, act: str) -> None:
-    who, erin, ana = person(name), person(ENGINEER), person(APPROVER)
-    asked = {"profile": "production-debug", "reason": "orders are charged twice", "ticket": "SHOP-1"}
-    if act.startswith("ask"):
-        profile = "recovery" if "recovery" in act else "production-debug"
-        answer = who.ask("POST", "requests", {**asked, "profile": profile})
-    elif act == "revoke":
-        grant = ana.post(f"requests/{erin.request_access()}/approve")["id"]
-        answer = who.ask("POST", f"grants/{grant}/revoke", {"reason": "it is done"})
+def in_state(person: People, state: str) -> str:
+    """Return the id of a request or grant of erin's in this state, made by the API itself."""
+    erin, ana = person(ENGINEER), person(APPROVER)
+    if state in UNKNOWN:
+        return UNKNOWN[state]
+    kind, what = state.split()
+    if what == "glass":
+        glass: str = erin.post("break-glass", **{**ASKED, "profile": "emergency"})["id"]
+        if kind != "live":
+            erin.post(f"grants/{glass}/revoke", reason="it is over")
+        if kind == "reviewed":
+            person(AUDITOR).post(f"grants/{glass}/review", justified=True, comment="the shop was down")
+        return glass
+    starts = {"starts": (datetime.now(UTC) + timedelta(hours=1)).isoformat()} if kind == "coming" else {}
+    profile = "two-yeses" if kind == "endorsed" else "production-debug"
+    request: str = erin.post("requests", **{**ASKED, "profile": profile}, **starts)["id"]
+    if kind == "pending":
+        return request
+    answer: str = ana.post(f"requests/{request}/approve")["id"]
+    if kind == "ended":
+        ana.post(f"grants/{answer}/revoke", reason="it is over")
+    return request if what == "request" else answer
+
+
+@pytest.mark.parametrize(("name", "act", "state", "status"), CASES)
+def test_each_role_does_what_its_rules_allow(person: People, name: str | None, act: str, state: str, status: int) -> None:
+    who = person(name)
+    reason = {"reason": "there is a reason"}
+    if act in ("ask", "break-glass"):
+        answer = who.ask("POST", "requests" if act == "ask" else act, {**ASKED, "profile": WANTED[state]})
     else:
-        body = {"reason": "not now"} if act == "deny" else {}
-        answer = who.ask("POST", f"requests/{erin.request_access()}/{act}", body)
-    assert answer.status_code == ACTS[act][name], answer.text
+        wanted = in_state(person, state)
+        path, body = {
+            "approve": (f"requests/{wanted}/approve", {}),
+            "deny": (f"requests/{wanted}/deny", reason),
+            "withdraw": (f"requests/{wanted}/withdraw", {}),
+            "extend": (f"grants/{wanted}/extend", reason),
+            "take-over": ("requests", {**ASKED, "takes_over": wanted}),
+            "revoke": (f"grants/{wanted}/revoke", reason),
+            "review": (f"grants/{wanted}/review", {"justified": False, "comment": "nothing was down"}),
+            "revoke-everyone": ("revoke-everyone", reason),
+        }[act]
+        answer = who.ask("POST", path, body)
+    assert answer.status_code == status, answer.text
 
 
 def test_the_table_covers_every_described_operation() -> None:
     tried = {path.partition("?")[0] for path in READS} | {"requests", "cells/{entry}"}
-    tried |= {f"requests/{{request}}/{act}" for act in ("approve", "deny", "withdraw")} | {"grants/{grant}/revoke"}
+    where = {"approve": "requests/{request}", "deny": "requests/{request}", "withdraw": "requests/{request}"}
+    where |= dict.fromkeys(("extend", "revoke", "review"), "grants/{grant}")
+    for act in {row[0] for row in ROWS} - {"ask", "take-over"}:
+        tried.add(f"{where[act]}/{act}" if act in where else act)
     tried |= {"sessions/{session}/end"}  # test_web_watch.py
     assert {f"/{path}" for path in tried} == set(description()["paths"])
 
@@ -136,9 +210,6 @@ def logged_in(house: AuditedServer, name: str) -> requests.Session:
     assert answer.status_code == 200
     assert "_xsrf" in browser.cookies
     return browser
-
-
-ASKED = {"profile": "production-debug", "reason": "orders are charged twice", "ticket": "SHOP-1"}
 
 
 @pytest.mark.parametrize("sent", ["", "forged", "anothers"])

@@ -27,6 +27,12 @@ ROLES = {
     "adam": "admin",
     "nina": "",
 }
+PROFILES: dict[str, dict[str, Any]] = {
+    "production-debug": {},
+    "recovery": {"recovery": True},
+    "two-yeses": {"approvals": 2, "approvers": ["ana", "group:leads"]},
+    "emergency": {"break_glass": True, "weekly_break_glass": 1000, "targets": ["shop", "stock"]},
+}
 TOKENS = {name: f"the-token-of-{name}" for name in ROLES}
 
 
@@ -96,7 +102,7 @@ class Person:
 
 
 @contextmanager
-def shared_server(folder: Path) -> Iterator[AuditedServer]:
+def shared_server(folder: Path, *more: str) -> Iterator[AuditedServer]:
     """A server with JupyterLab under a base URL of its own, that tells people apart by their tokens."""
     make_home(folder)
     roles: dict[str, list[str]] = {}
@@ -109,7 +115,11 @@ def shared_server(folder: Path) -> Iterator[AuditedServer]:
         "c.ServerApp.identity_provider_class = 'jupyter_audit.server.identity.UserTokensIdentityProvider'\n"
         f"c.UserTokensIdentityProvider.digests = {digests!r}\n"
         f"c.JupyterAudit.roles = {roles!r}\n"
+        f"c.JupyterAudit.profiles = {PROFILES!r}\n"
+        # One server for all these tests, and each of its people asks more often than any person would.
+        "c.JupyterAudit.pending_requests = 10_000\n"
+        "c.JupyterAudit.requests_per_minute = 1_000_000\n"
     )
-    options = (f"--config={config}", "--ServerApp.base_url=/u/x/")
+    options = (f"--config={config}", "--ServerApp.base_url=/u/x/", *more)
     with audited_server(folder, *options, face="lab", solo=False) as running:
         yield running
