@@ -342,3 +342,24 @@ def test_a_book_made_anew_says_the_same_of_all_of_it(with_profile: Make) -> None
     assert again.grants() == house.book.grants()
     assert again.all_requests() == house.book.all_requests()
     assert again.anomalies() == []
+
+
+# --- how much may wait ---------------------------------------------------------------------------
+
+
+def test_no_spelling_of_a_name_lets_more_requests_wait_and_what_was_answered_waits_no_more(tmp_path: Path, clock: SetClock) -> None:
+    roles = {"engineer": ["*"], "approver": ["bob"]}
+    house = House(tmp_path, clock, roles=roles, pending_requests=2)
+    first = house.ask("ada")
+    grant = house.access.approve(house.person("bob"), first)
+    assert isinstance(grant, Grant)
+    house.ask("Ada")
+    house.access.extend(house.person("ada"), grant.id, reason="it takes longer")
+    for name in ("ada", "ADA"):
+        with pytest.raises(AccessError, match="as many as may"):
+            house.ask(name)
+    with pytest.raises(AccessError, match="as many as may"):
+        house.access.extend(house.person("ada"), grant.id, reason="it takes longer")
+    house.ask("eve")
+    house.clock.pass_time(3600)
+    house.ask("ada")

@@ -84,7 +84,7 @@ def race(home: Home, targets: list[str], *answerers: tuple[str, str]) -> list[li
 def test_concurrent_answers_are_decided_by_the_ledger_once_each(tmp_path: Path) -> None:
     home, clock = Home(tmp_path / "audit"), SystemClock()
     create_ledger(home, clock=clock, actor=SERVER)
-    policy = Policy.from_settings(JupyterAudit(**SETTINGS))
+    policy = Policy.from_settings(JupyterAudit(**SETTINGS, pending_requests=30))
     ada = Principal("ada", "test", policy.roles_of("ada"))
     ledger = open_ledger(home, clock=clock)
     access = AccessService(ledger.transact, policy, clock)
