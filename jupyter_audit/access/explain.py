@@ -144,11 +144,23 @@ def asked(rule: Callable[[], object]) -> Answer:
     return Answer(allowed=True)
 
 
+def may_approve(policy: Policy, person: Principal, requester: str, profile: Profile, now: datetime) -> Answer:
+    """Return whether `person` could say yes to what `requester`, with the groups that nobody named, asks for."""
+    return asked(lambda: rules.may_answer(policy, person, _request(Principal(requester, "policy"), profile, now), profile))
+
+
 def _approvers(policy: Policy, principal: Principal, profile: Profile, now: datetime) -> list[Approver]:
     """Return whoever is named as an approver, each with what the rules say to their yes."""
     if policy.solo:
         return [Approver(principal.name, Answer(allowed=True))]
-    request = Request(
+    request = _request(principal, profile, now)
+    named = profile.approvers or policy.roles.get(Role.APPROVER, ())
+    return [Approver(name, _could_answer(policy, name, request, profile)) for name in dict.fromkeys(named)]
+
+
+def _request(principal: Principal, profile: Profile, now: datetime) -> Request:
+    """Return the request that somebody could make now."""
+    return Request(
         id="such a request",
         principal=principal.name,
         vouched_by=principal.vouched_by,
@@ -163,8 +175,6 @@ def _approvers(policy: Policy, principal: Principal, profile: Profile, now: date
         groups=tuple(sorted(principal.groups)),
         on_behalf_of=principal.on_behalf_of,
     )
-    named = profile.approvers or policy.roles.get(Role.APPROVER, ())
-    return [Approver(name, _could_answer(policy, name, request, profile)) for name in dict.fromkeys(named)]
 
 
 def _could_answer(policy: Policy, name: str, request: Request, profile: Profile) -> Answer:

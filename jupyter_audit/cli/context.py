@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from jupyter_audit.access import policydiff
 from jupyter_audit.access.book import GrantBook
 from jupyter_audit.access.policy import Policy
 from jupyter_audit.access.principals import os_account
@@ -53,8 +54,10 @@ class Context:
 
     @contextmanager
     def access(self) -> Iterator[AccessService]:
-        """Open the ledger and give the acts of access upon it."""
+        """Open the ledger, say if another policy is in force than before, and give the acts of access upon it."""
         with self.ledger() as ledger:
+            actor = Actor.of(self.principal)
+            ledger.transact(lambda reader: policydiff.unsaid(self.policy, reader, actor, "command line"))
             yield AccessService(ledger.transact, self.policy, self.clock)
 
     @contextmanager

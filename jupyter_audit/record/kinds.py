@@ -266,6 +266,24 @@ class ServerStopped(Kind):
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyChanged(Kind):
+    """
+    A server began, or somebody acts on the command line, under another policy than the one that was recorded last.
+
+    `digest` and `previous` (empty: none was recorded) are SHA-256 of canonical JSON; `changes` lists each value that is
+    another now, as a JSON Patch (RFC 6902) with the `old` value besides; `policy` is the new one, whole. `noticed_by`
+    is `server` or `command line`: the actor noticed the change, and need not have made it.
+    """
+
+    TYPE = "policy.changed"
+    digest: str
+    previous: str
+    changes: Sequence[Mapping[str, Json]]
+    policy: Mapping[str, Json]
+    noticed_by: str
+
+
+@dataclass(frozen=True, slots=True)
 class SessionStarted(Kind):
     """
     A kernel or a terminal began its life. The actor is its owner: nobody else may send it anything.
@@ -647,6 +665,7 @@ KINDS: Mapping[str, type[Kind]] = {
         PeopleAccepted,
         ServerStarted,
         ServerStopped,
+        PolicyChanged,
         SessionStarted,
         SessionBound,
         SessionEnded,

@@ -18,6 +18,7 @@ from jupyter_audit_kernel.version import __version__
 from jupyter_server.extension.application import ExtensionApp, ExtensionAppJinjaMixin
 from jupyter_server.utils import url_path_join
 
+from jupyter_audit.access import policydiff
 from jupyter_audit.access.book import GrantBook
 from jupyter_audit.access.policy import Policy
 from jupyter_audit.access.service import AccessService
@@ -31,6 +32,7 @@ from jupyter_audit.gate.room import Room
 from jupyter_audit.home import Home, default_home
 from jupyter_audit.ledger import LedgerReader, open_ledger
 from jupyter_audit.ledger.sealing import prove_sealing
+from jupyter_audit.model import SERVER
 from jupyter_audit.record import kinds
 from jupyter_audit.record.fresh import FreshContents
 from jupyter_audit.record.recorder import Recorder
@@ -206,6 +208,9 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):
             lambda reader: aftermath.left_unsaid(reader, lambda server: aftermath.lives(run, server))
         )
         await asyncio.wrap_future(unsaid)
+        policy = services.policy
+        changed = services.recorder.transact(lambda reader: policydiff.unsaid(policy, reader, SERVER, "server"))
+        await asyncio.wrap_future(changed)
         await asyncio.wrap_future(services.recorder.record(kinds.draft(started)))
         self._detections.start()
         if self._anchoring is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,12 @@ from jupyter_audit.access.book import GrantBook
 from jupyter_audit.access.explain import Explanation, explain
 from jupyter_audit.access.inwords import rules_in_words, version
 from jupyter_audit.access.policy import Policy
+from jupyter_audit.access.policydiff import changes, unsaid
 from jupyter_audit.access.profiles import PROFILE_KEYS, Profile, parse_profile
 from jupyter_audit.errors import AccessError, AuditError
-from jupyter_audit.model import Principal
+from jupyter_audit.model import SERVER, Draft, Principal
 from jupyter_audit.profilekeys import PROFILE_HELP
+from jupyter_audit.record import kinds
 from jupyter_audit.settings import JupyterAudit
 
 KEYS = sorted(PROFILE_KEYS)
@@ -145,3 +148,39 @@ def test_each_rule_that_a_profile_changes_changes_what_people_read_and_its_versi
         other = parse_profile("p", {key: value})
         assert rules_in_words(other) != rules_in_words(plain), key
         assert version(other) != version(plain), key
+
+
+VALUES: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 3) | st.sampled_from(["", "a", "~1"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["a", "b", "a/b", "~", ""]), inner, max_size=3),
+    max_leaves=8,
+)
+OBJECTS: st.SearchStrategy[Any] = st.dictionaries(st.sampled_from(["a", "b", "a/b", "~", ""]), VALUES, max_size=3)
+
+
+@given(OBJECTS, OBJECTS)
+def test_a_diff_leads_from_the_one_policy_to_the_other(old: Any, new: Any) -> None:
+    made = json.loads(json.dumps(old))
+    for change in changes(old, new):
+        *way, last = [part.replace("~1", "/").replace("~0", "~") for part in change.path.split("/")[1:]]
+        inner = made
+        for part in way:
+            inner = inner[part]
+        if change.op == "remove":
+            assert inner.pop(last) == change.old
+        else:
+            assert (last in inner) == (change.op == "replace")
+            inner[last] = change.new
+    assert json.dumps(made, sort_keys=True) == json.dumps(new, sort_keys=True)
+
+
+def test_a_policy_whose_digest_was_forged_beside_it_shows_as_a_change(house: House) -> None:
+    """The digest of what is held is worked out anew, so a false one hides nothing."""
+    forged = kinds.PolicyChanged(house.policy.digest(), "", [], {"solo": True}, "server")
+    house.put_down(kinds.draft(forged))
+    (draft,) = unsaid(house.policy, house.ledger, SERVER, "server")
+    assert {"op": "replace", "path": "/solo", "old": True, "value": False} in draft.body["changes"]  # type: ignore[operator]
+    house.put_down(draft)
+    assert unsaid(house.policy, house.ledger, SERVER, "server") == []
+    house.put_down(Draft("policy.changed", {"policy": "none"}))
+    assert len(unsaid(house.policy, house.ledger, SERVER, "server")) == 1

@@ -58,7 +58,7 @@ def test_a_witness_cosigns_and_verify_demands_it(cli: CommandLine, witness: Runn
     assert "1 entries, 0 behind" in cli.good("doctor", "--config", config).out
     cli.granted()
     [said] = cli.json("verify", *key)["witnesses"]
-    assert (said["name"], said["entries"], said["not_yet"]) == (witness.key.name, 1, 2)
+    assert (said["name"], said["entries"], said["not_yet"]) == (witness.key.name, 1, 3)
     assert f"Witness       {witness.key.name} cosigned the first 1 entries" in cli.good("verify", *key).out
     assert cli.good("verify", "--witness-key", str(witness.folder.public))
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
+
 import pytest
 from cli_house import CommandLine
 
@@ -58,3 +62,82 @@ def test_a_wrong_setting_that_no_line_shows_is_named_all_the_same(cli: CommandLi
     done = cli("requests", "--config", config)
     assert done.code == 3
     assert "c.JupyterAudit.profiles['p']['longest_minutes']" in done.err
+
+
+def test_an_act_under_another_policy_says_so_before_it_is_done(cli: CommandLine) -> None:
+    config = cli.config('c.JupyterAudit.solo = True\nc.JupyterAudit.profiles = {"production-debug": {"longest_minutes": 60}}\n')
+    cli.granted()
+    cli.granted()
+    (first,) = cli.entries("policy.changed")
+    assert (first.body["previous"], first.body["noticed_by"]) == ("", "command line")
+    cli.good("request", "--reason", "orders are stuck", "--ticket", "T-1", "--config", config)
+    _, second = cli.entries("policy.changed")
+    assert second.body["previous"] == first.body["digest"]
+    assert {"op": "replace", "path": "/profiles/production-debug/longest_minutes", "old": 480, "value": 60} in second.body["changes"]
+    assert second.seq == cli.entries("access.requested")[-1].seq - 1
+
+
+def test_diff_compares_the_ledger_with_the_configuration_and_entries_with_each_other(cli: CommandLine) -> None:
+    config = cli.config('c.JupyterAudit.solo = True\nc.JupyterAudit.profiles = {"production-debug": {"hours": "Mon 08:00-09:00 UTC"}}\n')
+    assert "nothing recorded" in cli.good("policy", "diff").out
+    cli.granted()
+    assert "No difference." in cli.good("policy", "diff").out
+    text = cli.good("policy", "diff", "--config", config).out
+    assert '~ profiles.production-debug.hours: null -> "Mon 08:00-09:00 UTC"' in text
+    assert "- profiles.recovery" in text
+    cli.good("request", "--reason", "orders are stuck", "--ticket", "T-1", "--config", config)
+    first, second = (entry.seq for entry in cli.entries("policy.changed"))
+    row = cli.json("policy", "diff", str(first + 1), str(second))
+    assert (row["from"]["entry"], row["to"]["entry"]) == (first, second)
+    assert len(row["changes"]) == 2
+    assert "hours: null" in cli.good("policy", "show", str(first)).out
+    assert cli.json("policy", "show", "--config", config)["digest"] == row["to"]["digest"]
+
+
+@pytest.mark.parametrize("words", [["diff", "x"], ["diff", "1", "2", "3"], ["show", "-1"], ["show", "0"], ["test"]])
+def test_what_is_no_entry_is_refused(cli: CommandLine, words: list[str]) -> None:
+    assert cli("policy", *words).code == 2
+
+
+def fenced(language: str) -> str:
+    page = (Path(__file__).parents[2] / "docs" / "policy.md").read_text(encoding="utf-8")
+    (found,) = re.findall(rf"```{language}\n(.*?)```", page, flags=re.S)
+    return str(found)
+
+
+def test_the_documented_cases_hold_and_notice_a_policy_that_was_loosened(cli: CommandLine) -> None:
+    cases = cli.folder / "cases.yaml"
+    cases.write_text(fenced("yaml"))
+    config = cli.config(fenced("python"))
+    assert "7 cases, 0 failed." in cli.good("policy", "test", str(cases), "--config", config).out
+    config = cli.config(fenced("python").replace('{"hours"', '{"self_approval": True, "hours"'))
+    done = cli("policy", "test", str(cases), "--config", config)
+    assert done.code == 1
+    assert "FAIL nobody approves their own request: allowed (expected: refused" in done.out
+    as_json = cli.folder / "cases.json"
+    as_json.write_text(json.dumps([{"user": "ada", "profile": "nothing", "expect": "refused", "why": "no profile"}]))
+    assert cli.json("policy", "test", str(as_json), "--config", config)["passed"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("cases: []", "no cases"),
+        ("- 3", "Case 1"),
+        ("- {user: ada, profile: p, expect: maybe}", "expect"),
+        ("- {user: ada, profile: p}", "expect"),
+        ("- {user: ada, profile: p, expect: allowed, tiem: now}", "tiem"),
+        ("- {user: ada, profile: p, expect: allowed, time: 2026-11-24T09:00:00}", "time"),
+        ("- {user: ada, profile: p, expect: allowed, act: approve}", "requester"),
+        ("- {user: ada, profile: p, expect: allowed, why: x}", "why"),
+        ("- {user: ada, groups: dev, profile: p, expect: allowed}", "groups"),
+        ("{", "YAML"),
+    ],
+    ids=["none", "number", "maybe", "nothing", "unknown", "zone", "approve", "why", "groups", "syntax"],
+)
+def test_a_case_that_cannot_be_judged_is_refused_not_passed(cli: CommandLine, text: str, told: str) -> None:
+    cases = cli.folder / "cases.yaml"
+    cases.write_text(text)
+    done = cli("policy", "test", str(cases))
+    assert done.code == 2
+    assert told in done.err

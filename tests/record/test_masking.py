@@ -35,6 +35,7 @@ IN_CLEAR = {
     "people.accepted": "people digest",
     "server.started": "server version mode launched isolation policy policy_digest assured unassured",
     "server.stopped": "server",
+    "policy.changed": "digest previous changes policy noticed_by",
     "session.started": "server kernel_id kernel_name isolation notebook network network_by account",
     "session.bound": "kernel_id not_after",
     "session.ended": "kernel_id cause processes clean",
