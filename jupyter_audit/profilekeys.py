@@ -45,6 +45,15 @@ PROFILE_HELP: Mapping[str, KeyHelp] = {
     "weekly_hours": KeyHelp("0", "Hours that one person may have within seven days. 0: any number."),
     "weekly_extensions": KeyHelp("0", "Extensions that one person may have within seven days. 0: any number."),
     "weekly_break_glass": KeyHelp("2", "How often one person may break a glass within seven days."),
+    "ticket_command": KeyHelp("[]", "A command that says whether a ticket is open: ['/full/path', '{ticket}', '{user}']. Each is "
+                                    "one argument, no shell. See docs/policy.md."),
+    "ticket_url": KeyHelp("''", "The same over HTTP: 'https://tracker/api/{ticket}', answered with JSON {\"open\": true, "
+                                "\"people\": [names]}. Without an answer nothing is requested or approved."),
+    "ticket_token_file": KeyHelp("''", "A file with a token that goes to ticket_url as `Authorization: Bearer`."),
+    "ticket_seconds": KeyHelp("60", "How long a ticket counts as open once the tracker said so, in seconds."),
+    "ticket_timeout_seconds": KeyHelp("5", "How long the tracker may take to answer, in seconds."),
+    "ends_with_ticket": KeyHelp("False", "A grant is revoked once its ticket is closed, or no longer its holder's."),
+    "ticket_grace_minutes": KeyHelp("15", "How long such a grant goes on while the tracker does not answer."),
 }  # fmt: skip
 
 

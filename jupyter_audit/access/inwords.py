@@ -39,6 +39,10 @@ def _asking(profile: Profile) -> list[str]:
         told.append(f"It needs a ticket that matches {profile.ticket_pattern}.")
     else:
         told.append("It needs a ticket.")
+    if profile.checks_tickets:
+        told.append("The ticket must be open, and yours where the tracker names people: the tracker is asked.")
+    if profile.ends_with_ticket:
+        told.append("The grant ends when its ticket is closed.")
     if profile.recovery:
         told.append("It is for admins, to mend a server whose disk is full.")
     if profile.services:

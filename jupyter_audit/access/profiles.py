@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from jupyter_audit.access.hours import Hours, parse_hours
 from jupyter_audit.access.terms import OPEN, NetworkPolicy, Rung
@@ -68,6 +69,18 @@ class Profile:
     weekly_hours: int = 0
     weekly_extensions: int = 0
     weekly_break_glass: int = 2
+    ticket_command: tuple[str, ...] = ()
+    ticket_url: str = ""
+    ticket_token_file: str = ""
+    ticket_seconds: int = 60
+    ticket_timeout_seconds: int = 5
+    ends_with_ticket: bool = False
+    ticket_grace_minutes: int = 15
+
+    @property
+    def checks_tickets(self) -> bool:
+        """Whether a tracker is asked about tickets."""
+        return bool(self.ticket_command or self.ticket_url)
 
     def to_json(self) -> dict[str, Json]:
         """Return the profile as JSON, for the entry that says what was in force."""
@@ -131,6 +144,38 @@ def _network(value: Any) -> str:
     return ""
 
 
+def _ticket_command(value: Any) -> str:
+    if value in ([], ()):
+        return ""
+    good = isinstance(value, (list, tuple)) and all(isinstance(word, str) and word and "\0" not in word for word in value)
+    if good and value[0].startswith("/") and "{ticket}" in value[1:]:
+        return ""
+    return "a list: the full path of a command, then its arguments, '{ticket}' as one of them ('{user}' may be another)"
+
+
+def _ticket_url(value: Any) -> str:
+    if value == "":
+        return ""
+    wanted = "an http or https URL with {ticket} in its path or query ({user} too), and no password in it"
+    if not isinstance(value, str) or not value.isprintable() or " " in value:
+        return wanted
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.username is None and parts.port != 0
+    except ValueError:
+        return wanted
+    rest = f"{parts.path}?{parts.query}"
+    left = rest.replace("{ticket}", "").replace("{user}", "")
+    if not good or "{" in parts.netloc or "{ticket}" not in rest or "{" in left or "}" in left or parts.fragment:
+        return wanted
+    return ""
+
+
+def _path(value: Any) -> str:
+    good = isinstance(value, str) and "\0" not in value and (not value or value.startswith("/"))
+    return "" if good else "the full path of a file"
+
+
 PROFILE_KEYS: Mapping[str, Check] = {
     "default_minutes": _whole(1, ABSOLUTE_LONGEST_MINUTES),
     "longest_minutes": _whole(1, ABSOLUTE_LONGEST_MINUTES),
@@ -156,6 +201,13 @@ PROFILE_KEYS: Mapping[str, Check] = {
     "weekly_hours": _whole(0, 168),
     "weekly_extensions": _whole(0, 1000),
     "weekly_break_glass": _whole(0, 1000),
+    "ticket_command": _ticket_command,
+    "ticket_url": _ticket_url,
+    "ticket_token_file": _path,
+    "ticket_seconds": _whole(1, 3600),
+    "ticket_timeout_seconds": _whole(1, 30),
+    "ends_with_ticket": _flag,
+    "ticket_grace_minutes": _whole(0, ABSOLUTE_LONGEST_MINUTES),
 }
 
 
@@ -186,6 +238,7 @@ def parse_profile(name: str, values: Any) -> Profile:
             f"longest_minutes ({profile.longest_minutes}).",
             setting=(*setting, "default_minutes"),
         )
+    _check_tickets(profile, where, setting)
     return profile
 
 
@@ -196,6 +249,21 @@ def _check_services(profile: Profile, where: str) -> None:
     for key in ("self_approval", "break_glass", "recovery", "terminals"):
         if getattr(profile, key):
             raise ConfigError(f"{where}[{key!r}] cannot be True in a profile for services.")
+
+
+def _check_tickets(profile: Profile, where: str, setting: tuple[str, ...]) -> None:
+    if profile.ticket_command and profile.ticket_url:
+        raise ConfigError(f"{where} has both ticket_command and ticket_url: set one.", setting=(*setting, "ticket_url"))
+    if profile.ends_with_ticket and not profile.checks_tickets:
+        raise ConfigError(
+            f"{where}['ends_with_ticket'] is True, and nothing says whether a ticket is open.",
+            advice="Set ticket_command or ticket_url.",
+            setting=(*setting, "ends_with_ticket"),
+        )
+    if profile.ticket_token_file and not profile.ticket_url:
+        raise ConfigError(
+            f"{where}['ticket_token_file'] goes with ticket_url.", setting=(*setting, "ticket_token_file")
+        )
 
 
 def _completed(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from jupyter_audit.access.grants import Grant, Request, RequestState
 from jupyter_audit.access.policy import RESERVED, Policy, names_one
 from jupyter_audit.access.principals import same_person
 from jupyter_audit.access.profiles import Profile
+from jupyter_audit.access.tickets import Seen, Standing
 from jupyter_audit.errors import AccessError, NotFoundError, NotPermittedError, UsageError
 from jupyter_audit.model import Principal, Role
 
@@ -308,6 +309,21 @@ def ticket(text: str, pattern: str) -> str:
             advice=f"It must match {pattern!r} as a whole, in at most {LONGEST_TICKET} characters.",
         )
     return told
+
+
+def ticket_stands(profile: Profile, told: str, seen: Seen | None) -> None:
+    """Raise `AccessError` unless the tracker said that the ticket is open and theirs, where the profile has one asked."""
+    if not profile.checks_tickets or (seen is not None and seen.standing is Standing.OPEN):
+        return
+    if seen is None or seen.standing is Standing.UNANSWERED:
+        why = "it was not asked in time" if seen is None else seen.why
+        raise AccessError(
+            f"Whether the ticket {told} is open is not known: the tracker gave no answer ({why}).",
+            advice=f"Try again when it answers; an admin looks at the ticket check of c.JupyterAudit.profiles[{profile.name!r}].",
+        )
+    if seen.standing is Standing.ANOTHERS:
+        raise AccessError(f"The ticket {told} is somebody else's.", advice="Have it assigned in the tracker, then try again.")
+    raise AccessError(f"There is no open ticket {told}.", advice="Name one that is open.")
 
 
 def target(text: str, profile: Profile) -> str:

@@ -19,6 +19,7 @@ from jupyter_audit.access.grants import Grant, GrantState, Request
 from jupyter_audit.access.policy import Policy
 from jupyter_audit.access.principals import same_person
 from jupyter_audit.access.profiles import Profile
+from jupyter_audit.access.tickets import Seen, Tickets
 from jupyter_audit.clock import Clock, format_time
 from jupyter_audit.errors import AccessError, LedgerError, NotPermittedError, UsageError
 from jupyter_audit.ledger import LedgerReader
@@ -43,12 +44,18 @@ class AccessService:
     """
 
     def __init__(
-        self, transact: Transact, policy: Policy, clock: Clock, book: GrantBook | None = None
+        self,
+        transact: Transact,
+        policy: Policy,
+        clock: Clock,
+        book: GrantBook | None = None,
+        tickets: Tickets | None = None,
     ) -> None:
         self._transact = transact
         self._policy = policy
         self._clock = clock
         self._book = book or GrantBook()
+        self._tickets = tickets or Tickets()
         # The book is one for all acts, and a server's acts come from several threads (REST, the sweeper).
         self._lock = threading.Lock()
 
@@ -72,6 +79,7 @@ class AccessService:
         `NotPermittedError` if `principal` may not ask for this profile, `AccessError` for what is not to be had now.
         """
         request_id = f"r-{secrets.token_hex(6)}"
+        seen = self._seen_for(principal, profile, ticket)
 
         def judge(book: GrantBook, now: datetime) -> Draft:
             wanted = self._policy.profile(profile)
@@ -86,11 +94,13 @@ class AccessService:
             rules.within_budget(book, wanted, principal.name, length, now)
             if begins is not None:
                 rules.end_of(wanted, begins, length)
+            told = rules.ticket(ticket, wanted.ticket_pattern)
+            rules.ticket_stands(wanted, told, seen)
             kind = kinds.AccessRequested(
                 request=request_id,
                 profile=wanted.name,
                 reason=rules.reason(reason, wanted.shortest_reason),
-                ticket=rules.ticket(ticket, wanted.ticket_pattern),
+                ticket=told,
                 duration_s=int(length.total_seconds()),
                 lapses=format_time(now + timedelta(minutes=wanted.request_waits_minutes)),
                 target=rules.target(target, wanted),
@@ -99,6 +109,7 @@ class AccessService:
                 approvals=1 if self._policy.solo else wanted.approvals,
                 groups=sorted(principal.groups),
                 on_behalf_of=principal.on_behalf_of,
+                ticket_checked=wanted.checks_tickets,
             )
             return kinds.draft(kind, actor=Actor.of(principal))
 
@@ -107,6 +118,8 @@ class AccessService:
     def extend(self, principal: Principal, grant_id: str, *, reason: str, minutes: int | None = None) -> Request:
         """Ask for more time under a grant of one's own. Raises as `request` does, and `NotFoundError`."""
         request_id = f"r-{secrets.token_hex(6)}"
+        known = self._peek(lambda book: book.grant(grant_id))
+        seen = self._seen_for(principal, known.profile, known.ticket) if known is not None else None
 
         def judge(book: GrantBook, now: datetime) -> Draft:
             grant = rules.live_grant(book, grant_id, now)
@@ -121,6 +134,7 @@ class AccessService:
             rules.may_extend(book, profile, grant, now)
             length = rules.duration(profile, minutes)
             rules.within_budget(book, profile, principal.name, length, now)
+            rules.ticket_stands(profile, grant.ticket, seen)
             kind = kinds.AccessRequested(
                 request=request_id,
                 profile=profile.name,
@@ -133,6 +147,7 @@ class AccessService:
                 approvals=1 if self._policy.solo else profile.approvals,
                 groups=sorted(principal.groups),
                 on_behalf_of=principal.on_behalf_of,
+                ticket_checked=profile.checks_tickets,
             )
             return kinds.draft(kind, actor=Actor.of(principal))
 
@@ -145,11 +160,16 @@ class AccessService:
         Raises `NotFoundError`, `NotPermittedError` or `AccessError`.
         """
         grant_id = f"g-{secrets.token_hex(6)}"
+        known = self._peek(lambda book: book.request(request_id))
+        seen = None
+        if known is not None and Role.APPROVER in principal.roles:
+            seen = self._seen(self._policy.profiles.get(known.profile), known.ticket, known.principal)
 
         def judge(book: GrantBook, now: datetime) -> Draft:
             request = rules.pending(book, request_id, now)
             profile = self._policy.profile(request.profile)
             rules.may_answer(self._policy, principal, request, profile)
+            rules.ticket_stands(profile, request.ticket, seen)
             if len(request.endorsers) + 1 < rules.approvals_of(self._policy, request, profile):
                 if request.is_of(principal.name):
                     raise NotPermittedError(
@@ -280,6 +300,51 @@ class AccessService:
 
         with self._lock:
             return self._transact(decide)
+
+    def end_with_ticket(self, grant_id: str, why: str) -> list[Entry]:
+        """Revoke a grant, as the server, because of its ticket. Does nothing if it has ended already."""
+
+        def decide(reader: LedgerReader) -> Sequence[Draft]:
+            book, now = self._newest(reader)
+            if all(grant.id != grant_id for grant in book.unended(now)):
+                return []
+            return [kinds.draft(kinds.AccessRevoked(rules.printable(why, LONGEST_CAUSE)), grant=grant_id)]
+
+        with self._lock:
+            return self._transact(decide)
+
+    # --- before the ledger is locked ----------------------------------------------------------------
+
+    def _seen_for(self, principal: Principal, profile_name: str, ticket: str) -> Seen | None:
+        """Ask the tracker for somebody who wants access; not for whoever may not have it: `judge` says so."""
+        profile = self._policy.profiles.get(profile_name)
+        try:
+            if profile is None or not profile.checks_tickets:
+                return None
+            rules.may_ask(self._policy, principal, profile)
+            return self._seen(profile, rules.ticket(ticket, profile.ticket_pattern), principal.name)
+        except (AccessError, UsageError):
+            return None
+
+    def _seen(self, profile: Profile | None, ticket: str, person: str) -> Seen | None:
+        """Return what the tracker of a profile says; None where none is asked."""
+        if profile is None or not profile.checks_tickets:
+            return None
+        return self._tickets.ask(profile, ticket, person)
+
+    def _peek(self, read: Callable[[GrantBook], T | None]) -> T | None:
+        """Return what the book says now, to prepare a judgement; None where no profile needs it."""
+        found: list[T | None] = [None]
+        if not any(profile.checks_tickets for profile in self._policy.profiles.values()):
+            return None
+
+        def decide(reader: LedgerReader) -> Sequence[Draft]:
+            found.append(read(self._newest(reader)[0]))
+            return []
+
+        with self._lock:
+            self._transact(decide)
+        return found[-1]
 
     # --- judging ----------------------------------------------------------------------------------
 

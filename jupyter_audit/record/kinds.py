@@ -39,6 +39,7 @@ class AccessRequested(Kind):
     `extends` is the grant that is to last longer, `takes_over` the one of somebody else that is to be carried on.
     `approvals` is how many people must say yes. `groups` are the requester's, as the identity provider named them;
     `on_behalf_of` is whom a service asks for.
+    `ticket_checked` says that the profile's tracker called the ticket open.
     """
 
     TYPE = "access.requested"
@@ -55,6 +56,7 @@ class AccessRequested(Kind):
     approvals: int = 1
     groups: Sequence[str] = ()
     on_behalf_of: str = ""
+    ticket_checked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,9 @@ from tornado import web
 
 from jupyter_audit.access.grants import Grant
 from jupyter_audit.gate.sessions import Session, SessionState
+from jupyter_audit.model import SERVER
 from jupyter_audit.server.services import Services
+from jupyter_audit.server.ticketwatch import TicketWatch
 from jupyter_audit.server.websocket import AuditWebsocketConnection
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ class Endings:
         self._log = log
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._waits: set[asyncio.Task[None]] = set()
+        self._tickets = TicketWatch(services.policy, services.access, log)
         self.terminals: AuditTerminalManager | None = None
 
     async def end(self, session: Session, cause: str, sentence: str) -> None:
@@ -121,6 +124,7 @@ class Endings:
                 self._end_soon(session, *self._why(grant))
             elif services.room.spent and grant.profile not in recovery:
                 self._end_soon(session, "no_room", f"{services.room}, so this kernel was ended before the recording stops.")
+        self._tickets.look(services.book, now)
         if services.book.unnoticed_ends(now):
             await asyncio.to_thread(services.access.expire)
 
@@ -132,8 +136,9 @@ class Endings:
     def _why(self, grant: Grant | None) -> tuple[str, str]:
         panel = self._services.panel
         if grant is not None and grant.ended is not None:
+            told = f" ({grant.ended_why.rstrip('.')})" if grant.ended_by == SERVER.name else ""
             return "revoked", (
-                f"The grant {grant.id} was revoked, so this kernel and everything it started was ended. "
+                f"The grant {grant.id} was revoked{told}, so this kernel and everything it started was ended. "
                 f"Your notebook is untouched. To go on, ask for a new grant at {panel} and restart the kernel."
             )
         name = grant.id if grant is not None else "behind this session"

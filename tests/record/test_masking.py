@@ -17,7 +17,7 @@ from jupyter_audit.record.fresh import FreshContents
 from jupyter_audit.record.masking import CONTENT, MASKED, MASKS, mask
 
 IN_CLEAR = {
-    "access.requested": "request profile reason ticket duration_s lapses target starts extends takes_over approvals groups on_behalf_of",
+    "access.requested": "request profile reason ticket duration_s lapses target starts extends takes_over approvals groups on_behalf_of ticket_checked",
     "access.endorsed": "request",
     "access.approved": "request principal vouched_by profile not_before not_after self_approved solo takes_over",
     "access.extended": "request not_after self_approved solo",

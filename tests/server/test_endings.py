@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 from support.servers import AuditedServer, KernelClient, audited_server, wait_for
+from support.trackers import http_tracker
 
 GRACE_S = 5.0
 
@@ -232,3 +233,28 @@ def test_stopping_the_server_ends_every_session_and_says_so(tmp_path: Path) -> N
         ended = server.await_entry("session.ended")
         assert ended.body["cause"] == "server_stopped"
         assert server.await_entry("server.stopped").seq > ended.seq
+
+
+def test_a_grant_whose_ticket_is_closed_ends_with_its_kernel(tmp_path: Path) -> None:
+    with http_tracker() as tracker:
+        tracker.tickets["T-1"] = {"open": True}
+        config = tmp_path / "config.py"
+        profile = {"ticket_url": tracker.template, "ends_with_ticket": True, "ticket_seconds": 1}
+        config.write_text(f"c.JupyterAudit.profiles = {{'production-debug': {profile!r}}}\nc.JupyterAudit.sweep_seconds = 0.1\n")
+        config.chmod(0o600)
+        with audited_server(tmp_path / "server", "--config", str(config)) as server:
+            asked = server.api("POST", "requests", {"profile": "production-debug", "reason": "orders are stuck", "ticket": "T-1"})
+            grant = server.api("POST", f"requests/{asked['id']}/approve", {})["id"]
+            client = server.kernel()
+            assert client.printed("print(1)") == "1\n"
+            # A tracker that is down ends nothing at once.
+            tracker.asked.clear()
+            tracker.down = True
+            wait_for(lambda: len(tracker.asked) >= 2, "the tracker to be asked again")
+            assert client.printed("print(2)") == "2\n"
+            tracker.down = False
+            tracker.tickets.clear()
+            revoked = server.await_entry("access.revoked", lambda e: e.grant == grant)
+            assert (revoked.actor.name, revoked.body["reason"]) == ("jupyter-audit", "The ticket T-1 was closed.")
+            assert server.await_entry("session.ended").body["cause"] == "revoked"
+            client.close()
