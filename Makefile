@@ -31,7 +31,12 @@ $(VENV)/lab: $(VENV)/made $(SOURCES) setup.cfg pyproject.toml
 	$(INSTALL) --no-deps --force-reinstall .
 	touch $@
 
-$(VENV)/test: $(VENV)/made $(SOURCES) setup.cfg pyproject.toml
+# JupyterHub's proxy is a Node program. Without npm there is no Hub to test with; those tests say so and are skipped.
+$(VENV)/hub-proxy: | $(VENV)/made
+	if command -v npm >/dev/null; then npm install --silent --no-audit --no-fund --prefix $(VENV) configurable-http-proxy@5; fi
+	touch $@
+
+$(VENV)/test: $(VENV)/made $(SOURCES) setup.cfg pyproject.toml | $(VENV)/hub-proxy
 	$(INSTALL) '.[test]'
 	$(INSTALL) --no-deps --force-reinstall .
 	touch $@

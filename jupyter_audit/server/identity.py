@@ -29,6 +29,14 @@ def user_named(name: str) -> User:
     return User(username=name, name=name, display_name=name, initials=name[:2].upper())
 
 
+class CheckedIdentityProvider(IdentityProvider):
+    """A provider that must be set up by an admin before anybody may rely on it."""
+
+    def check(self) -> None:
+        """Raise `ConfigError` unless it is. Asked when the server starts."""
+        raise NotImplementedError
+
+
 class SoloIdentityProvider(PasswordIdentityProvider):
     """Names every authenticated user after the account of the operating system."""
 
@@ -137,6 +145,8 @@ def check_identity(provider: object, *, solo: bool) -> None:
             advice="Set c.JupyterAudit.solo (--solo) if one person is to hold every role, or another "
             "provider.",
         )
+    if isinstance(provider, CheckedIdentityProvider):
+        provider.check()
     if not solo and not names_people(type(provider)):
         raise ConfigError(
             f"c.ServerApp.identity_provider_class is {name}, which makes up a new name for each "

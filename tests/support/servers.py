@@ -199,11 +199,13 @@ class AuditedServer:
 
 
 @contextmanager
-def audited_server(folder: Path, *options: str, face: str = "server", solo: bool = True) -> Iterator[AuditedServer]:
+def audited_server(
+    folder: Path, *options: str, face: str = "server", solo: bool = True, port: int = 0
+) -> Iterator[AuditedServer]:
     """A server on a new home in `folder`, stopped at the end; its ledger must then verify."""
     if not (folder / "audit").exists():
         make_home(folder)
-    token, port = secrets.token_hex(16), free_port()
+    token, port = secrets.token_hex(16), port or free_port()
     command = launch_command(
         folder, face, f"--port={port}", f"--IdentityProvider.token={token}",
         *(["--solo"] if solo else []), *options,
