@@ -14,7 +14,6 @@ from jupyter_audit.access.people import (
     Person,
     PersonKind,
     group_names,
-    new_stamp,
     parse_people,
     person_name,
     with_password,
@@ -154,11 +153,11 @@ def _groups(context: Context, options: argparse.Namespace) -> int:
     groups = group_names(options.group)
 
     def change(before: People) -> tuple[People, Callable[[str], Sequence[kinds.Kind]]]:
-        person = dataclasses.replace(before.get(options.name), groups=groups, stamp=new_stamp())
+        person = dataclasses.replace(before.get(options.name), groups=groups)
         return _changed(before, person, "groups")
 
     after = _change(context, change)
-    told = f"{clean(options.name)} is in {clean(', '.join(groups)) or 'no group'} now, and logs in anew."
+    told = f"{clean(options.name)} is in {clean(', '.join(groups)) or 'no group'} now."
     return _tell(options, after.get(options.name), "", told)
 
 

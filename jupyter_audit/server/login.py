@@ -18,12 +18,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from jupyter_server.auth.decorator import allow_unauthenticated
 from jupyter_server.auth.identity import IdentityProvider, User
 from jupyter_server.auth.login import LoginFormHandler
 from jupyter_server.utils import url_path_join
 from tornado import web
+from tornado.ioloop import PeriodicCallback
+from tornado.websocket import WebSocketHandler
 from traitlets import List, default
 
 from jupyter_audit.access.people import People, Person, PersonKind, matches, split_token
@@ -39,6 +42,10 @@ MOST_WAITING = 16
 """Log-ins that wait to be looked at: each takes 50 ms and 64 MiB, one at a time."""
 
 MOST_KNOWN_TOKENS = 1024
+
+RECALLED_EVERY_S = 1.0
+CLOSED_BY_POLICY = 1008
+"""RFC 6455, section 7.4.1."""
 
 
 @dataclass
@@ -76,6 +83,9 @@ class PeopleIdentityProvider(IdentityProvider):
         self._hashing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="log-in")
         self._waiting = 0
         self._known: OrderedDict[bytes, str] = OrderedDict()
+        # A websocket asks who is there once, when it opens; this asks for it as long as it is open.
+        self._sockets: WeakKeyDictionary[WebSocketHandler, Person] = WeakKeyDictionary()
+        self._recall = PeriodicCallback(self._close_changed, RECALLED_EVERY_S * 1000)
 
     @default("token")
     def _token_default(self) -> str:
@@ -106,6 +116,28 @@ class PeopleIdentityProvider(IdentityProvider):
         except AuditError as error:
             self.log.error("Nobody can log in: %s", error.explain())
             return People()
+
+    # --- who asks ---------------------------------------------------------------------------------
+
+    async def get_user(self, handler: web.RequestHandler) -> User | None:
+        """Return who asks, by their token or cookie."""
+        user = await super()._get_user(handler)
+        person = self.people().by_name.get(user.username) if user is not None else None
+        if isinstance(handler, WebSocketHandler) and person is not None:
+            self._sockets[handler] = person
+            if not self._recall.is_running():
+                self._recall.start()
+        return user if person is not None else None
+
+    def _close_changed(self) -> None:
+        """Close the websockets of people who are no longer as they were; who still may opens another."""
+        now = self.people().by_name
+        for handler, person in list(self._sockets.items()):
+            if now.get(person.name) != person:
+                handler.close(CLOSED_BY_POLICY, "What this server knows of you has changed. Log in again.")
+                del self._sockets[handler]
+        if not self._sockets:
+            self._recall.stop()
 
     # --- tokens -----------------------------------------------------------------------------------
 

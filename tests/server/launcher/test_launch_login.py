@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import requests
+import websocket
 from support.servers import AuditedServer, audited_server, make_home, wait_for
 
 from jupyter_audit.cli.main import main
@@ -126,12 +127,27 @@ def test_what_is_added_changed_and_removed_holds_at_once_for_tokens_and_cookies(
     team.people("password", "eva", password=PASSWORD)
     session = team.browser("eva", PASSWORD)
     assert team.who(session) == "eva"
+    team.people("groups", "eva", "--group", "dev")
+    assert session.get(f"{team.server.url}/audit/api/v1/status", timeout=60).json()["me"]["roles"] == ["engineer"]
     team.people("remove", "eva")
     assert (team.ask(other, "GET", "status")[0], team.who(session)) == (403, None)
     team.people("add", "eva", "--password", password=PASSWORD)
     assert team.who(session) is None  # another person of the same name
     kinds = [entry.type for entry in team.server.entries("people.") if entry.body["person"] == "eva"]
-    assert kinds == ["people.added", "people.changed", "people.changed", "people.changed", "people.removed", "people.added"]
+    assert kinds == ["people.added", *["people.changed"] * 4, "people.removed", "people.added"]
+
+
+def test_an_open_websocket_of_somebody_who_is_removed_is_closed(team: Team) -> None:
+    token = team.people("add", "wim", "--group", "dev")["token"]
+    url = f"{team.server.url.replace('http', 'ws', 1)}/api/events/subscribe"
+    socket = websocket.create_connection(url, header=[f"Authorization: token {token}"], timeout=30)
+    staying = websocket.create_connection(url, header=[f"Authorization: token {team.people('token', 'amy')['token']}"], timeout=30)
+    team.people("remove", "wim")
+    opcode, data = socket.recv_data()
+    assert (opcode, int.from_bytes(data[:2])) == (websocket.ABNF.OPCODE_CLOSE, 1008)
+    staying.ping()
+    assert staying.recv_data_frame(control_frame=True)[0] == websocket.ABNF.OPCODE_PONG
+    staying.close()
 
 
 def test_the_grants_of_somebody_who_is_removed_end(team: Team) -> None:
