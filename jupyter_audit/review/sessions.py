@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
+from jupyter_audit.access.grants import AccessState
+from jupyter_audit.access.grants import fold as fold_access
 from jupyter_audit.errors import LedgerError
 from jupyter_audit.model import Entry
 from jupyter_audit.record import kinds
@@ -26,7 +28,13 @@ TYPES = ("access.", "session.", "cell.", "message.refused", "kernel.report", "fi
 
 @dataclass(frozen=True, slots=True)
 class GrantFacts:
-    """What a session's grant was asked for, and who said yes. Empty texts where no entry says."""
+    """
+    What a session's grant was asked for, and who said yes. Empty texts where no entry says.
+
+    `endorsers` said yes before the approver did. `not_after` is the end as the last extension left it, `extensions` say
+    who gave how much more and why. A `break_glass` grant has no approver; `review` is what somebody else said of it
+    afterwards. `anomalies` name the entries about it that did not follow from the ones before, and had no effect.
+    """
 
     id: str
     principal: str = ""
@@ -38,6 +46,13 @@ class GrantFacts:
     not_before: str = ""
     not_after: str = ""
     ended_by: str = ""
+    target: str = ""
+    endorsers: tuple[str, ...] = ()
+    takes_over: str = ""
+    extensions: tuple[str, ...] = ()
+    break_glass: bool = False
+    review: str = ""
+    anomalies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +99,8 @@ class _Fold:
     last: dict[str, datetime] = field(default_factory=dict)
     counts: dict[str, Counter[str]] = field(default_factory=dict)
     requests: dict[str, kinds.AccessRequested] = field(default_factory=dict)
+    endorsers: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    access: AccessState = field(default_factory=AccessState)
     grants: dict[str, GrantFacts] = field(default_factory=dict)
     bound: dict[str, str] = field(default_factory=dict)
     session_of: dict[int, str] = field(default_factory=dict)
@@ -124,36 +141,77 @@ def read_as(entry: Entry, kind: type[K]) -> K | None:
 
 
 def _take_access(fold: _Fold, entry: Entry) -> None:
-    if entry.type == kinds.AccessRequested.TYPE:
-        asked = read_as(entry, kinds.AccessRequested)
-        if asked is not None:
-            fold.requests[str(asked.request)] = asked
-        return
+    before = len(fold.access.anomalies)
+    fold_access(fold.access, entry)
+    odd = fold.access.anomalies[before:]
+    kind = kinds.KINDS.get(entry.type)
+    body = None if kind is None else read_as(entry, kind)
+    if isinstance(body, kinds.AccessRequested):
+        fold.requests[str(body.request)] = body
+    elif isinstance(body, kinds.AccessEndorsed):
+        said = fold.endorsers.get(str(body.request), ())
+        fold.endorsers[str(body.request)] = (*said, entry.actor.name)
     name = entry.grant
     if name is None:
         return
     known = fold.grants.get(name, GrantFacts(name))
-    if entry.type == kinds.AccessApproved.TYPE:
-        approved = read_as(entry, kinds.AccessApproved)
-        if approved is None:
-            return
-        request = fold.requests.get(str(approved.request))
-        known = replace(
-            known,
-            principal=str(approved.principal),
-            profile=str(approved.profile),
-            reason=str(request.reason) if request else "",
-            ticket=str(request.ticket) if request else "",
-            approver=entry.actor.name,
-            self_approved=approved.self_approved is True,
-            not_before=str(approved.not_before),
-            not_after=str(approved.not_after),
-        )
-    elif entry.type == kinds.AccessRevoked.TYPE:
-        known = replace(known, ended_by=f"revoked by {entry.actor.name}: {entry.body.get('reason', '')}")
-    elif entry.type == kinds.AccessExpired.TYPE:
-        known = replace(known, ended_by="expired")
+    if odd:
+        # It is told, and changes nothing of what is known, but where nothing is known yet.
+        known = replace(known, anomalies=(*known.anomalies, *(f"entry {each.seq}: {each.what}" for each in odd)))
+    if body is not None and (not odd or not known.not_after):
+        known = _told_of_grant(fold, known, entry, body)
     fold.grants[name] = known
+
+
+def _told_of_grant(fold: _Fold, known: GrantFacts, entry: Entry, body: kinds.Kind) -> GrantFacts:
+    """Return what is known of a grant with what one more entry says."""
+    match body:
+        case kinds.AccessApproved():
+            request = fold.requests.get(str(body.request))
+            if body.takes_over:
+                old = fold.grants.get(str(body.takes_over), GrantFacts(str(body.takes_over)))
+                ended = f"taken over by {body.principal}, which {entry.actor.name} approved"
+                fold.grants[old.id] = replace(old, ended_by=ended)
+            return replace(
+                known,
+                principal=str(body.principal),
+                profile=str(body.profile),
+                reason=str(request.reason) if request else "",
+                ticket=str(request.ticket) if request else "",
+                target=str(request.target) if request else "",
+                approver=entry.actor.name,
+                endorsers=fold.endorsers.get(str(body.request), ()),
+                self_approved=body.self_approved is True,
+                not_before=str(body.not_before),
+                not_after=str(body.not_after),
+                takes_over=str(body.takes_over),
+            )
+        case kinds.AccessBreakGlass():
+            return replace(
+                known,
+                principal=entry.actor.name,
+                profile=str(body.profile),
+                reason=str(body.reason),
+                ticket=str(body.ticket),
+                target=str(body.target),
+                not_before=str(body.not_before),
+                not_after=str(body.not_after),
+                break_glass=True,
+            )
+        case kinds.AccessExtended():
+            request = fold.requests.get(str(body.request))
+            why = f", because {request.reason}" if request else ""
+            by = ", ".join((*fold.endorsers.get(str(body.request), ()), entry.actor.name))
+            more = f"until {body.not_after}, approved by {by}{why}"
+            return replace(known, not_after=str(body.not_after), extensions=(*known.extensions, more))
+        case kinds.AccessReviewed():
+            judged = "justified" if body.justified is True else "not justified"
+            return replace(known, review=f"{judged}, says {entry.actor.name}: {body.comment}")
+        case kinds.AccessRevoked():
+            return replace(known, ended_by=f"revoked by {entry.actor.name}: {body.reason}")
+        case kinds.AccessExpired():
+            return replace(known, ended_by="expired")
+    return known
 
 
 def _take_session(fold: _Fold, entry: Entry) -> None:

@@ -215,6 +215,11 @@ def _head_of(session: SessionFacts, zone: tzinfo) -> str:
             ("Grant", f"<code>{escape_line(grant.id)}</code> {escape_line(grant.profile)}, {until}{ended}"),
             ("Approval", _approver(grant)),
         ]
+        rows += [("Target", escape_line(grant.target))] if grant.target else []
+        rows += [("Took over", f"<code>{escape_line(grant.takes_over)}</code>")] if grant.takes_over else []
+        rows += [("More time", escape(more, 2000)) for more in grant.extensions]
+        rows += [("Review", escape(grant.review, 2000))] if grant.review else []
+        rows += [("No effect", f'<b class="bad-t">{escape_line(odd)}</b>') for odd in grant.anomalies]
     else:
         rows.append(("Grant", '<span class="warn-t">none: no cell of this session was admitted</span>'))
     kernel = f"{escape_line(session.kernel_name)}, isolation {escape_line(session.isolation)}"
@@ -355,9 +360,13 @@ def _badge(level: str, text: str = "") -> str:
 
 
 def _approver(grant: GrantFacts) -> str:
+    if grant.break_glass:
+        review = escape_line(grant.review, 60) if grant.review else '<b class="bad-t">not reviewed yet</b>'
+        return f'<b class="bad-t">approved by nobody: the glass was broken</b>; {review}'
+    before = "".join(f"{escape_line(name, 60)} and " for name in grant.endorsers)
     if grant.self_approved:
-        return '<span class="warn-t">approved by themselves</span>'
-    return f'<span class="m">approved by</span> {escape_line(grant.approver, 60)}'
+        return f'{before}<span class="warn-t">approved by themselves</span>'
+    return f'<span class="m">approved by</span> {before}{escape_line(grant.approver, 60)}'
 
 
 def _who(session: SessionFacts) -> str:

@@ -9,7 +9,7 @@ bytes at all: then the step says so and the rest is told all the same. Nothing h
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -141,11 +141,21 @@ def read_timeline(reader: LedgerReader, session: SessionFacts) -> Timeline:
     """Return the story of `session` with the ends of its grant and every finding on its cells."""
     entries = {entry.seq: entry for entry in reader.entries(session=session.id)}
     if session.grant is not None:
-        entries |= {e.seq: e for e in reader.entries(grant=session.grant.id, types=("access.",))}
+        entries |= {e.seq: e for e in _way_of(reader, session.grant.id)}
     for entry in reader.entries(types=(kinds.FindingRaised.TYPE,)):
         if entry.session is None and not entries.keys().isdisjoint(read_finding(entry).entries):
             entries[entry.seq] = entry
     return build_timeline(session, (entries[seq] for seq in sorted(entries)), reader.content)
+
+
+def _way_of(reader: LedgerReader, grant: str) -> Iterator[Entry]:
+    """Yield the entries about a grant: its own, the requests and yeses that led to them, and its being taken over."""
+    own = list(reader.entries(grant=grant, types=("access.",)))
+    yield from own
+    asked = {entry.body["request"] for entry in own if isinstance(entry.body.get("request"), str)}
+    for entry in reader.entries(types=(kinds.AccessRequested.TYPE, kinds.AccessEndorsed.TYPE, kinds.AccessApproved.TYPE)):
+        if entry.body.get("takes_over") == grant or (entry.grant is None and entry.body.get("request") in asked):
+            yield entry
 
 
 def find_session(sessions: Iterable[SessionFacts], name: str = "") -> SessionFacts | None:
@@ -286,7 +296,25 @@ def _tell(entry: Entry) -> tuple[str, bool]:
     match body:
         case kinds.AccessApproved():
             own = ", approving their own request" if body.self_approved is True else ""
-            return f"granted {body.profile} to {body.principal} until {_moment(body.not_after)}{own}", False
+            over = f", who took over the grant {body.takes_over}" if body.takes_over else ""
+            return f"granted {body.profile} to {body.principal}{over} until {_moment(body.not_after)}{own}", False
+        case kinds.AccessRequested():
+            what = f"more time for the grant {body.extends}" if body.extends else f"access to {body.profile}"
+            over = f", to take over the grant {body.takes_over}" if body.takes_over else ""
+            return f"asked for {what}{over}: {body.reason} ({body.ticket})", False
+        case kinds.AccessEndorsed():
+            return f"said yes to the request {body.request}; more people had to", False
+        case kinds.AccessExtended():
+            own = ", approving their own request" if body.self_approved is True else ""
+            return f"gave the grant more time, until {_moment(body.not_after)}{own}", False
+        case kinds.AccessBreakGlass():
+            where = f" for {body.target}" if body.target else ""
+            until = _moment(body.not_after)
+            told = f"broke the glass of {body.profile}{where} until {until}, approved by nobody: {body.reason} ({body.ticket})"
+            return told, True
+        case kinds.AccessReviewed():
+            judged = "justified" if body.justified is True else "not justified"
+            return f"reviewed the broken glass: {judged}. {body.comment}", body.justified is not True
         case kinds.AccessRevoked():
             return f"revoked the grant: {body.reason}", True
         case kinds.AccessExpired():

@@ -8,15 +8,21 @@ ledger gives (cells, refusals, findings).
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from jupyter_audit_kernel.version import __version__
 
-from jupyter_audit.access.grants import RequestState
+from jupyter_audit.access import rules
+from jupyter_audit.access.grants import Grant, Request, RequestState
+from jupyter_audit.access.policy import Policy
+from jupyter_audit.access.principals import same_person
+from jupyter_audit.access.profiles import Profile
 from jupyter_audit.access.views import grant_view, request_view
 from jupyter_audit.clock import format_time
+from jupyter_audit.errors import AccessError
 from jupyter_audit.ledger import LedgerReader
 from jupyter_audit.model import Principal, Role
 from jupyter_audit.server import views
@@ -83,7 +89,7 @@ class LedgerView:
 
 
 def look(
-    reader: LedgerReader, sight: Sight, live: Collection[str], owner_of: Callable[[str | None], str | None]
+    reader: LedgerReader, sight: Sight, live: Collection[str], owner_of: Callable[[str | None, str | None], str | None]
 ) -> LedgerView:
     """Return the panel's part of the ledger, as far as it may be seen."""
     cells = views.cell_page(reader, sight, live, MOST_CELLS)
@@ -103,18 +109,24 @@ def look(
 def standing(services: Services, principal: Principal, now: datetime) -> dict[str, Any]:
     """Return what is in force for the principal and on this server. The book must be up to date."""
     everything = sees_all(principal)
-    book, solo = services.book, services.policy.solo
-    grants = [grant_view(grant, now) for grant in book.grants() if grant.is_live(now)]
+    book, policy = services.book, services.policy
+    grants = [_grant(services, grant, now) for grant in reversed(book.unended(now))]
     sessions = [views.session_view(session) for session in services.sessions.all()]
-    waiting = [request_view(request, now) for request in book.requests(now)]
+    waiting = [_request(services, principal, request, now) for request in book.requests(now)]
+    unreviewed = [grant_view(grant, now) for grant in book.unreviewed(now)]
     name = principal.name
+    profiles = [
+        views.profile_view(profile) | {"needs": _needs(policy, profile)}
+        for profile in policy.profiles.values()
+        if _allowed(partial(rules.may_hold, policy, name, principal.groups, profile))
+    ]
     return {
         "me": {
             "name": name,
             "vouched_by": principal.vouched_by,
             "roles": {role.value: ROLE_MEANINGS[role] for role in sorted(principal.roles)},
         },
-        "solo": solo,
+        "solo": policy.solo,
         "now": format_time(now),
         "sees_all": everything,
         "may_answer": Role.APPROVER in principal.roles,
@@ -123,18 +135,15 @@ def standing(services: Services, principal: Principal, now: datetime) -> dict[st
         "my_grants": [grant for grant in grants if grant["principal"] == name],
         "my_requests": [request for request in waiting if request["principal"] == name],
         "my_refusal": _unanswered_or_denied(services, name, now),
+        "my_unreviewed": [grant for grant in unreviewed if grant["principal"] == name],
         "other_requests": [r for r in waiting if everything and r["principal"] != name],
         "other_grants": [g for g in grants if everything and g["principal"] != name],
+        "to_review": [g for g in unreviewed if everything and (policy.solo or g["principal"] != name)],
+        "anomalies": [asdict(anomaly) for anomaly in book.anomalies()] if everything else [],
         "sessions_of": _by_grant([s for s in sessions if everything or s["owner"] == name]),
-        "profiles": [
-            views.profile_view(profile)
-            for profile in services.policy.profiles.values()
-            if (Role.ADMIN if profile.recovery else Role.ENGINEER) in principal.roles
-        ],
-        "self_approving": {
-            profile.name for profile in services.policy.profiles.values() if solo or profile.self_approval
-        },
-        "nobody_approves": not solo and not services.policy.roles.get(Role.APPROVER),
+        "profiles": profiles,
+        "glasses": [profile for profile in profiles if profile["break_glass"]],
+        "nobody_approves": not policy.solo and not policy.roles.get(Role.APPROVER),
         "server": {
             "id": services.server_id,
             "version": __version__,
@@ -147,9 +156,61 @@ def standing(services: Services, principal: Principal, now: datetime) -> dict[st
     }
 
 
+def _request(services: Services, principal: Principal, request: Request, now: datetime) -> views.View:
+    """Return a request with who must still say yes, and whether this principal may."""
+    policy = services.policy
+    profile = policy.profiles.get(request.profile)
+    if profile is None:
+        return request_view(request, now) | {"needed": request.approvals, "by": [], "may_approve": False}
+    needed = rules.approvals_of(policy, request, profile) - len(request.endorsers)
+    named = profile.approvers or policy.roles.get(Role.APPROVER, ())
+    own = same_person(principal.name, request.principal)
+    return request_view(request, now) | {
+        "needed": needed,
+        "by": [each for each in named if each not in (*request.endorsers, request.principal)],
+        # One's own yes is the last one, where it is one at all.
+        "may_approve": (needed == 1 or not own)
+        and _allowed(partial(rules.may_answer, policy, principal, request, profile)),
+    }
+
+
+def _grant(services: Services, grant: Grant, now: datetime) -> views.View:
+    """Return a grant with whether more time may be asked for."""
+    view, profile = grant_view(grant, now), services.policy.profiles.get(grant.profile)
+    if profile is None:
+        return view | {"may_extend": False}
+    asked = any(request.extends == grant.id for request in services.book.requests(now))
+    may = grant.is_live(now) and not asked and _allowed(partial(rules.may_extend, services.book, profile, grant, now))
+    return view | {
+        "may_extend": may,
+        "more_minutes": profile.default_minutes,
+        "most_minutes": profile.longest_minutes,
+    }
+
+
+def _needs(policy: Policy, profile: Profile) -> str:
+    """Return who must say yes to a request for a profile, as a sentence."""
+    if policy.solo:
+        return "You say yes to it yourself, on purpose."
+    who = f" of {', '.join(profile.approvers)}" if profile.approvers else ""
+    if profile.approvals == 1:
+        return f"One{who or ' approver'} must say yes."
+    return f"{profile.approvals} different people{who} must say yes."
+
+
+def _allowed(judge: Callable[[], object]) -> bool:
+    """Say whether a rule lets something pass."""
+    try:
+        judge()
+    except AccessError:
+        return False
+    return True
+
+
 def shows_others(standing: dict[str, Any], ledger: LedgerView) -> bool:
     """Say whether the panel shows another person's doings, so that looking at it is put down (P9)."""
-    return bool(standing["other_requests"] or standing["other_grants"] or ledger.anothers)
+    shown = ("other_requests", "other_grants", "to_review")
+    return ledger.anothers or any(row["principal"] != standing["me"]["name"] for name in shown for row in standing[name])
 
 
 def _unanswered_or_denied(services: Services, name: str, now: datetime) -> views.View | None:

@@ -207,9 +207,9 @@ def refusal_page(reader: LedgerReader, sight: Sight, limit: int) -> Page:
 
 
 def finding_page(
-    reader: LedgerReader, sight: Sight, owner_of: Callable[[str | None], str | None], limit: int
+    reader: LedgerReader, sight: Sight, owner_of: Callable[[str | None, str | None], str | None], limit: int
 ) -> Page:
-    """Return the newest findings that may be seen. `owner_of` says whose a session was."""
+    """Return the newest findings that may be seen. `owner_of` says whose a session or a grant was."""
     rows: list[View] = []
     anothers = False
     for entry in _newest(reader, sight, (kinds.FindingRaised.TYPE,)):
@@ -218,7 +218,7 @@ def finding_page(
             {
                 "seq": entry.seq,
                 "time": format_time(entry.time),
-                "principal": owner_of(entry.session) or entry.actor.name,
+                "principal": owner_of(entry.session, entry.grant) or entry.actor.name,
                 "session": entry.session,
                 "grant": entry.grant,
                 "rule": found.rule,

@@ -51,9 +51,10 @@ class Web:
         self._owners.refresh(self.services.reader)
         return self._owners.sight_of(principal, self.services.book)
 
-    def owner_of(self, session: str | None) -> str | None:
-        """Return who owned a session, as of the last `sight_of`."""
-        return self._owners.owner_of(session)
+    def owner_of(self, session: str | None, grant: str | None = None) -> str | None:
+        """Return who owned a session, or else held a grant, as of the last `sight_of`."""
+        held = self.services.book.grant(grant) if grant else None
+        return self._owners.owner_of(session) or (held.principal if held else None)
 
     def live_sessions(self) -> frozenset[str]:
         """Return the ids of the sessions that live on this server."""

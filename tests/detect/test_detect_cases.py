@@ -2,12 +2,13 @@
 Every file under cases/ is one claim: this code matches that rule, does not, or is out of its reach.
 
 Adding a case is adding a file. Its first lines begin with `#:`: the reason, then directives (`at`, `apart`,
-`canary`, `refused`, `message`, `output`, `user_expression`). `# %%` alone on a line begins another cell of
-the same session. All cases are put into one real ledger and judged together.
+`canary`, `refused`, `message`, `output`, `user_expression`, and `entry`, whose type and body come before the cells).
+`# %%` alone on a line begins another cell of the same session. All cases are put into one real ledger and judged together.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -42,6 +43,7 @@ class Case:
     message: str = ""
     expression: str = ""
     output: dict[str, object] | None = None
+    entry: tuple[str, str] | None = None
 
     @property
     def name(self) -> str:
@@ -79,6 +81,9 @@ def read_case(path: Path) -> Case:
                     "cut": False,
                 }
                 case.output |= {key: int(value) for key, value in (pair.split("=") for pair in numbers)}
+            case "entry":
+                kind, _, body = rest.partition(" ")
+                case.entry = (kind, body)
             case _:
                 raise AssertionError(f"{path}: unknown directive {directive!r}")
     body = "\n".join(line for line in lines if not line.startswith("#:"))
@@ -89,7 +94,9 @@ def read_case(path: Path) -> Case:
 def drafts_of(case: Case) -> list[Draft]:
     work = Work(person=case.name, session=f"s-{case.name}", grant=f"g-{case.name}")
     drafts = []
-    for code in case.cells:
+    if case.entry is not None:
+        drafts.append(Draft(case.entry[0], json.loads(case.entry[1]), actor=work.actor, grant=work.grant))
+    for code in filter(None, case.cells) if case.entry else case.cells:
         if case.message:
             content = {"arguments": {"expression": code}, "value": code, "code": code}
             drafts.append(work.message(case.message, content, refused=case.refused))

@@ -73,7 +73,8 @@ class Day:
         lapses = format_time(self.clock.moment + timedelta(hours=1))
         request = grant.replace("g-", "r-")
         self.put(kinds.AccessRequested(request, "production-debug", reason, ticket, 1800, lapses), actor=who)
-        begin, end = self.clock.moment, self.clock.moment + timedelta(minutes=30)
+        begin = self.clock.moment + timedelta(seconds=3)  # when its entry is put down
+        end = begin + timedelta(minutes=30)
         approved = kinds.AccessApproved(
             request=request,
             principal=who.name,

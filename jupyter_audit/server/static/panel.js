@@ -56,11 +56,17 @@
     return said;
   };
 
+  const valueOf = field => {
+    if (field.type === 'number') return field.valueAsNumber;
+    if ('flag' in field.dataset) return field.value === 'true';
+    // The browser's own time becomes one that means the same everywhere.
+    if (field.type === 'datetime-local') return field.value ? new Date(field.value).toISOString() : null;
+    return field.value;
+  };
+
   const fieldsOf = form => {
     const fields = {};
-    for (const field of form.elements) {
-      if (field.name) fields[field.name] = field.type === 'number' ? field.valueAsNumber : field.value;
-    }
+    for (const field of form.elements) if (field.name && !field.disabled) fields[field.name] = valueOf(field);
     return fields;
   };
 
@@ -76,6 +82,7 @@
       await call(form.dataset.act, fieldsOf(form));
       say(form.dataset.done);
       form.reset();
+      form.elements.profile?.dispatchEvent(new Event('change', { bubbles: true }));
       form.closest('details')?.removeAttribute('open');
       // The button is about to go; whoever uses the keyboard stays near, and hears what was done.
       byId('said').focus();
@@ -89,11 +96,20 @@
   });
 
   document.addEventListener('change', event => {
-    const chosen = event.target.id === 'ask-profile' && event.target.selectedOptions[0];
+    const chosen = event.target.name === 'profile' && event.target.selectedOptions[0];
     if (!chosen) return;
-    byId('ask-minutes').max = chosen.dataset.most;
-    byId('ask-minutes').value = chosen.dataset.minutes;
-    byId('ask-reason').minLength = Number(chosen.dataset.shortest);
+    const form = event.target.form;
+    const { minutes, reason, target } = form.elements;
+    minutes.max = chosen.dataset.most;
+    minutes.value = chosen.dataset.minutes;
+    reason.minLength = Number(chosen.dataset.shortest);
+    const targets = JSON.parse(chosen.dataset.targets);
+    target.replaceChildren(...targets.map(name => element('option', '', name)));
+    target.disabled = form.querySelector('[data-for=target]').hidden = targets.length === 0;
+    const needs = form.querySelector('[data-for=needs]');
+    if (needs) needs.textContent = chosen.dataset.needs;
+    const starts = form.querySelector('[data-for=starts]');
+    if (starts) starts.hidden = chosen.dataset.ahead === '0';
   });
 
   // --- one cell, opened -----------------------------------------------------------------------

@@ -94,7 +94,7 @@ def refresh(page: Page) -> None:
 
 def ask(page: Page, reason: str = "Orders are charged twice", ticket: str = "SHOP-1042") -> None:
     page.get_by_label("Why do you need it?").fill(reason)
-    page.get_by_label("Ticket").fill(ticket)
+    page.get_by_label("Ticket", exact=True).fill(ticket)
     page.get_by_role("button", name="Request access").click()
     expect(page.locator("#mine")).to_contain_text("Your request waits for an answer")
 
@@ -308,7 +308,7 @@ def test_what_somebody_types_outlives_a_refresh(house: AuditedServer, open_panel
 def test_an_error_is_a_sentence_on_the_page(house: AuditedServer, open_panel: Callable[..., Page]) -> None:
     page = open_panel(house, "erin", quiet=False)
     page.get_by_label("Why do you need it?").fill("too short")
-    page.get_by_label("Ticket").fill("SHOP-1")
+    page.get_by_label("Ticket", exact=True).fill("SHOP-1")
     page.get_by_role("button", name="Request access").click()
     expect(page.get_by_role("alert")).to_contain_text("The reason is too short")
     assert page.get_by_label("Why do you need it?").input_value() == "too short"

@@ -23,6 +23,7 @@ ROLES = {
     "erin": "engineer",
     "otto": "engineer",
     "ana": "approver",
+    "abe": "approver",
     "aude": "auditor",
     "adam": "admin",
     "nina": "",
@@ -30,7 +31,7 @@ ROLES = {
 PROFILES: dict[str, dict[str, Any]] = {
     "production-debug": {},
     "recovery": {"recovery": True},
-    "two-yeses": {"approvals": 2, "approvers": ["ana", "group:leads"]},
+    "two-yeses": {"approvals": 2, "approvers": ["ana", "abe"]},
     "emergency": {"break_glass": True, "weekly_break_glass": 1000, "targets": ["shop", "stock"]},
 }
 TOKENS = {name: f"the-token-of-{name}" for name in ROLES}
