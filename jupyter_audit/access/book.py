@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
+from jupyter_audit.access.approverkeys import KeyRing
 from jupyter_audit.access.grants import (
     BEGINNING,
     AccessState,
@@ -17,9 +18,11 @@ from jupyter_audit.access.grants import (
     GrantState,
     Request,
     RequestState,
+    check_answer,
     fold,
 )
 from jupyter_audit.access.principals import same_person
+from jupyter_audit.access.signing import Decision, Signed, Statement
 from jupyter_audit.errors import RollbackError
 from jupyter_audit.ledger import LedgerReader
 from jupyter_audit.model import Entry
@@ -59,6 +62,7 @@ class GrantBook:
                 f"The ledger was cut off while it was in use: it has {size} entries, and had {self._next}.",
                 advice="Keep the file as it is, for evidence, and run `jupyter audit verify`.",
             )
+        self._state.origin = reader.origin
         if size - self._next > FEW:
             for entry in reader.entries(start=self._next, stop=size - 1, types=ACCESS):
                 self._take(entry)
@@ -144,6 +148,22 @@ class GrantBook:
                 end = grant.not_after if grant.ended is None else min(grant.ended, grant.not_after)
                 total += max(end - max(grant.not_before, since), timedelta(0))
         return total
+
+    @property
+    def origin(self) -> str:
+        """The origin of the ledger."""
+        return self._state.origin
+
+    @property
+    def keys(self) -> KeyRing:
+        """The keys of approvers."""
+        return self._state.keys
+
+    def check_answer(
+        self, request: Request, approver: str, signed: Signed, decision: Decision, reason: str = ""
+    ) -> Statement:
+        """Return what an approver signed, if it is this answer to this request. Raises `SigningError`."""
+        return check_answer(self._state, request, approver, signed, decision, reason)
 
     def anomalies(self) -> list[Anomaly]:
         """Return the entries that did not follow from the ones before them, and had no effect."""

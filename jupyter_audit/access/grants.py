@@ -9,16 +9,18 @@ approver held the role, was judged before it was written, by `service`.
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, TypeVar, cast
 
+from jupyter_audit.access.approverkeys import KeyRing
+from jupyter_audit.access.bodies import AnomalyError, read_body
 from jupyter_audit.access.principals import same_person
 from jupyter_audit.access.profiles import ABSOLUTE_LONGEST_MINUTES, LONGEST_BREAK_GLASS_MINUTES, MOST_APPROVALS
+from jupyter_audit.access.signing import Decision, Signed, SigningError, Statement, check
 from jupyter_audit.clock import parse_time
 from jupyter_audit.errors import LedgerError
+from jupyter_audit.ledger.merkle import leaf_hash
 from jupyter_audit.model import Entry
 from jupyter_audit.record import kinds
 
@@ -59,7 +61,8 @@ class Request:
 
     `starts` is when the grant is to begin (None: at its approval); `extends` and `takes_over` name the grant that is
     to last longer, or to be carried on. `approvals` people must say yes; `endorsers` are those who have. A service
-    asks `on_behalf_of` a person.
+    asks `on_behalf_of` a person. With `signed_approvals` only a yes that its approver signed counts; `leaf` is the hash
+    of the request's entry, in hex.
     """
 
     id: str
@@ -79,6 +82,8 @@ class Request:
     approvals: int = 1
     groups: tuple[str, ...] = ()
     on_behalf_of: str = ""
+    signed_approvals: bool = False
+    leaf: str = ""
     endorsers: tuple[str, ...] = ()
     answered: RequestState | None = None
     answered_by: str | None = None
@@ -161,7 +166,7 @@ class AccessState:
     `open_requests` and `open_grants` are those that may still be pending or live, so that what is asked all
     the time need not look at everything there ever was. `noticed` are those among them whose end was put
     down already, though by the times in the entries it has not come (a clock went back). `latest` is the
-    latest time of any entry.
+    latest time of any entry, `origin` the ledger's, which signed answers name, `keys` are those of approvers.
     """
 
     requests: dict[str, Request] = field(default_factory=dict)
@@ -170,11 +175,9 @@ class AccessState:
     open_grants: set[str] = field(default_factory=set)
     noticed: set[str] = field(default_factory=set)
     latest: datetime = BEGINNING
+    origin: str = ""
+    keys: KeyRing = field(default_factory=KeyRing)
     anomalies: list[Anomaly] = field(default_factory=list)
-
-
-class _AnomalyError(Exception):
-    """The entry at hand does not follow from the ones before it."""
 
 
 def fold(state: AccessState, entry: Entry) -> None:
@@ -196,8 +199,7 @@ def fold(state: AccessState, entry: Entry) -> None:
             case kinds.AccessReviewed.TYPE:
                 _reviewed(state, entry)
             case kinds.AccessDenied.TYPE:
-                denied = _read(entry, kinds.AccessDenied)
-                _answer(state, entry, denied.request, RequestState.DENIED, denied.reason)
+                _denied(state, entry)
             case kinds.AccessWithdrawn.TYPE:
                 _withdrawn(state, entry)
             case kinds.AccessLapsed.TYPE:
@@ -206,7 +208,11 @@ def fold(state: AccessState, entry: Entry) -> None:
                 _revoked(state, entry)
             case kinds.AccessExpired.TYPE:
                 _expired(state, entry)
-    except _AnomalyError as error:
+            case kinds.AccessKeyRegistered.TYPE:
+                state.keys.register(state.origin, entry, read_body(entry, kinds.AccessKeyRegistered))
+            case kinds.AccessKeyWithdrawn.TYPE:
+                state.keys.withdraw(state.origin, entry, read_body(entry, kinds.AccessKeyWithdrawn))
+    except (AnomalyError, SigningError) as error:
         state.anomalies.append(Anomaly(entry.seq, str(error)))
     except (LedgerError, ValueError, OverflowError) as error:
         state.anomalies.append(Anomaly(entry.seq, f"{entry.type} cannot be read: {error}"))
@@ -216,13 +222,13 @@ def fold(state: AccessState, entry: Entry) -> None:
 
 
 def _requested(state: AccessState, entry: Entry) -> None:
-    said = _read(entry, kinds.AccessRequested)
+    said = read_body(entry, kinds.AccessRequested)
     if said.request in state.requests:
-        raise _AnomalyError(f"request {said.request} was made before")
+        raise AnomalyError(f"request {said.request} was made before")
     if not 0 < said.duration_s <= LONGEST.total_seconds():
-        raise _AnomalyError(f"request {said.request} is for {said.duration_s} seconds")
+        raise AnomalyError(f"request {said.request} is for {said.duration_s} seconds")
     if not 1 <= said.approvals <= MOST_APPROVALS:
-        raise _AnomalyError(f"request {said.request} needs {said.approvals} approvals")
+        raise AnomalyError(f"request {said.request} needs {said.approvals} approvals")
     state.requests[said.request] = Request(
         id=said.request,
         principal=entry.actor.name,
@@ -241,6 +247,8 @@ def _requested(state: AccessState, entry: Entry) -> None:
         approvals=said.approvals,
         groups=tuple(said.groups),
         on_behalf_of=said.on_behalf_of,
+        signed_approvals=said.signed_approvals,
+        leaf=leaf_hash(entry.raw.encode()).hex(),
     )
     state.open_requests.add(said.request)
 
@@ -248,10 +256,10 @@ def _requested(state: AccessState, entry: Entry) -> None:
 def _pending(state: AccessState, request_id: str) -> Request:
     request = state.requests.get(request_id)
     if request is None:
-        raise _AnomalyError(f"there is no request {request_id}")
+        raise AnomalyError(f"there is no request {request_id}")
     now = request.state(state.latest)
     if now is not RequestState.PENDING:
-        raise _AnomalyError(f"request {request_id} was {now} already")
+        raise AnomalyError(f"request {request_id} was {now} already")
     return request
 
 
@@ -261,10 +269,50 @@ def _answer(state: AccessState, entry: Entry, request_id: str, answer: RequestSt
     state.open_requests.discard(request_id)
 
 
+def _denied(state: AccessState, entry: Entry) -> None:
+    said = read_body(entry, kinds.AccessDenied)
+    if signed := Signed(said.statement, said.signature):
+        check_answer(state, _pending(state, said.request), entry.actor.name, signed, Decision.DENY, said.reason)
+    _answer(state, entry, said.request, RequestState.DENIED, said.reason)
+
+
+def check_answer(
+    state: AccessState, request: Request, approver: str, signed: Signed, decision: Decision, reason: str = ""
+) -> Statement:
+    """Return what `approver` signed, if it is this answer to this request, with their key. Raises `SigningError`."""
+    key = state.keys.of(approver)
+    if key is None:
+        raise SigningError(f"{approver} has no registered key")
+    expected = Statement(
+        origin=state.origin,
+        request=request.id,
+        entry=request.leaf,
+        requester=request.principal,
+        profile=request.profile,
+        ticket=request.ticket,
+        duration_s=int(request.duration.total_seconds()),
+        decision=decision.value,
+        reason=reason,
+        approver=approver,
+        key=key.text,
+        time="",
+    )
+    return check(signed, expected, key.key)
+
+
+def _check_signed_yes(state: AccessState, request: Request, entry: Entry, statement: str, signature: str) -> None:
+    if signed := Signed(statement, signature):
+        check_answer(state, request, entry.actor.name, signed, Decision.APPROVE)
+    elif request.signed_approvals:
+        raise AnomalyError(f"a yes to {request.id} is not signed, and had to be")
+
+
 def _endorsed(state: AccessState, entry: Entry) -> None:
-    request = _pending(state, _read(entry, kinds.AccessEndorsed).request)
+    said = read_body(entry, kinds.AccessEndorsed)
+    request = _pending(state, said.request)
+    _check_signed_yes(state, request, entry, said.statement, said.signature)
     if request.is_of(entry.actor.name) or any(same_person(entry.actor.name, name) for name in request.endorsers):
-        raise _AnomalyError(f"request {request.id} was endorsed by its requester, or twice by one person")
+        raise AnomalyError(f"request {request.id} was endorsed by its requester, or twice by one person")
     state.requests[request.id] = replace(request, endorsers=(*request.endorsers, entry.actor.name))
 
 
@@ -280,16 +328,16 @@ def _check_yes(request: Request, entry: Entry, self_approved: bool) -> str:
 
 
 def _withdrawn(state: AccessState, entry: Entry) -> None:
-    said = _read(entry, kinds.AccessWithdrawn)
+    said = read_body(entry, kinds.AccessWithdrawn)
     if _pending(state, said.request).principal != entry.actor.name:
-        raise _AnomalyError(f"request {said.request} was withdrawn by somebody else")
+        raise AnomalyError(f"request {said.request} was withdrawn by somebody else")
     _answer(state, entry, said.request, RequestState.WITHDRAWN, "")
 
 
 def _lapsed(state: AccessState, entry: Entry) -> None:
-    said = _read(entry, kinds.AccessLapsed)
+    said = read_body(entry, kinds.AccessLapsed)
     if said.request not in state.requests:
-        raise _AnomalyError(f"there is no request {said.request}")
+        raise AnomalyError(f"there is no request {said.request}")
     if state.requests[said.request].state(state.latest) is RequestState.LAPSED:
         state.open_requests.discard(said.request)
     else:
@@ -300,7 +348,7 @@ def _lapsed(state: AccessState, entry: Entry) -> None:
 
 
 def _approved(state: AccessState, entry: Entry) -> None:
-    said = _read(entry, kinds.AccessApproved)
+    said = read_body(entry, kinds.AccessApproved)
     request = _pending(state, said.request)
     not_before, not_after = parse_time(said.not_before), parse_time(said.not_after)
     wrong = _check_yes(request, entry, said.self_approved)
@@ -319,7 +367,8 @@ def _approved(state: AccessState, entry: Entry) -> None:
     elif said.takes_over != request.takes_over:
         wrong = "it takes over another grant than was asked for"
     if wrong:
-        raise _AnomalyError(f"approval of {said.request}: {wrong}")
+        raise AnomalyError(f"approval of {said.request}: {wrong}")
+    _check_signed_yes(state, request, entry, said.statement, said.signature)
     assert entry.grant is not None
     if request.takes_over:
         _hand_over(state, request, entry, not_after)
@@ -345,14 +394,14 @@ def _approved(state: AccessState, entry: Entry) -> None:
 def _live(state: AccessState, grant_id: str) -> Grant:
     grant = state.grants.get(grant_id)
     if grant is None or not grant.is_live(state.latest):
-        raise _AnomalyError(f"there is no live grant {grant_id}")
+        raise AnomalyError(f"there is no live grant {grant_id}")
     return grant
 
 
 def _hand_over(state: AccessState, request: Request, entry: Entry, not_after: datetime) -> None:
     old = _live(state, request.takes_over)
     if old.profile != request.profile or not_after > old.not_after:
-        raise _AnomalyError(f"approval of {request.id}: it takes over more than the grant {old.id} gave")
+        raise AnomalyError(f"approval of {request.id}: it takes over more than the grant {old.id} gave")
     state.grants[old.id] = replace(
         old, ended=entry.time, ended_by=entry.actor.name, ended_why=f"taken over by {request.principal}",
         successor=entry.grant or "",
@@ -361,7 +410,7 @@ def _hand_over(state: AccessState, request: Request, entry: Entry, not_after: da
 
 
 def _extended(state: AccessState, entry: Entry) -> None:
-    said = _read(entry, kinds.AccessExtended)
+    said = read_body(entry, kinds.AccessExtended)
     request = _pending(state, said.request)
     grant, not_after = _live(state, entry.grant or ""), parse_time(said.not_after)
     wrong = _check_yes(request, entry, said.self_approved)
@@ -372,19 +421,20 @@ def _extended(state: AccessState, entry: Entry) -> None:
     elif not_after - grant.not_before > LONGEST:
         wrong = "the grant would last longer than any may"
     if wrong:
-        raise _AnomalyError(f"extension by {said.request}: {wrong}")
+        raise AnomalyError(f"extension by {said.request}: {wrong}")
+    _check_signed_yes(state, request, entry, said.statement, said.signature)
     _answer(state, entry, request.id, RequestState.APPROVED, "")
     state.grants[grant.id] = replace(grant, not_after=not_after, extensions=(*grant.extensions, entry.time))
     state.noticed.discard(grant.id)
 
 
 def _broke_glass(state: AccessState, entry: Entry) -> None:
-    said = _read(entry, kinds.AccessBreakGlass)
+    said = read_body(entry, kinds.AccessBreakGlass)
     not_before, not_after = parse_time(said.not_before), parse_time(said.not_after)
     if entry.grant is None or entry.grant in state.grants:
-        raise _AnomalyError("a broken glass without a new grant")
+        raise AnomalyError("a broken glass without a new grant")
     if not timedelta(0) < not_after - not_before <= LONGEST_BREAK_GLASS or not_before < entry.time - TOLERANCE:
-        raise _AnomalyError(f"the broken glass {entry.grant} is for longer than any may be, or from before")
+        raise AnomalyError(f"the broken glass {entry.grant} is for longer than any may be, or from before")
     state.grants[entry.grant] = Grant(
         id=entry.grant,
         request="",
@@ -405,22 +455,22 @@ def _broke_glass(state: AccessState, entry: Entry) -> None:
 
 
 def _reviewed(state: AccessState, entry: Entry) -> None:
-    said = _read(entry, kinds.AccessReviewed)
+    said = read_body(entry, kinds.AccessReviewed)
     grant = state.grants.get(entry.grant or "")
     if grant is None or not grant.break_glass or grant.reviewed_by:
-        raise _AnomalyError(f"there is no broken glass {entry.grant} that waits for a review")
+        raise AnomalyError(f"there is no broken glass {entry.grant} that waits for a review")
     if grant.is_live(state.latest):
-        raise _AnomalyError(f"the broken glass {entry.grant} was reviewed before it ended")
+        raise AnomalyError(f"the broken glass {entry.grant} was reviewed before it ended")
     state.grants[grant.id] = replace(
         grant, reviewed_by=entry.actor.name, justified=said.justified, review=said.comment
     )
 
 
 def _revoked(state: AccessState, entry: Entry) -> None:
-    said = _read(entry, kinds.AccessRevoked)
+    said = read_body(entry, kinds.AccessRevoked)
     grant = state.grants.get(entry.grant or "")
     if grant is None or grant.ended is not None:
-        raise _AnomalyError(f"there is no grant {entry.grant} to revoke")
+        raise AnomalyError(f"there is no grant {entry.grant} to revoke")
     state.grants[grant.id] = replace(
         grant, ended=entry.time, ended_by=entry.actor.name, ended_why=said.reason
     )
@@ -428,29 +478,11 @@ def _revoked(state: AccessState, entry: Entry) -> None:
 
 
 def _expired(state: AccessState, entry: Entry) -> None:
-    _read(entry, kinds.AccessExpired)
+    read_body(entry, kinds.AccessExpired)
     grant = state.grants.get(entry.grant or "")
     if grant is None:
-        raise _AnomalyError(f"there is no grant {entry.grant} to expire")
+        raise AnomalyError(f"there is no grant {entry.grant} to expire")
     if state.latest >= grant.not_after:
         state.open_grants.discard(grant.id)
     else:
         state.noticed.add(grant.id)
-
-
-# --- reading ------------------------------------------------------------------------------------
-
-K = TypeVar("K", bound=kinds.Kind)
-_TYPES = {"str": str, "int": int, "bool": bool, "Sequence[str]": list}
-
-
-def _read(entry: Entry, kind: type[K]) -> K:
-    """Return the entry's body as `kind`, or raise `_AnomalyError` if a field is not of its type."""
-    said = kinds.read(entry, kind)
-    for each in dataclasses.fields(cast(Any, kind)):
-        value = getattr(said, each.name)
-        if each.name not in entry.body:
-            continue  # written before there was such a field: it has its default
-        if type(value) is not _TYPES[str(each.type)] or (isinstance(value, list) and {*map(type, value)} - {str}):
-            raise _AnomalyError(f"{entry.type} says {each.name} in a form that it cannot have")
-    return said

@@ -60,6 +60,8 @@ def _answering(profile: Profile) -> list[str]:
         told = [f"One of {who} must say yes, within {_minutes(profile.request_waits_minutes)}."]
     else:
         told = [f"{profile.approvals} different people of {who} must say yes, within {_minutes(profile.request_waits_minutes)}."]
+    if profile.signed_approvals:
+        told.append("A yes counts only if its approver signed it with a key of their own.")
     told.append("You may say yes to your own request." if profile.self_approval else "Nobody says yes to their own request.")
     return told
 

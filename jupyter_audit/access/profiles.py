@@ -41,7 +41,7 @@ class Profile:
     `isolation` is the lowest rung that its sessions may have, `network` what of the network they may use.
     Lists of people hold names and, as `group:NAME`, groups; where one is empty, the role alone decides. A budget of 0
     is none. `services` marks a profile that is for services (and AI agents) alone. `hours` are when grants may run (None: at
-    all times).
+    all times). With `signed_approvals` only a yes counts that its approver signed with a key of their own.
     """
 
     name: str
@@ -61,6 +61,7 @@ class Profile:
     requesters: tuple[str, ...] = ()
     approvers: tuple[str, ...] = ()
     approvals: int = 1
+    signed_approvals: bool = False
     hours: Hours | None = None
     extensions: int = 2
     advance_days: int = 7
@@ -193,6 +194,7 @@ PROFILE_KEYS: Mapping[str, Check] = {
     "requesters": _names("names, or group:NAME"),
     "approvers": _names("names, or group:NAME"),
     "approvals": _whole(1, MOST_APPROVALS),
+    "signed_approvals": _flag,
     "hours": _hours,
     "extensions": _whole(0, 100),
     "advance_days": _whole(0, 90),

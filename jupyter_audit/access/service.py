@@ -13,12 +13,14 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar, cast
 
-from jupyter_audit.access import rules
+from jupyter_audit.access import rules, signatures
+from jupyter_audit.access.approverkeys import ApproverKey
 from jupyter_audit.access.book import GrantBook
 from jupyter_audit.access.grants import Grant, GrantState, Request
 from jupyter_audit.access.policy import Policy
 from jupyter_audit.access.principals import same_person
 from jupyter_audit.access.profiles import Profile
+from jupyter_audit.access.signing import Decision, Signed
 from jupyter_audit.access.tickets import Seen, Tickets
 from jupyter_audit.clock import Clock, format_time
 from jupyter_audit.errors import AccessError, LedgerError, NotPermittedError, UsageError
@@ -30,6 +32,8 @@ Decide = Callable[[LedgerReader], Sequence[Draft]]
 Transact = Callable[[Decide], list[Entry]]
 Judge = Callable[[GrantBook, datetime], Draft | list[Draft]]
 T = TypeVar("T")
+
+UNSIGNED = Signed("", "")
 
 LONGEST_CAUSE = 500
 """Characters of an error's sentence that `access.refused` keeps."""
@@ -110,6 +114,7 @@ class AccessService:
                 groups=sorted(principal.groups),
                 on_behalf_of=principal.on_behalf_of,
                 ticket_checked=wanted.checks_tickets,
+                signed_approvals=wanted.signed_approvals,
             )
             return kinds.draft(kind, actor=Actor.of(principal))
 
@@ -148,15 +153,17 @@ class AccessService:
                 groups=sorted(principal.groups),
                 on_behalf_of=principal.on_behalf_of,
                 ticket_checked=profile.checks_tickets,
+                signed_approvals=profile.signed_approvals,
             )
             return kinds.draft(kind, actor=Actor.of(principal))
 
         return self._act(principal, "extend", grant_id, judge, lambda book: book.request(request_id))
 
-    def approve(self, principal: Principal, request_id: str) -> Request | Grant:
+    def approve(self, principal: Principal, request_id: str, signed: Signed = UNSIGNED) -> Request | Grant:
         """
         Say yes. Returns the grant that begins now (or lasts longer now), or the request if more people must say yes.
 
+        `signed` is the approver's own signature, which the profile may demand.
         Raises `NotFoundError`, `NotPermittedError` or `AccessError`.
         """
         grant_id = f"g-{secrets.token_hex(6)}"
@@ -170,16 +177,18 @@ class AccessService:
             profile = self._policy.profile(request.profile)
             rules.may_answer(self._policy, principal, request, profile)
             rules.ticket_stands(profile, request.ticket, seen)
+            signatures.check_yes(book, principal, request, profile, signed, now)
             if len(request.endorsers) + 1 < rules.approvals_of(self._policy, request, profile):
                 if request.is_of(principal.name):
                     raise NotPermittedError(
                         f"{principal.name} may say the last yes to their own request, not an earlier one.",
                         advice="Another approver must say yes first.",
                     )
-                return kinds.draft(kinds.AccessEndorsed(request.id), actor=Actor.of(principal))
+                endorsed = kinds.AccessEndorsed(request.id, signed.statement, signed.signature)
+                return kinds.draft(endorsed, actor=Actor.of(principal))
             if request.extends:
-                return self._extension(book, principal, request, profile, now)
-            return self._grant(book, principal, request, profile, grant_id, now)
+                return self._extension(book, principal, request, profile, signed, now)
+            return self._grant(book, principal, request, profile, grant_id, signed, now)
 
         def outcome(book: GrantBook) -> Request | Grant | None:
             request = book.request(request_id)
@@ -190,13 +199,17 @@ class AccessService:
 
         return cast(Request | Grant, self._act(principal, "approve", request_id, judge, outcome))
 
-    def deny(self, principal: Principal, request_id: str, reason: str) -> Request:
-        """Say no, and why. Raises as `approve` does."""
+    def deny(self, principal: Principal, request_id: str, reason: str, signed: Signed = UNSIGNED) -> Request:
+        """Say no, and why; `signed` holds the same reason. Raises as `approve` does."""
 
         def judge(book: GrantBook, now: datetime) -> Draft:
             request = rules.pending(book, request_id, now)
             rules.must_approve(principal)
-            return kinds.draft(kinds.AccessDenied(request.id, rules.reason(reason, 1)), actor=Actor.of(principal))
+            told = rules.reason(reason, 1)
+            if signed:
+                signatures.check_signature(book, principal, request, signed, Decision.DENY, now, told)
+            denied = kinds.AccessDenied(request.id, told, signed.statement, signed.signature)
+            return kinds.draft(denied, actor=Actor.of(principal))
 
         return self._act(principal, "deny", request_id, judge, lambda book: book.request(request_id))
 
@@ -290,6 +303,34 @@ class AccessService:
             return kinds.draft(kind, actor=Actor.of(principal), grant=grant.id)
 
         return self._act(principal, "review", grant_id, judge, lambda book: book.grant(grant_id))
+
+    def register_key(self, principal: Principal, *, key: str, proof: str, replaces: str = "", vouched: str = "") -> ApproverKey:
+        """
+        Register the key that an approver signs with from now on (docs/signed-approvals.md says what `proof` and `vouched` sign).
+
+        Raises `NotPermittedError` for somebody who approves nothing, and for a key that its owner does not show to hold.
+        """
+        kind = kinds.AccessKeyRegistered(key=key, proof=proof, replaces=replaces, vouched=vouched)
+
+        def judge(book: GrantBook, _: datetime) -> Draft:
+            signatures.may_register(book, principal, kind)
+            return kinds.draft(kind, actor=Actor.of(principal))
+
+        return self._act(principal, "register_key", key, judge, lambda book: book.keys.of(principal.name))
+
+    def withdraw_key(self, principal: Principal, person: str, *, reason: str, signature: str = "") -> ApproverKey:
+        """End a key: one's own, or as an admin anybody's. `signature` is that of the key, where it is at hand."""
+        ended: list[str] = []
+
+        def judge(book: GrantBook, _: datetime) -> Draft:
+            kind = signatures.withdrawal(book, principal, person, reason, signature)
+            ended.append(kind.key)
+            return kinds.draft(kind, actor=Actor.of(principal))
+
+        def outcome(book: GrantBook) -> ApproverKey | None:
+            return next((each for each in book.keys if each.text in ended and each.ended is not None), None)
+
+        return self._act(principal, "withdraw_key", person, judge, outcome)
 
     def expire(self) -> list[Entry]:
         """Put down, once each, the requests that lapsed and the grants that expired."""
@@ -386,7 +427,14 @@ class AccessService:
         return self._book, self._book.now(self._clock.now())
 
     def _grant(
-        self, book: GrantBook, principal: Principal, request: Request, profile: Profile, grant_id: str, now: datetime
+        self,
+        book: GrantBook,
+        principal: Principal,
+        request: Request,
+        profile: Profile,
+        grant_id: str,
+        signed: Signed,
+        now: datetime,
     ) -> Draft:
         """Return the approval of a request for a new grant."""
         # A policy that was tightened meanwhile holds for what was asked for before.
@@ -405,11 +453,13 @@ class AccessService:
             self_approved=request.is_of(principal.name),
             solo=self._policy.solo,
             takes_over=request.takes_over,
+            statement=signed.statement,
+            signature=signed.signature,
         )
         return kinds.draft(kind, actor=Actor.of(principal), grant=grant_id)
 
     def _extension(
-        self, book: GrantBook, principal: Principal, request: Request, profile: Profile, now: datetime
+        self, book: GrantBook, principal: Principal, request: Request, profile: Profile, signed: Signed, now: datetime
     ) -> Draft:
         """Return the approval of a request for more time: never more in all than the profile gives at once."""
         grant = rules.live_grant(book, request.extends, now)
@@ -430,6 +480,8 @@ class AccessService:
             not_after=format_time(not_after),
             self_approved=request.is_of(principal.name),
             solo=self._policy.solo,
+            statement=signed.statement,
+            signature=signed.signature,
         )
         return kinds.draft(kind, actor=Actor.of(principal), grant=grant.id)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from jupyter_audit.access.approverkeys import ApproverKey
 from jupyter_audit.access.grants import Grant, Request
 from jupyter_audit.clock import format_time
 
@@ -28,6 +29,7 @@ def request_view(request: Request, now: datetime) -> View:
         "takes_over": request.takes_over,
         "approvals": request.approvals,
         "endorsers": list(request.endorsers),
+        "signed_approvals": request.signed_approvals,
         "state": request.state(now).value,
         "answered_by": request.answered_by,
         "answer": request.answer,
@@ -59,4 +61,18 @@ def grant_view(grant: Grant, now: datetime) -> View:
         "reviewed_by": grant.reviewed_by,
         "justified": grant.justified,
         "review": grant.review,
+    }
+
+
+def key_view(key: ApproverKey) -> View:
+    """Return an approver's key, and what became of it."""
+    return {
+        "person": key.person,
+        "key": key.text,
+        "entry": key.seq,
+        "registered": format_time(key.time),
+        "trust": key.trust.value,
+        "ended": key.ended,
+        "ended_by": key.ended_by,
+        "ended_signed": key.ended_signed,
     }

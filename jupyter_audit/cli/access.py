@@ -8,14 +8,17 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from jupyter_audit.access import rules
 from jupyter_audit.access.grants import Grant, Request
 from jupyter_audit.access.profiles import DEFAULT_PROFILE
-from jupyter_audit.access.service import AccessService
+from jupyter_audit.access.service import UNSIGNED, AccessService
+from jupyter_audit.access.signing import Decision
 from jupyter_audit.access.views import grant_view, request_view
+from jupyter_audit.cli import ownkeys
 from jupyter_audit.cli.context import Context, context_of
 from jupyter_audit.cli.options import add_command
 from jupyter_audit.cli.output import clean, print_json
@@ -69,6 +72,7 @@ def add_commands(commands: Any) -> None:
     command = add_command(commands, "deny", deny, "say no to a request", server=True)
     command.add_argument("request", metavar="REQUEST", help="the request's id (r-…)")
     command.add_argument("--reason", required=True, metavar="TEXT", help="why")
+    ownkeys.add_signing(command)
     command = add_command(commands, "withdraw", withdraw, "take back a request of one's own", server=True)
     command.add_argument("request", metavar="REQUEST", help="the request's id (r-…)")
     command = add_command(
@@ -98,6 +102,7 @@ def _add_approve(commands: Any) -> None:
         server=True,
     )
     command.add_argument("request", metavar="REQUEST", help="the request's id (r-…)")
+    ownkeys.add_signing(command)
 
 
 def _add_glass(commands: Any) -> None:
@@ -181,7 +186,9 @@ def _moment(text: str) -> datetime:
 def approve(options: argparse.Namespace) -> int:
     """Say yes."""
     wanted = options.request
-    _, made = _do(options, f"requests/{wanted}/approve", {}, lambda access, me: access.approve(me, wanted))
+    signed = ownkeys.sign_answer(options, wanted, Decision.APPROVE) if options.sign else UNSIGNED
+    body = asdict(signed) if signed else {}
+    _, made = _do(options, f"requests/{wanted}/approve", body, lambda access, me: access.approve(me, wanted, signed))
     if options.json:
         print_json(made)
         return 0
@@ -196,9 +203,10 @@ def approve(options: argparse.Namespace) -> int:
 
 def deny(options: argparse.Namespace) -> int:
     """Say no."""
-    wanted, reason = options.request, options.reason
-    path = f"requests/{wanted}/deny"
-    return _say(options, path, {"reason": reason}, lambda access, me: access.deny(me, wanted, reason))
+    wanted, reason = options.request, options.reason.strip()
+    signed = ownkeys.sign_answer(options, wanted, Decision.DENY, rules.reason(reason, 1)) if options.sign else UNSIGNED
+    body = {"reason": reason, **(asdict(signed) if signed else {})}
+    return _say(options, f"requests/{wanted}/deny", body, lambda access, me: access.deny(me, wanted, reason, signed))
 
 
 def withdraw(options: argparse.Namespace) -> int:

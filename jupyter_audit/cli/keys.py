@@ -6,6 +6,7 @@ import argparse
 from datetime import timedelta
 from typing import Any
 
+from jupyter_audit.cli import ownkeys
 from jupyter_audit.cli.context import context_of
 from jupyter_audit.cli.entries import parse_since
 from jupyter_audit.cli.options import add_command
@@ -28,16 +29,22 @@ def add_commands(commands: Any) -> None:
         keys,
         "list the ledger's keys, or give it a new one",
         about="`rotate` makes a new key, has the old one sign it in, and destroys the old secret: whoever steals the new "
-        "one cannot sign the past anew. Running servers go on with it by themselves. See docs/keys.md.",
+        "one cannot sign the past anew. Running servers go on with it by themselves. See docs/keys.md. `mine` is about the key "
+        "that an approver signs with, on the approver's own machine: `create` makes it, `register` tells the ledger (also of one "
+        "that replaces yours), `show` prints its public half, `withdraw` ends it. See docs/signed-approvals.md.",
         examples="  jupyter audit keys\n  jupyter audit keys rotate --reason 'yearly'\n"
-        "  jupyter audit keys rotate --if-older-than 90d --if-entries 1000000 --reason 'by timer'",
+        "  jupyter audit keys rotate --if-older-than 90d --if-entries 1000000 --reason 'by timer'\n"
+        "  jupyter audit keys mine create\n  jupyter audit keys mine register --server https://debug.example/",
+        server=True,
     )
     command.add_argument(
         "action",
         nargs="?",
-        choices=["rotate", "protect", "unprotect"],
-        help="make a new key; put the key file under a passphrase; or take the passphrase away",
+        choices=["rotate", "protect", "unprotect", "mine", "people"],
+        help="make a new key; put the key file under a passphrase; or take the passphrase away; `mine`: the key that you sign "
+        "approvals with; `people`: everybody's",
     )
+    ownkeys.add_options(command)
     command.add_argument("--reason", default="", help="why; the ledger keeps it")
     command.add_argument("--if-older-than", metavar="AGE", help="rotate only if the key is older than this, such as 90d")
     command.add_argument("--if-entries", metavar="N", type=int, help="… or has signed at least this many entries")
@@ -45,6 +52,9 @@ def add_commands(commands: Any) -> None:
 
 def keys(options: argparse.Namespace) -> int:
     """List the keys, or rotate."""
+    if options.action in ("mine", "people"):
+        return ownkeys.own_keys(options)
+    ownkeys.refuse_options(options)
     context = context_of(options)
     if options.action is None:
         with context.reader() as reader:

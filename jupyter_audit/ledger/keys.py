@@ -30,7 +30,7 @@ from jupyter_audit.ledger.note import (
     key_id,
     parse_verifier_key,
 )
-from jupyter_audit.ledger.passphrase import SIGNING_KEY, passphrase
+from jupyter_audit.ledger.passphrase import SIGNING_KEY, Lock, passphrase
 from jupyter_audit.ledger.secretfile import lock_up, read_secret, unlock
 
 _PREFIX = "PRIVATE+KEY+"
@@ -145,13 +145,16 @@ def load_signer(path: Path) -> Signer:
         "what is in it can still be read and verified.",
         exposed="Whoever read it can sign in this server's name.",
     )
+    return read_signer(content, f"The signing key {path}", SIGNING_KEY)
+
+
+def read_signer(content: bytes, what: str, lock: Lock) -> Signer:
+    """Return the signer that a key file's content holds, its passphrase asked for by `lock`. Raises `KeyFileError`."""
     try:
         text = content.decode("ascii")
-        return parse_signing_key(unprotect(text, passphrase(SIGNING_KEY)) if text.startswith(_PROTECTED) else text)
+        return parse_signing_key(unprotect(text, passphrase(lock)) if text.startswith(_PROTECTED) else text)
     except (NoteError, UnicodeDecodeError) as error:
-        raise KeyFileError(
-            f"The signing key {path} cannot be used: {error}.", advice="Restore it from where it is kept."
-        ) from error
+        raise KeyFileError(f"{what} cannot be used: {error}.", advice="Restore it from where it is kept.") from error
 
 
 def load_verifier_key(path: Path) -> VerifierKey:

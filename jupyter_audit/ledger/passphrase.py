@@ -3,8 +3,8 @@ The passphrase of a protected key: where it comes from, once for each process.
 
 In this order: a file descriptor ($JUPYTER_AUDIT_KEY_PASSPHRASE_FD), a file ($JUPYTER_AUDIT_KEY_PASSPHRASE_FILE, or the systemd
 credential `jupyter-audit-passphrase`), the environment ($JUPYTER_AUDIT_KEY_PASSPHRASE, which is taken out of it so that
-no child inherits it), the terminal. Kernels get none of these variables: theirs are an allow-list. An auditor's key has
-names of its own, so that one machine can hold both.
+no child inherits it), the terminal. Kernels get none of these variables: theirs are an allow-list. The keys of
+auditors and of approvers have names of their own, so that one machine can hold them all.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ class Lock:
 
 
 SIGNING_KEY = Lock("the ledger's signing key", VARIABLE, CREDENTIAL)
+APPROVER_KEY = Lock("the approver's key", "JUPYTER_AUDIT_APPROVER_PASSPHRASE", "jupyter-audit-approver-passphrase")
 AUDITOR_KEY = Lock("the auditor's key", "JUPYTER_AUDIT_AUDITOR_PASSPHRASE", "jupyter-audit-auditor-passphrase")
 
 

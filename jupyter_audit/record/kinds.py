@@ -40,6 +40,7 @@ class AccessRequested(Kind):
     `approvals` is how many people must say yes. `groups` are the requester's, as the identity provider named them;
     `on_behalf_of` is whom a service asks for.
     `ticket_checked` says that the profile's tracker called the ticket open.
+    `signed_approvals` says that only a yes that its approver signed counts (docs/signed-approvals.md).
     """
 
     TYPE = "access.requested"
@@ -57,14 +58,21 @@ class AccessRequested(Kind):
     groups: Sequence[str] = ()
     on_behalf_of: str = ""
     ticket_checked: bool = False
+    signed_approvals: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class AccessEndorsed(Kind):
-    """An approver says yes to a request that needs more than one; the last yes is the approval."""
+    """
+    An approver says yes to a request that needs more than one; the last yes is the approval.
+
+    `statement` and `signature` as in access.approved.
+    """
 
     TYPE = "access.endorsed"
     request: str
+    statement: str = ""
+    signature: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +82,8 @@ class AccessApproved(Kind):
 
     `principal` is whom it was given to. `self_approved` is true only in solo mode, or where a profile
     allows it, and says that requester and approver are one person. `takes_over` is the grant of
-    somebody else that ends here, because this one carries it on.
+    somebody else that ends here, because this one carries it on. `statement` is what the approver signed with a key of
+    their own, if they did, and `signature` the Ed25519 signature in base64 (docs/signed-approvals.md).
     """
 
     TYPE = "access.approved"
@@ -87,17 +96,25 @@ class AccessApproved(Kind):
     self_approved: bool
     solo: bool
     takes_over: str = ""
+    statement: str = ""
+    signature: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class AccessExtended(Kind):
-    """An approver says yes to a request for more time: the grant in the envelope lasts until `not_after` now."""
+    """
+    An approver says yes to a request for more time: the grant in the envelope lasts until `not_after` now.
+
+    `statement` and `signature` as in access.approved.
+    """
 
     TYPE = "access.extended"
     request: str
     not_after: str
     self_approved: bool
     solo: bool
+    statement: str = ""
+    signature: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +149,13 @@ class AccessReviewed(Kind):
 
 @dataclass(frozen=True, slots=True)
 class AccessDenied(Kind):
-    """An approver says no, and why."""
+    """An approver says no, and why. `statement` and `signature` as in access.approved."""
 
     TYPE = "access.denied"
     request: str
     reason: str
+    statement: str = ""
+    signature: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +252,35 @@ class PeopleAccepted(Kind):
     TYPE = "people.accepted"
     people: Sequence[str]
     digest: str
+@dataclass(frozen=True, slots=True)
+class AccessKeyRegistered(Kind):
+    """
+    An approver registers the public key that they sign approvals with. The actor is whose key it is.
+
+    `key` is a verifier key as signed notes have it. `proof` is its signature over ledger, name and key: nobody registers a
+    key that they do not hold. `replaces` is the key that it follows, and `vouched` that one's signature over the same.
+    """
+
+    TYPE = "access.key_registered"
+    key: str
+    proof: str
+    replaces: str = ""
+    vouched: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessKeyWithdrawn(Kind):
+    """
+    A person's key signs no more from here on, and why. The actor is that person, or an admin.
+
+    `signature` is that of the key itself, where its owner still had it.
+    """
+
+    TYPE = "access.key_withdrawn"
+    person: str
+    key: str
+    reason: str
+    signature: str = ""
 
 
 # --- server and sessions ------------------------------------------------------------------------
@@ -665,6 +713,8 @@ KINDS: Mapping[str, type[Kind]] = {
         PeopleChanged,
         PeopleRemoved,
         PeopleAccepted,
+        AccessKeyRegistered,
+        AccessKeyWithdrawn,
         ServerStarted,
         ServerStopped,
         PolicyChanged,

@@ -17,6 +17,7 @@ from jupyter_audit.access.views import grant_view, request_view
 from jupyter_audit.server.apibase import MOST_ROWS, AuditApiHandler, authorized_to
 from jupyter_audit.server.inputs import LARGEST_NUMBER, Field, Query
 from jupyter_audit.server.sight import sees_all
+from jupyter_audit.server.signing import SIGNED, ApproverKeysHandler, EntryToSignHandler, WithdrawKeyHandler, signed_of
 
 REQUEST_ID = r"r-[0-9a-f]{12}"
 GRANT_ID = r"g-[0-9a-f]{12}"
@@ -83,9 +84,9 @@ class ApproveHandler(AuditApiHandler):
     @authorized_to("write")
     async def post(self, request_id: str) -> None:
         """Say yes; the grant begins now, unless more people must say so, or it is to begin later."""
-        self.body()
+        signed = signed_of(self.body(**SIGNED))
         access, principal = self.services.access, self.principal
-        made = await self.act(lambda: access.approve(principal, request_id))
+        made = await self.act(lambda: access.approve(principal, request_id, signed))
         now = self.shared.now()
         # More people may have to say yes: then the request waits on.
         self.answer(grant_view(made, now) if isinstance(made, Grant) else request_view(made, now))
@@ -97,9 +98,10 @@ class DenyHandler(AuditApiHandler):
     @authorized_to("write")
     async def post(self, request_id: str) -> None:
         """Say no, and why."""
-        reason = self.body(reason=TEXT)["reason"]
+        given = self.body(reason=TEXT, **SIGNED)
+        reason, signed = given["reason"], signed_of(given)
         access, principal = self.services.access, self.principal
-        request = await self.act(lambda: access.deny(principal, request_id, reason), urgent=sees_all(principal))
+        request = await self.act(lambda: access.deny(principal, request_id, reason, signed), urgent=sees_all(principal))
         self.answer(request_view(request, self.shared.now()))
 
 
@@ -206,7 +208,10 @@ ROUTES: tuple[tuple[str, type[AuditApiHandler]], ...] = (
     ("requests", RequestsHandler),
     (f"requests/({REQUEST_ID})/approve", ApproveHandler),
     (f"requests/({REQUEST_ID})/deny", DenyHandler),
+    (f"requests/({REQUEST_ID})/entry", EntryToSignHandler),
     (f"requests/({REQUEST_ID})/withdraw", WithdrawHandler),
+    ("approver-keys", ApproverKeysHandler),
+    ("approver-keys/withdraw", WithdrawKeyHandler),
     ("grants", GrantsHandler),
     (f"grants/({GRANT_ID})/extend", ExtendHandler),
     (f"grants/({GRANT_ID})/revoke", RevokeHandler),

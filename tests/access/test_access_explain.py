@@ -141,7 +141,7 @@ def test_each_rule_that_a_profile_changes_changes_what_people_read_and_its_versi
     changed: dict[str, Any] = {
         "default_minutes": 7, "longest_minutes": 99, "request_waits_minutes": 5, "shortest_reason": 33, "ticket_pattern": "X",
         "self_approval": True, "kernels": ["audit"], "recovery": True, "terminals": True, "isolation": "landlock",
-        "network": "none", "targets": ["shop"], "requesters": ["ada"], "approvers": ["bob"], "approvals": 2,
+        "network": "none", "targets": ["shop"], "requesters": ["ada"], "approvers": ["bob"], "approvals": 2, "signed_approvals": True,
         "hours": "Mon 08:00-09:00 UTC", "extensions": 0, "break_glass": True, "weekly_hours": 3, "weekly_extensions": 4,
     }  # fmt: skip
     for key, value in changed.items():

@@ -17,13 +17,15 @@ from jupyter_audit.record.fresh import FreshContents
 from jupyter_audit.record.masking import CONTENT, MASKED, MASKS, mask
 
 IN_CLEAR = {
-    "access.requested": "request profile reason ticket duration_s lapses target starts extends takes_over approvals groups on_behalf_of ticket_checked",
-    "access.endorsed": "request",
-    "access.approved": "request principal vouched_by profile not_before not_after self_approved solo takes_over",
-    "access.extended": "request not_after self_approved solo",
+    "access.requested": "request profile reason ticket duration_s lapses target starts extends takes_over approvals groups on_behalf_of ticket_checked "
+    "signed_approvals",
+    "access.endorsed": "request statement signature",
+    "access.approved": "request principal vouched_by profile not_before not_after self_approved solo takes_over "
+    "statement signature",
+    "access.extended": "request not_after self_approved solo statement signature",
     "access.break_glass": "profile reason ticket target not_before not_after",
     "access.reviewed": "justified comment",
-    "access.denied": "request reason",
+    "access.denied": "request reason statement signature",
     "access.withdrawn": "request",
     "access.lapsed": "request",
     "access.revoked": "reason",
@@ -33,6 +35,8 @@ IN_CLEAR = {
     "people.changed": "person what groups digest",
     "people.removed": "person digest",
     "people.accepted": "people digest",
+    "access.key_registered": "key proof replaces vouched",
+    "access.key_withdrawn": "person key reason signature",
     "server.started": "server version mode launched isolation policy policy_digest assured unassured",
     "server.stopped": "server",
     "policy.changed": "digest previous changes policy noticed_by",
