@@ -305,11 +305,7 @@ class AccessService:
         return self._act(principal, "review", grant_id, judge, lambda book: book.grant(grant_id))
 
     def register_key(self, principal: Principal, *, key: str, proof: str, replaces: str = "", vouched: str = "") -> ApproverKey:
-        """
-        Register the key that an approver signs with from now on (docs/signed-approvals.md says what `proof` and `vouched` sign).
-
-        Raises `NotPermittedError` for somebody who approves nothing, and for a key that its owner does not show to hold.
-        """
+        """Register the key that an approver signs with from now on (docs/signed-approvals.md). Raises `NotPermittedError`."""
         kind = kinds.AccessKeyRegistered(key=key, proof=proof, replaces=replaces, vouched=vouched)
 
         def judge(book: GrantBook, _: datetime) -> Draft:

@@ -21,6 +21,11 @@ from jupyter_audit.ledger.note import NoteError, format_verifier_key, parse_veri
 from jupyter_audit.ledger.proof import ProvenEntry, ProvenGrowth, check_proof
 from jupyter_audit.ledger.verify import verify_ledger
 from jupyter_audit.ledger.witness_sink import cosigned_path
+from jupyter_audit.review.approvals import TYPES as APPROVALS
+from jupyter_audit.review.approvals import judge_approvals
+
+FORGED_APPROVALS = 10
+"""What `verify` exits with where the ledger is whole, and an answer or a key in it is not its approver's."""
 
 
 def add_commands(commands: Any) -> None:
@@ -66,6 +71,14 @@ def add_commands(commands: Any) -> None:
         metavar="FILE",
         help="a checkpoint with a witness's cosignature, best as the witness itself gave it; repeatable",
     )
+    command.add_argument(
+        "--approver-key",
+        action="append",
+        default=[],
+        metavar="NAME=KEY",
+        help="the key of an approver as they told it themselves (or a file that holds it); repeatable. A registration of another "
+        "one is found to be forged (docs/signed-approvals.md)",
+    )
     command.add_argument("--proof", metavar="FILE", help="check this file of `jupyter audit prove` instead; needs no ledger")
     add_auditor_key(command)
     command = add_command(
@@ -90,6 +103,7 @@ def verify(options: argparse.Namespace) -> int:
     if options.proof:
         return _verify_proof(_read(Path(options.proof)), keys, auditors, options)
     since = newest_kept(_read(Path(options.since))) if options.since else None
+    pins = _pins(options.approver_key)
     witness_keys = [_key(text) for text in options.witness_key or ()]
     if options.cosigned and not witness_keys:
         raise UsageError("--cosigned needs --witness-key: whose cosignature it must have.")
@@ -119,13 +133,38 @@ def verify(options: argparse.Namespace) -> int:
     finally:
         if progress is not None:
             progress.clear()
+    with closing(LedgerReader.open(path)) as reader:
+        approvals = judge_approvals(reader.entries(types=APPROVALS, stop=report.entries), report.origin, pins)
+    code = FORGED_APPROVALS if approvals.forged else 0
     if options.json:
-        print_json({"verdict": "whole", **report.to_json()})
-        return 0
-    print(clean_block(report.text(), indent=""))
+        verdict = "forged approvals" if approvals.forged else "whole"
+        print_json({"verdict": verdict, **report.to_json(), "approvals": approvals.to_json()})
+        return code
+    told = approvals.text()
+    print(clean_block(f"{report.text()}\n{told}" if told else report.text(), indent=""))
     if not options.key:
         print("Note          the key came from beside the ledger; give the one kept elsewhere with --key")
-    return 0
+    if approvals.forged:
+        print(
+            "The ledger is as it was signed, but somebody who held its key wrote what approvers did not sign.\n"
+            "Keep it for evidence, and ask the approvers named.",
+            file=sys.stderr,
+        )
+    return code
+
+
+def _pins(given: Sequence[str]) -> dict[str, list[str]]:
+    """Return the keys that approvers told the auditor. Raises `UsageError`."""
+    pins: dict[str, list[str]] = {}
+    for text in given:
+        name, separator, key = text.partition("=")
+        if not separator or not name:
+            raise UsageError(f"--approver-key reads NAME=KEY, not {text!r}.")
+        try:
+            pins.setdefault(name, []).append(format_verifier_key(parse_verifier_key(_key(key))))
+        except NoteError as error:
+            raise UsageError(f"That is not the key of {name}: {error}.", advice="`jupyter audit keys mine show` prints it.") from error
+    return pins
 
 
 def _kept_cosigned(ledger: Path, witness_keys: Sequence[str]) -> Iterator[str]:

@@ -32,6 +32,7 @@ from jupyter_audit.ledger.keys import Signer, load_signer
 from jupyter_audit.ledger.merkle import leaf_hash
 from jupyter_audit.ledger.note import format_verifier_key
 from jupyter_audit.model import Actor, Draft
+from jupyter_audit.review.approvals import TYPES, judge_approvals
 
 PROFILES = {
     "production-debug": {"signed_approvals": True},
@@ -386,3 +387,89 @@ def test_a_request_says_what_was_demanded_when_it_was_made(signing: Any) -> None
     assert signing.newest()["signed_approvals"] is True
     signing.ask(profile="free")
     assert signing.newest()["signed_approvals"] is False
+
+
+# --- what auditors find -------------------------------------------------------------------------
+
+
+def judged(house: Any, **pins: Signer) -> Any:
+    given = {name: [format_verifier_key(signer.verifier)] for name, signer in pins.items()}
+    return judge_approvals(house.ledger.entries(types=TYPES), house.ledger.origin, given)
+
+
+def test_auditors_see_how_many_were_signed_by_whom_and_with_which_key(signing: Any) -> None:
+    request, pair, no = signing.ask(), signing.ask(profile="pair"), signing.ask()
+    signing.access.approve(signing.person("bob"), request, signed(signing, request))
+    for name in ("bob", "cyn"):
+        signing.access.approve(signing.person(name), pair, signed(signing, pair, name))
+    signing.access.deny(signing.person("bob"), no, "not today", signed(signing, no, decision="deny", reason="not today"))
+    signing.access.approve(signing.person("cyn"), signing.ask(profile="free"))
+    found = judged(signing, bob=signing.signers["bob"])
+    assert (found.signed, found.unsigned, found.forged) == ({"bob": 2, "cyn": 1}, {"cyn": 1}, ())
+    told = found.text()
+    assert "3 (bob 2, cyn 1) signed by their approvers; 1 (cyn 1) on the server's word" in told
+    bobs, cyns = (format_verifier_key(signing.signers[name].verifier) for name in ("bob", "cyn"))
+    assert f"bob: {bobs}, entry 1 (first); as given" in told
+    assert f"cyn: {cyns}, entry 2 (first); NOT COMPARED" in told
+
+
+@pytest.mark.parametrize("forged", [name for name in FORGED if name != "half a character"])
+def test_auditors_are_told_of_an_approval_that_is(signing: Any, forged: str) -> None:
+    request = signing.ask(minutes=30)
+    (entry,) = signing.put_down(approval(signing, request, **fields(FORGED[forged](signing, request))))
+    assert [each.seq for each in judged(signing).forged] == [entry.seq]
+
+
+def test_auditors_are_told_of_a_yes_without_the_signature_that_was_demanded(signing: Any) -> None:
+    (entry,) = signing.put_down(approval(signing, signing.ask()))
+    assert [each.seq for each in judged(signing).forged] == [entry.seq]
+
+
+def test_what_was_signed_before_a_key_was_withdrawn_stays_signed_and_cannot_be_denied(signing: Any) -> None:
+    request = signing.ask()
+    signing.access.approve(signing.person("bob"), request, signed(signing, request))
+    signing.access.withdraw_key(signing.person("bob"), "bob", reason="I never signed that")
+    found = judged(signing, bob=signing.signers["bob"])
+    assert (found.signed, found.forged) == ({"bob": 1}, ())
+    assert "ended by entry" in found.text()
+
+
+def test_a_forged_first_registration_is_found_with_the_key_that_the_approver_tells(tmp_path: Path, clock: SetClock) -> None:
+    """Whoever holds the server's key registers one of their own in bob's name, and approves with it."""
+    house: Any = House(tmp_path, clock, profiles=PROFILES)
+    house.signers = {"bob": Signer.generate("bob")}
+    register(house, "bob", house.signers["bob"])
+    request = house.ask()
+    house.put_down(approval(house, request, **fields(signed(house, request))))
+    assert house.live() == {NEW_GRANT}
+    assert judged(house).forged == ()
+    assert "NOT COMPARED" in judged(house).text()
+    (found,) = judged(house, bob=Signer.generate("bob")).forged
+    assert (found.seq, "registered for bob" in found.what) == (1, True)
+    house.close()
+
+
+def test_a_registration_after_a_withdrawal_that_somebody_forged_is_found_too(signing: Any) -> None:
+    real, mallory = signing.signers["bob"], Signer.generate("bob")
+    key = format_verifier_key(real.verifier)
+    body = {"person": "bob", "key": key, "reason": "lost", "signature": ""}
+    signing.put_down(Draft("access.key_withdrawn", body, actor=Actor("bob", "test")))
+    made = register(signing, "bob", mallory)
+    assert "(anew)" in judged(signing).text()
+    assert [each.seq for each in judged(signing, bob=real).forged] == [made.seq]
+    assert judged(signing, cyn=signing.signers["cyn"]).forged == ()
+
+
+def test_a_key_that_the_given_one_signed_in_is_as_good_as_given(signing: Any) -> None:
+    old = signing.signers["bob"]
+    register(signing, "bob", Signer.generate("bob"), old)
+    assert judged(signing, bob=old).forged == ()
+
+
+@pytest.mark.parametrize("request_", [["r"], {"r": 1}, None, 7, "r-ffffffffffff"], ids=["list", "object", "null", "number", "none"])
+@pytest.mark.parametrize("statement_", ["x", 7, ["x"], None], ids=["text", "number", "list", "null"])
+def test_no_entry_makes_the_judging_fail(signing: Any, request_: Any, statement_: Any) -> None:
+    body = {"request": request_, "statement": statement_, "signature": 5}
+    for kind in ("access.approved", "access.endorsed", "access.denied", "access.key_registered", "access.key_withdrawn"):
+        signing.put_down(Draft(kind, body, actor=Actor("bob", "test")))
+    assert len(judged(signing).forged) == 5

@@ -47,6 +47,23 @@ def test_an_approver_makes_a_key_registers_it_and_signs(cli: CommandLine, key: P
     assert registered in cli.good("keys", "mine", "show").out
 
 
+def test_verify_says_who_signed_and_finds_a_key_that_is_not_the_approvers(cli: CommandLine, registered: str) -> None:
+    cli.good("approve", cli.json(*ASK)["id"], *SIGN)
+    cli.granted()
+    me = os_account().name
+    told = cli.good("verify", "--approver-key", f"{me}={registered}").out
+    assert f"1 ({me} 1) signed by their approvers; 1 ({me} 1) on the server's word" in told
+    assert "as given" in told
+    assert cli.json("verify")["approvals"]["keys"][0]["compared"] is False
+    another = cli.json("keys", "mine", "create", "--key-file", str(cli.folder / "other.key"))["key"]
+    forged = cli("verify", "--approver-key", f"{me}={another}")
+    assert forged.code == 10
+    assert "FORGED" in forged.out
+    assert "ask the approvers" in forged.err
+    for wrong in ("x", f"{me}=x", f"={registered}"):
+        assert cli("verify", "--approver-key", wrong).code == 2
+
+
 def test_a_denial_is_signed_with_its_reason(cli: CommandLine, registered: str) -> None:
     request = cli.json(*ASK)["id"]
     assert cli.json("deny", request, "--reason", " not now ", *SIGN)["state"] == "denied"

@@ -28,6 +28,7 @@ READS = (
     "grants",
     "grants?live=true",
     "grants?unreviewed=true",
+    "approver-keys",
     "sessions",
     "profiles",
     "entries",
@@ -154,6 +155,7 @@ def test_the_table_covers_every_described_operation() -> None:
     for act in {row[0] for row in ROWS} - {"ask", "take-over"}:
         tried.add(f"{where[act]}/{act}" if act in where else act)
     tried |= {"sessions/{session}/end"}  # test_web_watch.py
+    tried |= {"requests/{request}/entry", "approver-keys/withdraw"}  # test_web_signed.py
     assert {f"/{path}" for path in tried} == set(description()["paths"])
 
 

@@ -1,0 +1,131 @@
+"""
+Who signed which approval: a pass over the entries of `access.*` of a ledger that was verified (docs/signed-approvals.md). Pure.
+
+It believes no more than the fold that grants come from. Keys that an auditor was given by the approvers themselves (`pins`)
+are compared with those that were registered: so a registration that somebody forged is found.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jupyter_audit.access.approverkeys import ApproverKey, Trust
+from jupyter_audit.access.grants import AccessState, Request, check_answer, fold
+from jupyter_audit.access.principals import same_person
+from jupyter_audit.access.signing import Decision, Signed, SigningError
+from jupyter_audit.access.views import key_view
+from jupyter_audit.model import Entry
+from jupyter_audit.record import kinds
+
+TYPES = ("access.",)
+YESES = frozenset({kinds.AccessEndorsed.TYPE, kinds.AccessApproved.TYPE, kinds.AccessExtended.TYPE})
+ANSWERS = YESES | {kinds.AccessDenied.TYPE}
+ABOUT_KEYS = frozenset({kinds.AccessKeyRegistered.TYPE, kinds.AccessKeyWithdrawn.TYPE})
+
+
+@dataclass(frozen=True, slots=True)
+class Forged:
+    """An entry that says of an approver what their key does not."""
+
+    seq: int
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalsReport:
+    """How many yeses had an effect, by approver: signed, and not; the keys; what was given to compare; what is wrong."""
+
+    signed: Mapping[str, int]
+    unsigned: Mapping[str, int]
+    keys: tuple[ApproverKey, ...]
+    compared: frozenset[str]
+    forged: tuple[Forged, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as JSON-ready values."""
+        return {
+            "signed": dict(self.signed),
+            "unsigned": dict(self.unsigned),
+            "keys": [{**key_view(key), "compared": key.text in self.compared} for key in self.keys],
+            "forged": [{"seq": each.seq, "what": each.what} for each in self.forged],
+        }
+
+    def text(self) -> str:
+        """Return the report for a person to read; empty where there is nothing to say."""
+        if not (self.signed or self.unsigned or self.keys or self.forged):
+            return ""
+        lines = [("Approvals", f"{_count(self.signed)} signed by their approvers; {_count(self.unsigned)} on the server's word")]
+        for key in self.keys:
+            ended = "" if key.ended is None else f", ended by entry {key.ended} of {key.ended_by}"
+            how = "as given" if key.text in self.compared else "NOT COMPARED with one from the approver (--approver-key)"
+            lines.append(("Approver", f"{key.person}: {key.text}, entry {key.seq} ({key.trust}){ended}; {how}"))
+        lines += [("FORGED", f"entry {each.seq}: {each.what}") for each in self.forged]
+        return "\n".join(f"{name:<14}{value}" for name, value in lines)
+
+
+def judge_approvals(entries: Iterable[Entry], origin: str, pins: Mapping[str, Sequence[str]]) -> ApprovalsReport:
+    """
+    Return who signed what. `entries` are those of `TYPES`, in ledger order; `pins` are verifier keys by their approver's name.
+    """
+    state = AccessState(origin=origin)
+    signed, unsigned, forged = Counter[str](), Counter[str](), list[Forged]()
+    for entry in entries:
+        request = state.requests.get(str(entry.body.get("request")))
+        before = len(state.anomalies)
+        fold(state, entry)
+        had_effect = len(state.anomalies) == before
+        if entry.type in ABOUT_KEYS and not had_effect:
+            forged.append(Forged(entry.seq, state.anomalies[-1].what))
+        elif entry.type in ANSWERS:
+            wrong = _wrong_with(state, request, entry)
+            if wrong:
+                forged.append(Forged(entry.seq, f"an answer in the name of {entry.actor.name}: {wrong}"))
+            elif had_effect and entry.type in YESES:
+                (signed if entry.body.get("statement") else unsigned)[entry.actor.name] += 1
+    keys = tuple(state.keys)
+    compared = _compared(keys, pins)
+    forged += [
+        Forged(key.seq, f"a key registered for {key.person} that is neither the one given nor signed in by it")
+        for key in keys
+        if key.text not in compared and any(same_person(key.person, name) for name in pins)
+    ]
+    return ApprovalsReport(signed, unsigned, keys, compared, tuple(sorted(forged, key=lambda each: each.seq)))
+
+
+def _wrong_with(state: AccessState, request: Request | None, entry: Entry) -> str:
+    """Return what is wrong with the signature of an answer, or with its having none; empty where nothing is."""
+    statement, signature = entry.body.get("statement", ""), entry.body.get("signature", "")
+    if not statement and not signature:
+        demanded = request is not None and request.signed_approvals and entry.type in YESES
+        return "it is not signed, and had to be" if demanded else ""
+    if request is None or not isinstance(statement, str) or not isinstance(signature, str):
+        return "it is signed, and answers no request"
+    denies = entry.type == kinds.AccessDenied.TYPE
+    try:
+        decision = Decision.DENY if denies else Decision.APPROVE
+        reason = str(entry.body.get("reason")) if denies else ""
+        check_answer(state, request, entry.actor.name, Signed(statement, signature), decision, reason)
+    except SigningError as error:
+        return str(error)
+    return ""
+
+
+def _compared(keys: Sequence[ApproverKey], pins: Mapping[str, Sequence[str]]) -> frozenset[str]:
+    """Return the keys that are as given, or that one of those signed in."""
+    good: set[str] = set()
+    newest: list[ApproverKey] = []
+    for key in keys:
+        given = {text for name, texts in pins.items() if same_person(name, key.person) for text in texts}
+        old = next((each for each in reversed(newest) if same_person(each.person, key.person)), None)
+        if key.text in given or (key.trust is Trust.VOUCHED and old is not None and old.text in good):
+            good.add(key.text)
+        newest.append(key)
+    return frozenset(good)
+
+
+def _count(by_name: Mapping[str, int]) -> str:
+    names = ", ".join(f"{name} {count}" for name, count in sorted(by_name.items()))
+    return f"{sum(by_name.values())} ({names})" if names else "0"
