@@ -54,7 +54,7 @@ EXIT_CODES: Mapping[int, str] = {
     7: "a server, kernel or session may not start",
     8: "no server answers",
     9: "a cell of `run` raised an error, or took too long",
-    verify.FORGED_APPROVALS: "the ledger is whole, but an approval or a key in it is not its approver's (docs/signed-approvals.md)",
+    verify.FORGED_APPROVALS: "the ledger is whole, but an approval or a key in it is not its approver's",
     **{exit_code(damage): f"damage `{damage}`: {meaning}" for damage, meaning in DAMAGES.items()},
     INTERRUPTED: "interrupted with Ctrl-C",
 }

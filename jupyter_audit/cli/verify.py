@@ -163,7 +163,8 @@ def _pins(given: Sequence[str]) -> dict[str, list[str]]:
         try:
             pins.setdefault(name, []).append(format_verifier_key(parse_verifier_key(_key(key))))
         except NoteError as error:
-            raise UsageError(f"That is not the key of {name}: {error}.", advice="`jupyter audit keys mine show` prints it.") from error
+            advice = "`jupyter audit keys mine show` prints it, on the approver's machine."
+            raise UsageError(f"That is not the key of {name}: {error}.", advice=advice) from error
     return pins
 
 
