@@ -160,7 +160,7 @@ class JupyterAudit(Configurable):
 
     allowed_extensions = List(
         Unicode(),
-        default_value=["jupyter_audit", "jupyterlab", "notebook_shim"],
+        default_value=["jupyter_audit", "jupyterlab", "notebook", "notebook_shim"],
         help="The server extensions that the launcher loads. Any other is left out: an extension is code "
         "inside the server and can run cells past the gate.",
     ).tag(config=True)

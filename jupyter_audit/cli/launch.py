@@ -1,4 +1,4 @@
-"""`jupyter audit lab | server`: hand over to the launcher, in an isolated interpreter."""
+"""`jupyter audit lab | notebook | server`: hand over to the launcher, in an isolated interpreter."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from jupyter_audit.errors import ConfigError
 
 FACES = {
     "lab": ("open an audited JupyterLab", "jupyterlab"),
+    "notebook": ("open an audited Jupyter Notebook", "notebook"),
     "server": ("start an audited Jupyter server without a page of its own", "jupyter_server"),
 }
 """Each command's summary, and what has to be installed for it."""
@@ -44,7 +45,7 @@ def launch(options: argparse.Namespace) -> int:
     if any(find_spec(name) is None for name in needed):
         raise ConfigError(
             f"`jupyter audit {options.face}` needs more than is installed here.",
-            advice="pip install 'jupyter-audit[lab]'",
+            advice=f"pip install 'jupyter-audit[{'notebook' if options.face == 'notebook' else 'lab'}]'",
         )
     # Nothing that a user's shell exports may put code into the server.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}

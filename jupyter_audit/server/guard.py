@@ -115,6 +115,19 @@ VERDICTS: Mapping[str, Verdict] = {
             "workspaces_handler.WorkspacesHandler": READ | {"PUT", "DELETE"},
         },
     ),
+    # Notebook's pages, which work through the same API.
+    **_verdicts(
+        Door.AUTHENTICATED,
+        "notebook.app",
+        {
+            "ConsoleHandler": READ,
+            "CustomCssHandler": READ,
+            "FileHandler": READ,
+            "NotebookHandler": READ,
+            "TerminalHandler": READ,
+            "TreeHandler": READ,
+        },
+    ),
     **_verdicts(Door.AUTHENTICATED, "jupyter_server", {"services.api.handlers.IdentityHandler": READ}),
     **_verdicts(
         Door.OPEN,

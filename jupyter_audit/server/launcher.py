@@ -2,7 +2,7 @@
 The launcher: starts a Jupyter server that can be trusted to record, or says in one paragraph why it does not
 (P1, P2).
 
-    python -I -m jupyter_audit.server.launcher lab|server [--config FILE] [--home DIR] [--solo] [jupyter's own
+    python -I -m jupyter_audit.server.launcher lab|notebook|server [--config FILE] [--home DIR] [--solo] [jupyter's own
     options]
 
 Configuration is the admin's; what the gate hangs on is pinned above it and above the command line; extensions
@@ -42,7 +42,13 @@ from jupyter_audit.settings import JupyterAudit
 
 __all__ = ["CLASSES", "AuditServerApp", "main", "server_file"]
 
-FACES = ("lab", "server")
+FACES: Mapping[str, tuple[str, str] | None] = {
+    "lab": ("jupyterlab", "jupyterlab.labapp:LabApp"),
+    "notebook": ("notebook", "notebook.app:JupyterNotebookApp"),
+    "server": None,
+}
+"""What may be started: the server extension whose page it opens, and that extension's application."""
+
 NOT_STARTED = GateError.exit_code
 TOKEN_VARIABLE = "JUPYTER_TOKEN"  # noqa: S105 (a name)
 KEPT_VARIABLES = frozenset({"JUPYTER_TOKEN_FILE", HOME_VARIABLE})
@@ -117,9 +123,10 @@ class AuditServerApp(ServerApp):
         lab_settings = write_lab_settings(
             self.home.jupyter_config / "lab-settings", self.base_url, terminals=terminals
         )
-        pinned.LabApp.app_settings_dir = str(lab_settings)
-        pinned.LabApp.user_settings_dir = str(self.home.jupyter_config / "lab" / "user-settings")
-        pinned.LabApp.workspaces_dir = str(self.home.jupyter_config / "lab" / "workspaces")
+        for section in ("LabApp", "JupyterNotebookApp"):
+            pinned[section].app_settings_dir = str(lab_settings)
+            pinned[section].user_settings_dir = str(self.home.jupyter_config / "lab" / "user-settings")
+            pinned[section].workspaces_dir = str(self.home.jupyter_config / "lab" / "workspaces")
         self.pinned = pinned
         self.update_config(Config())
 
@@ -364,8 +371,9 @@ def prepare_environment(home: Path) -> None:
 def serve(face: str, options: list[str]) -> int:
     """Start `face`; return the exit code once it has ended. Raises `AuditError` if it cannot start."""
     refuse_pinned_options(options)
-    if face == "lab" and importlib.util.find_spec("jupyterlab") is None:
-        raise ConfigError("JupyterLab is not installed here.", advice="pip install 'jupyter-audit[lab]'")
+    page = FACES[face]
+    if page is not None and importlib.util.find_spec(page[0]) is None:
+        raise ConfigError(f"{page[0]} is not installed here.", advice=f"pip install 'jupyter-audit[{face}]'")
     config_file = option_value(options, "--config")
     config = load_admin_config(Path(config_file) if config_file else None)
     named_home = option_value(options, "--home", "--JupyterAudit.home")
@@ -376,19 +384,23 @@ def serve(face: str, options: list[str]) -> int:
     # The recorder's thread must get its turn as soon as the disk has answered: cells wait for it.
     sys.setswitchinterval(0.0005)
     app = AuditServerApp.instance(admin_config=config, allow_root=True)
-    if face == "lab":
-        # Lab's options are options of the server's command line; what they must not do is pinned.
-        labapp = importlib.import_module("jupyterlab.labapp").LabApp
-        app.flags = {**labapp.flags, **app.flags}
-        app.aliases = {**labapp.aliases, **app.aliases}
-    if face == "lab" and "jupyterlab" not in JupyterAudit(config=config).allowed_extensions:
-        raise ConfigError(
-            "c.JupyterAudit.allowed_extensions does not name jupyterlab.",
-            advice="Add it, or start `jupyter audit server`.",
-        )
+    starter = None
+    if page is not None:
+        extension, application = page
+        if extension not in JupyterAudit(config=config).allowed_extensions:
+            raise ConfigError(
+                f"c.JupyterAudit.allowed_extensions does not name {extension}.",
+                advice="Add it, or start `jupyter audit server`.",
+            )
+        # The page's options are options of the server's command line; what they must not do is pinned.
+        module, _, name = application.partition(":")
+        page_app = getattr(importlib.import_module(module), name)
+        app.flags = {**page_app.flags, **app.flags}
+        app.aliases = {**page_app.aliases, **app.aliases}
+        starter = page_app.name
     with naming_lines(Path(config_file) if config_file else None):
         try:
-            app.initialize(list(options), starter_extension="lab" if face == "lab" else None)
+            app.initialize(list(options), starter_extension=starter)
             app.start()
         finally:
             remove_own(server_file(home))
@@ -398,14 +410,14 @@ def serve(face: str, options: list[str]) -> int:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Start `lab` or `server` and return the exit code."""
+    """Start a face and return the exit code."""
     given = sys.argv[1:] if arguments is None else arguments
     if arguments is None:
         enter_clean_process(given)
     face, options = (given[0], given[1:]) if given else ("lab", [])
     try:
         if face not in FACES:
-            raise UsageError(f"The launcher starts {' or '.join(FACES)}, not {face!r}.")
+            raise UsageError(f"The launcher starts {', '.join(FACES)}, not {face!r}.")
         return serve(face, options)
     except AuditError as error:
         reason, status = " ".join(error.explain().split()), error.exit_code

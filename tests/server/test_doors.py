@@ -76,7 +76,8 @@ def test_every_handler_of_the_running_application_has_a_verdict(tmp_path: Path, 
     for name, value in clean_environment(tmp_path).items():
         monkeypatch.setenv(name, value)
     ServerApp.clear_instance()
-    app = ServerApp.instance(jpserver_extensions={"jupyterlab": True, "notebook_shim": True}, allow_root=True)
+    extensions = {"jupyterlab": True, "notebook": True, "notebook_shim": True}
+    app = ServerApp.instance(jpserver_extensions=extensions, allow_root=True)
     app.initialize([f"--ServerApp.root_dir={tmp_path}", "--ServerApp.terminals_enabled=False", "--port=0"], find_extensions=False)
     try:
         guard = Guard(app.web_app, {})
