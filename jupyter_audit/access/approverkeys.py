@@ -92,7 +92,7 @@ class KeyRing:
     def check_end(self, origin: str, said: kinds.AccessKeyWithdrawn) -> ApproverKey:
         """Return the key that a withdrawal ends. Raises `SigningError`."""
         found = self.of(said.person)
-        if found is None or found.text != said.key:
+        if found is None or (found.person, found.text) != (said.person, said.key):
             raise SigningError(f"{said.person} has no such key")
         if said.signature:
             check_seal(found.key, WITHDRAWAL, withdrawal_text(origin, found.person, said.key), said.signature)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import importlib
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -33,6 +35,20 @@ from jupyter_audit.ledger.merkle import leaf_hash
 from jupyter_audit.ledger.note import format_verifier_key
 from jupyter_audit.model import Actor, Draft
 from jupyter_audit.review.approvals import TYPES, judge_approvals
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def second_check() -> Any:
+    """Return docs/verify_approvals.py, which finds its neighbour as it does when somebody runs it."""
+    sys.path.insert(0, str(DOCS))
+    try:
+        return importlib.import_module("verify_approvals")
+    finally:
+        sys.path.remove(str(DOCS))
+
+
+SECOND = second_check()
 
 PROFILES = {
     "production-debug": {"signed_approvals": True},
@@ -393,8 +409,13 @@ def test_a_request_says_what_was_demanded_when_it_was_made(signing: Any) -> None
 
 
 def judged(house: Any, **pins: Signer) -> Any:
+    """Return what our own pass finds, which must be what the second one finds that was written from the documentation."""
     given = {name: [format_verifier_key(signer.verifier)] for name, signer in pins.items()}
-    return judge_approvals(house.ledger.entries(types=TYPES), house.ledger.origin, given)
+    found = judge_approvals(house.ledger.entries(types=TYPES), house.ledger.origin, given)
+    again = SECOND.judge(house.home.ledger, [f"{name}={key}" for name, (key,) in given.items()])
+    assert sorted(again.forged) == sorted({each.seq for each in found.forged})
+    assert again.good == found.compared
+    return found
 
 
 def test_auditors_see_how_many_were_signed_by_whom_and_with_which_key(signing: Any) -> None:
