@@ -104,6 +104,9 @@ class AuditApiHandler(APIHandler):
         self.set_status(problem["status"])
         if isinstance(error, TooManyError):
             self.set_header("Retry-After", str(error.retry_after))
+        if problem["status"] == 405:
+            # RFC 9110, 15.5.6.
+            self.set_header("Allow", ", ".join(method for method in ("GET", "POST") if method.lower() in vars(type(self))))
         self.finish(json.dumps(problem, ensure_ascii=False), set_content_type=problems.MEDIA_TYPE)
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:

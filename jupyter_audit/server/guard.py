@@ -239,6 +239,12 @@ class RefusedHandler(APIHandler):
         put_down_refused(self, door="guard", target=self._target, cause=self._error.cause)
         raise self._error
 
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Answer; a method that Tornado knows of no handler, such as TRACE, is told that none of those here takes it."""
+        if status_code == 405:
+            self.set_header("Allow", "")  # RFC 9110, 10.2.1: nothing of this address is let through here
+        super().write_error(status_code, **kwargs)
+
 
 @cache
 def authenticated(handler: type[web.RequestHandler]) -> type[web.RequestHandler]:

@@ -186,9 +186,10 @@ def test_a_stranger_is_told_to_log_in_and_nothing_else(person: People) -> None:
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
-def test_methods_that_do_not_exist_change_nothing(person: People, method: str) -> None:
-    for path in ("requests", "grants", "entries", "status"):
-        assert person("adam").ask(method, path).status_code in (403, 405)
+def test_methods_that_do_not_exist_change_nothing_and_those_that_do_are_named(person: People, method: str) -> None:
+    for path, methods in {"requests": "GET, POST", "grants": "GET", "break-glass": "POST", "status": "GET"}.items():
+        answer = person("adam").ask(method, path)
+        assert (answer.status_code, answer.headers["Allow"]) == (405, methods)
 
 
 def test_an_unknown_address_is_a_problem_not_a_page(person: People) -> None:
