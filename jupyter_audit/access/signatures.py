@@ -23,14 +23,18 @@ CLOCKS_APART = timedelta(minutes=5)
 """How far the clock of an approver's machine may be from the server's."""
 
 
+def must_be_signed(request: Request, profile: Profile) -> bool:
+    """Say whether a yes must be signed: as it was when it was asked, or as the policy has it since."""
+    return request.signed_approvals or profile.signed_approvals
+
+
 def check_yes(
     book: GrantBook, principal: Principal, request: Request, profile: Profile, signed: Signed, now: datetime
 ) -> None:
     """Raise `NotPermittedError` for a signature that does not hold, or for none where there must be one."""
     if signed:
         check_signature(book, principal, request, signed, Decision.APPROVE, now)
-    elif request.signed_approvals or profile.signed_approvals:
-        # As it was when it was asked, or as the policy has it since.
+    elif must_be_signed(request, profile):
         raise NotPermittedError(
             f"The profile {profile.name} takes no yes that its approver has not signed.",
             advice=f"On your own machine: `jupyter audit approve {request.id} --sign` (docs/signed-approvals.md).",

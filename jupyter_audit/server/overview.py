@@ -15,7 +15,7 @@ from typing import Any
 
 from jupyter_audit_kernel.version import __version__
 
-from jupyter_audit.access import rules
+from jupyter_audit.access import rules, signatures
 from jupyter_audit.access.grants import Grant, Request, RequestState
 from jupyter_audit.access.policy import Policy
 from jupyter_audit.access.principals import same_person
@@ -161,16 +161,19 @@ def _request(services: Services, principal: Principal, request: Request, now: da
     policy = services.policy
     profile = policy.profiles.get(request.profile)
     if profile is None:
-        return request_view(request, now) | {"needed": request.approvals, "by": [], "may_approve": False}
+        return request_view(request, now) | {"needed": request.approvals, "by": [], "may_approve": False, "may_sign": False}
     needed = rules.approvals_of(policy, request, profile) - len(request.endorsers)
     named = profile.approvers or policy.roles.get(Role.APPROVER, ())
     own = same_person(principal.name, request.principal)
+    # One's own yes is the last one, where it is one at all.
+    may = (needed == 1 or not own) and _allowed(partial(rules.may_answer, policy, principal, request, profile))
+    # What the approver signs is signed on the approver's machine: this page has no key.
+    signed = signatures.must_be_signed(request, profile)
     return request_view(request, now) | {
         "needed": needed,
         "by": [each for each in named if each not in (*request.endorsers, request.principal)],
-        # One's own yes is the last one, where it is one at all.
-        "may_approve": (needed == 1 or not own)
-        and _allowed(partial(rules.may_answer, policy, principal, request, profile)),
+        "may_approve": may and not signed,
+        "may_sign": may and signed,
     }
 
 

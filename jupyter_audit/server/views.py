@@ -82,6 +82,7 @@ def profile_view(profile: Profile) -> View:
         "ticket_pattern": profile.ticket_pattern,
         "self_approval": profile.self_approval,
         "approvals": profile.approvals,
+        "signed_approvals": profile.signed_approvals,
         "approvers": list(profile.approvers),
         "requesters": list(profile.requesters),
         "targets": list(profile.targets),

@@ -147,6 +147,19 @@ def test_a_grant_of_others_is_no_buttons_to_an_engineer(stage: Stage) -> None:
     assert "You have no access now" in stage.page(ERIN)
 
 
+def test_a_yes_that_must_be_signed_is_no_button_but_a_command_for_the_approvers_machine(stage: Stage) -> None:
+    made = request(stage)
+    assert f"approve-{made}" in stage.page(ANA)
+    roles = {"engineer": ["erin"], "approver": ["ana"]}
+    profiles = {"production-debug": {"signed_approvals": True}}
+    stage.policy = Policy.from_settings(JupyterAudit(roles=roles, profiles=profiles))
+    page = stage.page(ANA)
+    assert f"approve-{made}" not in page
+    assert f"jupyter audit approve {made} --sign" in page
+    assert f"deny-{made}" in page
+    assert "--sign" not in stage.page(ERIN)
+
+
 def test_purged_unfinished_and_unknown_things_are_still_rows(stage: Stage) -> None:
     erin = Actor.of(ERIN)
     message = Content(json.dumps({"code": "the secret"}).encode(), "application/json")
