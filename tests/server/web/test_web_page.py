@@ -74,7 +74,7 @@ class Stage:
             book.refresh(reader)
             owners.refresh(reader)
             sight = owners.sight_of(principal, book)
-            ledger = overview.look(reader, sight, frozenset(), owners.owner_of)
+            ledger = overview.look(reader, sight, frozenset(), lambda session, _: owners.owner_of(session))
         standing = overview.standing(cast(Services, services), principal, book.now(self.clock.now()))
         given: dict[str, Any] = {"api": "/a/", "static": "/s/", "themes": {}, "xsrf": "x"}
         return PanelHandler._templates.get_template("panel.html").render(**standing, ledger=ledger, **given)
