@@ -16,6 +16,7 @@ from typing import Any
 
 from jupyter_audit_kernel.version import __version__
 
+from jupyter_audit.access.peoplefile import digest_in_force, load_people
 from jupyter_audit.access.policy import Policy
 from jupyter_audit.cli.context import Context, context_of, home_of
 from jupyter_audit.cli.options import add_command
@@ -135,6 +136,7 @@ def _ledger(context: Context, ledger: Ledger) -> Iterator[Finding]:
         yield Finding("warn", "clock", "it is behind the ledger's newest entry", advice)
     yield from _log_of_writes(context)
     yield from _anchors(context, ledger)
+    yield from _people(context, ledger)
     book = context.book(ledger)
     unreviewed = book.unreviewed(book.now(context.clock.now()))
     if unreviewed:
@@ -174,6 +176,18 @@ def _anchors(context: Context, ledger: Ledger) -> Iterator[Finding]:
             yield Finding("warn", "anchor", told, "Mend the sink; it gets what it missed (`jupyter audit anchor` sends now).")
         else:
             yield Finding("ok", "anchor", told)
+
+
+def _people(context: Context, ledger: Ledger) -> Iterator[Finding]:
+    """The people file, where there is or should be one."""
+    if digest_in_force(ledger) is None and not context.home.people.exists():
+        return
+    try:
+        found = load_people(context.home, ledger)
+    except AuditError as error:
+        yield Finding("fail", "people", str(error), error.advice)
+    else:
+        yield Finding("ok", "people", f"{len(found.by_name)} in the people file, which is as the ledger says")
 
 
 def _space(context: Context) -> Iterator[Finding]:

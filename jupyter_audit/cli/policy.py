@@ -36,6 +36,7 @@ def add_commands(commands: Any) -> None:
     command.add_argument("user", metavar="USER", help="the person's name, as the server knows it")
     command.add_argument("profile", metavar="PROFILE", help="the profile's name")
     command.add_argument("--group", action="append", default=[], metavar="NAME", help="a group that they are in (repeatable)")
+    command.add_argument("--on-behalf-of", default="", metavar="NAME", help="USER is a service, which acts for this person")
     command.add_argument("--at", metavar="TIME", help="a moment in RFC 3339 (default: now)")
     command = add_command(
         commands,
@@ -57,7 +58,8 @@ def profile(options: argparse.Namespace) -> int:
     context = context_of(options)
     wanted = context.policy.profile(options.profile)
     groups = frozenset(options.group)
-    person = Principal(options.user, "command line", context.policy.roles_of(options.user, groups), groups)
+    roles = context.policy.roles_of(options.user, groups)
+    person = Principal(options.user, "command line", roles, groups, options.on_behalf_of)
     with context.reader() as reader:
         book = context.book(reader)
         now = moment(options.at) if options.at else book.now(context.clock.now())

@@ -83,9 +83,21 @@ def test_a_file_that_was_changed_by_hand_is_shown_refused_and_accepted(cli: Comm
     cli.good("people", "add", "ann")
     cli.home.people.write_text(cli.home.people.read_text().replace('"ann"', '"eve"'))
     listed = cli("people", "list", "--json")
+    found = {row["check"]: row["level"] for row in cli("doctor", "--json").rows()}
+    assert found["people"] == "fail"
     assert (listed.rows()[0]["name"], "not what the ledger says" in listed.err) == ("eve", True)
     assert cli("people", "add", "ben").code == 3
     assert cli.json("people", "accept") == {"people": ["eve"]}
     assert cli.entries()[-1].type == "people.accepted"
     cli.good("people", "add", "ben")
     assert cli("people", "accept").code == 3
+
+
+def test_what_a_service_could_do_is_explained(cli: CommandLine) -> None:
+    profiles = "c.JupyterAudit.profiles = {'agents': {'services': True}}"
+    config = cli.config(f"c.JupyterAudit.roles = {{'engineer': ['*'], 'approver': ['ann', 'bea']}}\n{profiles}\n")
+    asked = ("profile", "explain", "bot", "agents", "--config", config)
+    assert cli.json(*asked)["ask"]["allowed"] is False
+    told = cli.json(*asked, "--on-behalf-of", "ann")
+    assert told["ask"]["allowed"] is True
+    assert {one["name"]: one["allowed"] for one in told["approvers"]} == {"ann": False, "bea": True}

@@ -6,6 +6,7 @@ Needs JupyterHub's proxy, which is a Node program (`make test` installs it where
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
@@ -19,6 +20,7 @@ from typing import Any
 
 import pytest
 import requests
+import websocket
 from support.servers import AuditedServer, audited_server, clean_environment, free_port, make_home, wait_for
 
 BESIDE = Path(sys.prefix) / "node_modules" / ".bin"
@@ -136,7 +138,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
                 return False
 
         try:
-            wait_for(up, "the Hub to answer")
+            wait_for(up, "the Hub to answer", 120)
             yield Hub(url, server, robot)
         finally:
             process.terminate()
@@ -159,6 +161,27 @@ def test_one_asks_another_approves_and_the_ledger_has_the_names_of_the_hub(hub: 
     assert (request.actor.name, grant.actor.name, grant.body["principal"]) == ("ann", "bob", "ann")
     assert {request.actor.vouched_by, grant.actor.vouched_by} == {"JupyterHubIdentityProvider"}
     assert request.body["groups"][0] == "dev"
+
+
+def test_work_under_the_grant_goes_through_the_hub_and_is_recorded(hub: Hub) -> None:
+    ann = hub.browser("ann")
+    xsrf = next(cookie.value for cookie in ann.session.cookies if cookie.name == "_xsrf" and cookie.path == PREFIX)
+    made = ann.session.post(
+        f"{hub.url}{PREFIX}api/kernels", json={"name": "audit"}, headers={"X-XSRFToken": str(xsrf)}, timeout=60
+    )
+    assert made.status_code == 201, made.text
+    channels = f"{PREFIX}api/kernels/{made.json()['id']}/channels"
+    cookies = ann.session.cookies
+    sent = "; ".join(f"{cookie.name}={cookie.value}" for cookie in cookies if channels.startswith(cookie.path))
+    socket = websocket.create_connection(f"{hub.url.replace('http', 'ws', 1)}{channels}", cookie=sent, origin=hub.url, timeout=60)
+    header = {"msg_id": "one", "msg_type": "execute_request", "username": "bob", "session": "s", "date": "", "version": "5.4"}
+    content = {"code": "6 * 7", "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False}
+    message = {"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": "shell", "buffers": []}
+    socket.send(json.dumps(message))
+    admitted = hub.server.await_entry("cell.admitted", lambda entry: entry.body["msg_id"] == "one")
+    assert (admitted.actor.name, admitted.actor.vouched_by) == ("ann", "JupyterHubIdentityProvider")
+    assert hub.server.finished(admitted.seq).body["status"] == "ok"
+    socket.close()
 
 
 def test_a_scope_of_the_hub_gives_a_role(hub: Hub) -> None:
