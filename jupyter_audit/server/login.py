@@ -13,6 +13,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import unicodedata
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -176,6 +177,8 @@ class PeopleIdentityProvider(IdentityProvider):
 
     async def log_in(self, name: str, password: str, address: str) -> User | None:
         """Return who logs in with a name and a password, if they belong together. Raises `TooManyAttemptsError`."""
+        # Keyboards differ in how they spell an accent; the file has one spelling.
+        name = unicodedata.normalize("NFC", name)
         kept = self._password_of(name)
         right = await self._is_right(kept, password, name=name, address=address)
         person = self.people().by_name.get(name)

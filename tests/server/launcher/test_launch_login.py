@@ -92,6 +92,11 @@ def test_a_name_and_a_password_log_a_browser_in(team: Team) -> None:
     assert (status["me"]["vouched_by"], status["me"]["roles"]) == ("PeopleIdentityProvider", ["approver"])
 
 
+def test_an_accent_is_one_however_it_is_typed(team: Team) -> None:
+    team.people("add", "zo\u00eb", "--password", password="caf\u00e9 cr\u00e8me br\u00fbl\u00e9e")
+    assert team.who(team.browser("zoe\u0308", "cafe\u0301 cre\u0300me bru\u0302le\u0301e")) == "zo\u00eb"
+
+
 def test_nobody_learns_whether_a_name_exists(team: Team) -> None:
     team.people("add", "tom")  # has a token, no password
     answers = [team.browser(name, "a wrong password").last for name in ("amy", "nobody", "tom")]  # type: ignore[attr-defined]
