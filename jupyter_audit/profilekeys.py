@@ -57,6 +57,7 @@ PROFILE_HELP: Mapping[str, KeyHelp] = {
     "ticket_timeout_seconds": KeyHelp("5", "How long the tracker may take to answer, in seconds."),
     "ends_with_ticket": KeyHelp("False", "A grant is revoked once its ticket is closed, or no longer its holder's."),
     "ticket_grace_minutes": KeyHelp("15", "How long such a grant goes on while the tracker does not answer."),
+    "acknowledge": KeyHelp("False", "Whoever asks must have acknowledged the rules, as they are now (`jupyter audit rules`)."),
 }  # fmt: skip
 
 

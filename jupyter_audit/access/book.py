@@ -130,6 +130,10 @@ class GrantBook:
         """Return every grant there ever was, newest first."""
         return sorted(self._state.grants.values(), key=lambda grant: grant.seq, reverse=True)
 
+    def acknowledged(self, person: str, profile: str, version: str) -> bool:
+        """Say whether somebody acknowledged this version of a profile's rules."""
+        return (person, profile, version) in self._state.acknowledged
+
     def unended(self, now: datetime) -> list[Grant]:
         """Return every grant that is in force or yet to begin, oldest first."""
         open_ = (self._state.grants[grant_id] for grant_id in self._state.open_grants)

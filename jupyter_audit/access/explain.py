@@ -57,6 +57,7 @@ class Explanation:
     break_glass: Answer
     approvals: int
     approvers: tuple[Approver, ...]
+    acknowledged: bool
     used: timedelta
     live: tuple[str, ...]
     rules: tuple[str, ...]
@@ -77,6 +78,7 @@ class Explanation:
             "break_glass": self.break_glass.to_json(),
             "approvals": self.approvals,
             "approvers": [{"name": one.name, **one.answer.to_json()} for one in self.approvers],
+            "acknowledged": self.acknowledged,
             "minutes_used": used,
             "minutes_left": max(0, weekly - used) if weekly else None,
             "live_grants": list(self.live),
@@ -98,6 +100,8 @@ class Explanation:
             f"  may begin now:   {self.begin_now}",
             f"  needs:           {self.approvals} yes of {', '.join(able) or 'nobody'}",
             *(f"  could not:       {line}" for line in unable),
+            f"  rules read:      {'acknowledged' if self.acknowledged else 'not acknowledged'}"
+            + (", which is demanded" if self.profile.acknowledge and not self.acknowledged else ""),
             f"  used this week:  {row['minutes_used']} minutes, {left}",
             f"  break glass:     {self.break_glass}",
             f"  grants in force: {', '.join(self.live) or 'none'}",
@@ -129,6 +133,7 @@ def explain(policy: Policy, book: GrantBook, principal: Principal, profile: Prof
         break_glass=asked(break_glass),
         approvals=1 if policy.solo else profile.approvals,
         approvers=tuple(_approvers(policy, principal, profile, now)),
+        acknowledged=book.acknowledged(principal.on_behalf_of or principal.name, profile.name, version(profile)),
         used=book.used(principal.name, profile.name, now - rules.WEEK),
         live=tuple(grant.id for grant in book.live(principal.name, now) if grant.profile == profile.name),
         rules=tuple(rules_in_words(profile)),

@@ -167,6 +167,7 @@ class AccessState:
     the time need not look at everything there ever was. `noticed` are those among them whose end was put
     down already, though by the times in the entries it has not come (a clock went back). `latest` is the
     latest time of any entry, `origin` the ledger's, which signed answers name, `keys` are those of approvers.
+    `acknowledged` holds who read which version of which profile's rules.
     """
 
     requests: dict[str, Request] = field(default_factory=dict)
@@ -177,6 +178,7 @@ class AccessState:
     latest: datetime = BEGINNING
     origin: str = ""
     keys: KeyRing = field(default_factory=KeyRing)
+    acknowledged: set[tuple[str, str, str]] = field(default_factory=set)
     anomalies: list[Anomaly] = field(default_factory=list)
 
 
@@ -198,6 +200,9 @@ def fold(state: AccessState, entry: Entry) -> None:
                 _broke_glass(state, entry)
             case kinds.AccessReviewed.TYPE:
                 _reviewed(state, entry)
+            case kinds.AccessAcknowledged.TYPE:
+                seen = read_body(entry, kinds.AccessAcknowledged)
+                state.acknowledged.add((entry.actor.name, str(seen.profile), str(seen.version)))
             case kinds.AccessDenied.TYPE:
                 _denied(state, entry)
             case kinds.AccessWithdrawn.TYPE:

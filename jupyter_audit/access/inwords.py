@@ -19,7 +19,8 @@ ALWAYS = (
 
 def rules_in_words(profile: Profile) -> list[str]:
     """Return the rules of a profile, a sentence each."""
-    told = [*ALWAYS, *_asking(profile), *_answering(profile), *_lasting(profile), *_running(profile)]
+    always = (*ALWAYS, "Before you ask you acknowledge these rules, anew when they change.") if profile.acknowledge else ALWAYS
+    told = [*always, *_asking(profile), *_answering(profile), *_lasting(profile), *_running(profile)]
     if profile.break_glass:
         told.append(
             f"In an emergency you may take access at once, for {profile.break_glass_minutes} minutes at most and "

@@ -77,6 +77,7 @@ class Profile:
     ticket_timeout_seconds: int = 5
     ends_with_ticket: bool = False
     ticket_grace_minutes: int = 15
+    acknowledge: bool = False
 
     @property
     def checks_tickets(self) -> bool:
@@ -210,6 +211,7 @@ PROFILE_KEYS: Mapping[str, Check] = {
     "ticket_timeout_seconds": _whole(1, 30),
     "ends_with_ticket": _flag,
     "ticket_grace_minutes": _whole(0, ABSOLUTE_LONGEST_MINUTES),
+    "acknowledge": _flag,
 }
 
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from jupyter_audit.access.book import GrantBook
 from jupyter_audit.access.grants import Grant, Request, RequestState
+from jupyter_audit.access.inwords import version
 from jupyter_audit.access.policy import RESERVED, Policy, names_one
 from jupyter_audit.access.principals import same_person
 from jupyter_audit.access.profiles import Profile
@@ -23,6 +24,9 @@ from jupyter_audit.model import Principal, Role
 WEEK = timedelta(days=7)
 
 LONGEST_REASON_BYTES = 4096
+SHORTEST_VERSION = 12
+"""Characters by which a version of rules can be named."""
+
 LONGEST_TICKET = 200
 """Characters."""
 
@@ -51,6 +55,32 @@ def may_ask(policy: Policy, principal: Principal, profile: Profile) -> None:
         told,
         advice="An admin names approvers in c.JupyterAudit.roles['approver'], or sets c.JupyterAudit.solo.",
     )
+
+
+def must_know_the_rules(book: GrantBook, principal: Principal, profile: Profile) -> None:
+    """Raise `AccessError` where the rules of `profile` must be acknowledged and were not, as they are now."""
+    # A service cannot read: the person whom it acts for has to.
+    person = principal.on_behalf_of or principal.name
+    if profile.acknowledge and not book.acknowledged(person, profile.name, version(profile)):
+        raise AccessError(
+            f"{person} has not acknowledged the rules of the profile {profile.name} as they are now.",
+            advice=f"Read them, then acknowledge them once: `jupyter audit rules {profile.name}`, or in the panel.",
+        )
+
+
+def may_acknowledge(policy: Policy, principal: Principal, profile: Profile, told: str) -> None:
+    """Raise unless `principal` may hold `profile` and `told` names its rules as they are now (12 characters or more)."""
+    if principal.on_behalf_of:
+        raise NotPermittedError(
+            f"{principal.name} is a service, and cannot acknowledge rules.",
+            advice=f"{principal.on_behalf_of}, whom it acts for, does.",
+        )
+    may_hold(policy, principal.name, principal.groups, profile)
+    if len(told) < SHORTEST_VERSION or not version(profile).startswith(told):
+        raise AccessError(
+            f"The rules of the profile {profile.name} are not those of version {printable(told)!r}.",
+            advice=f"Read them as they are now: `jupyter audit rules {profile.name}`.",
+        )
 
 
 def may_hold(policy: Policy, name: str, groups: frozenset[str], profile: Profile, *, service: bool = False) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar, cast
 
-from jupyter_audit.access import rules, signatures
+from jupyter_audit.access import feedback, inwords, rules, signatures
 from jupyter_audit.access.approverkeys import ApproverKey
 from jupyter_audit.access.book import GrantBook
 from jupyter_audit.access.grants import Grant, GrantState, Request
@@ -98,6 +98,7 @@ class AccessService:
             rules.within_budget(book, wanted, principal.name, length, now)
             if begins is not None:
                 rules.end_of(wanted, begins, length)
+            rules.must_know_the_rules(book, principal, wanted)
             told = rules.ticket(ticket, wanted.ticket_pattern)
             rules.ticket_stands(wanted, told, seen)
             kind = kinds.AccessRequested(
@@ -337,6 +338,46 @@ class AccessService:
 
         with self._lock:
             return self._transact(decide)
+
+    def acknowledge(self, principal: Principal, profile: str, version: str) -> str:
+        """
+        Put down that somebody read the rules of a profile, of this version; once. Returns the version, whole.
+
+        Raises `AccessError` if the rules are others by now, `NotPermittedError` if they may not hold the profile.
+        """
+
+        def judge(book: GrantBook, now: datetime) -> list[Draft]:
+            wanted = self._policy.profile(profile)
+            rules.may_acknowledge(self._policy, principal, wanted, version)
+            whole = inwords.version(wanted)
+            if book.acknowledged(principal.name, wanted.name, whole):
+                return []
+            return [kinds.draft(kinds.AccessAcknowledged(wanted.name, whole), actor=Actor.of(principal))]
+
+        def outcome(book: GrantBook) -> str | None:
+            whole = inwords.version(self._policy.profile(profile))
+            return whole if book.acknowledged(principal.name, profile, whole) else None
+
+        return self._act(principal, "acknowledge", profile, judge, outcome)
+
+    def say(self, principal: Principal, text: str, about: int | None = None) -> int:
+        """
+        Put down what got in somebody's way; return the number of the entry that it is about, or -1.
+
+        `about` None: their newest refusal or wait of the last hour, if there is one. Raises `UsageError` for a text that
+        cannot be kept, `NotFoundError` for an entry that is not theirs.
+        """
+        found = [-1]
+
+        def decide(reader: LedgerReader) -> Sequence[Draft]:
+            now = self._newest(reader)[1]
+            entry = feedback.subject(reader, principal.name, about, now)
+            found.append(-1 if entry is None else entry.seq)
+            return [feedback.draft(principal, text, entry)]
+
+        with self._lock:
+            self._transact(decide)
+        return found[-1]
 
     def end_with_ticket(self, grant_id: str, why: str) -> list[Entry]:
         """Revoke a grant, as the server, because of its ticket. Does nothing if it has ended already."""

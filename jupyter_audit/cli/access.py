@@ -23,6 +23,7 @@ from jupyter_audit.cli.context import Context, context_of
 from jupyter_audit.cli.options import add_command
 from jupyter_audit.cli.output import clean, print_json
 from jupyter_audit.cli.remote import find_server
+from jupyter_audit.cli.words import show_before_request
 from jupyter_audit.clock import format_time
 from jupyter_audit.errors import UsageError
 from jupyter_audit.model import Principal
@@ -145,6 +146,7 @@ def add_wishes(command: argparse.ArgumentParser, *, required: bool) -> None:
 def request(options: argparse.Namespace) -> int:
     """Ask for access."""
     starts = _moment(options.starts) if options.starts else None
+    show_before_request(options)
     wish = {name: getattr(options, name) for name in WISHES} | {"takes_over": options.takes_over}
     sent = wish | {"starts": None if starts is None else format_time(starts)}
     context, made = _do(options, "requests", sent, lambda access, me: access.request(me, **wish, starts=starts))

@@ -36,6 +36,7 @@ from jupyter_audit.cli import (
     setup,
     verify,
     witness,
+    words,
 )
 from jupyter_audit.cli.output import clean_block
 from jupyter_audit.errors import AuditError
@@ -77,6 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
     access.add_commands(commands)
     lists.add_commands(commands)
     policy.add_commands(commands)
+    words.add_commands(commands)
     run.add_commands(commands)
     entries.add_commands(commands)
     search.add_commands(commands)

@@ -316,6 +316,29 @@ class ServerStopped(Kind):
 
 
 @dataclass(frozen=True, slots=True)
+class AccessAcknowledged(Kind):
+    """Somebody read the rules of a profile and said so. `version` is the SHA-256 of the very rules that they read."""
+
+    TYPE = "access.acknowledged"
+    profile: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackGiven(Kind):
+    """
+    Somebody says what got in their way; content `feedback` is what they wrote.
+
+    `about` is the number of the entry that it is about, a refusal or a wait of theirs, and `about_type` its type; -1 and
+    nothing where it is about none.
+    """
+
+    TYPE = "feedback.given"
+    about: int
+    about_type: str
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyChanged(Kind):
     """
     A server began, or somebody acts on the command line, under another policy than the one that was recorded last.
@@ -718,6 +741,8 @@ KINDS: Mapping[str, type[Kind]] = {
         ServerStarted,
         ServerStopped,
         PolicyChanged,
+        AccessAcknowledged,
+        FeedbackGiven,
         SessionStarted,
         SessionBound,
         SessionEnded,

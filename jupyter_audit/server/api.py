@@ -14,12 +14,13 @@ from typing import Any, cast
 from jupyter_audit_kernel.version import __version__
 from tornado import web
 
+from jupyter_audit.access.inwords import version
 from jupyter_audit.access.views import grant_view
 from jupyter_audit.clock import format_time
 from jupyter_audit.errors import NotFoundError
 from jupyter_audit.model import Actor
 from jupyter_audit.record import kinds
-from jupyter_audit.server import api_access, views
+from jupyter_audit.server import api_access, api_words, views
 from jupyter_audit.server.api_access import GRANT_ID
 from jupyter_audit.server.apibase import MOST_ROWS, AuditApiHandler, authorized_to
 from jupyter_audit.server.endings import Endings
@@ -111,8 +112,17 @@ class ProfilesHandler(AuditApiHandler):
     async def get(self) -> None:
         """List the profiles."""
         self.query()
-        profiles = self.services.policy.profiles.values()
-        self.answer({"profiles": [views.profile_view(profile) for profile in profiles]})
+        self.shared.now()
+        book, profiles = self.services.book, self.services.policy.profiles.values()
+        person = self.principal.on_behalf_of or self.principal.name
+        self.answer(
+            {
+                "profiles": [
+                    views.rules_view(profile, acknowledged=book.acknowledged(person, profile.name, version(profile)))
+                    for profile in profiles
+                ]
+            }
+        )
 
 
 class EntriesHandler(AuditApiHandler):
@@ -243,6 +253,7 @@ ROUTES: tuple[tuple[str, type[AuditApiHandler]], ...] = (
     ("sessions", SessionsHandler),
     (f"sessions/({SESSION_ID})/end", EndSessionHandler),
     ("profiles", ProfilesHandler),
+    *api_words.ROUTES,
     ("entries", EntriesHandler),
     ("cells", CellsHandler),
     ("cells/([0-9]{1,16})", CellHandler),

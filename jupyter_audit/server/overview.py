@@ -17,6 +17,7 @@ from jupyter_audit_kernel.version import __version__
 
 from jupyter_audit.access import rules, signatures
 from jupyter_audit.access.grants import Grant, Request, RequestState
+from jupyter_audit.access.inwords import version
 from jupyter_audit.access.policy import Policy
 from jupyter_audit.access.principals import same_person
 from jupyter_audit.access.profiles import Profile
@@ -116,7 +117,8 @@ def standing(services: Services, principal: Principal, now: datetime) -> dict[st
     unreviewed = [grant_view(grant, now) for grant in book.unreviewed(now)]
     name = principal.name
     profiles = [
-        views.profile_view(profile) | {"needs": _needs(policy, profile)}
+        views.rules_view(profile, acknowledged=book.acknowledged(name, profile.name, version(profile)))
+        | {"needs": _needs(policy, profile)}
         for profile in policy.profiles.values()
         if _allowed(partial(rules.may_hold, policy, name, principal.groups, profile))
     ]

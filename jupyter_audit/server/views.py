@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jupyter_audit.access.inwords import rules_in_words, version
 from jupyter_audit.access.profiles import Profile
 from jupyter_audit.clock import format_time
 from jupyter_audit.errors import LedgerError, NotFoundError, NotPermittedError, SealedError
@@ -97,6 +98,17 @@ def profile_view(profile: Profile) -> View:
         "kernels": list(profile.kernels),
         "terminals": profile.terminals,
         "recovery": profile.recovery,
+    }
+
+
+def rules_view(profile: Profile, *, acknowledged: bool) -> View:
+    """Return a profile with its rules in words, and whether whoever looks acknowledged them as they are now."""
+    return {
+        **profile_view(profile),
+        "acknowledge": profile.acknowledge,
+        "acknowledged": acknowledged,
+        "version": version(profile),
+        "rules": rules_in_words(profile),
     }
 
 

@@ -35,8 +35,9 @@ class Web:
         self._owners = SessionOwners()
         self.pace = Pace(services.settings.requests_per_minute)
         self._notes = ReadNotes(time.monotonic)
-        # Two pools: reading must go on while an act waits for a disk that hangs.
-        self._acts = ThreadPoolExecutor(2, "jupyter-audit-act")
+        # Two pools: reading must go on while an act waits for a disk that hangs. Acts may wait for a tracker of tickets
+        # too, and a slow one must not keep a revocation waiting.
+        self._acts = ThreadPoolExecutor(16, "jupyter-audit-act")
         self._reads = ThreadPoolExecutor(2, "jupyter-audit-read")
 
     def now(self) -> datetime:

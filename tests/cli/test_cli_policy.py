@@ -141,3 +141,31 @@ def test_a_case_that_cannot_be_judged_is_refused_not_passed(cli: CommandLine, te
     done = cli("policy", "test", str(cases))
     assert done.code == 2
     assert told in done.err
+
+
+ACKNOWLEDGED = 'c.JupyterAudit.solo = True\nc.JupyterAudit.profiles = {"production-debug": {"acknowledge": True}}\n'
+
+
+def test_the_rules_are_shown_before_a_request_until_they_are_acknowledged(cli: CommandLine) -> None:
+    config = ("--config", cli.config(ACKNOWLEDGED))
+    ask = ("request", "--reason", "orders are stuck", "--ticket", "T-1", *config)
+    done = cli(*ask)
+    assert done.code == 6
+    assert "Everything that you run is recorded" in done.err
+    word = done.err.partition("--acknowledge ")[2].split()[0]
+    assert f"version {word}" in cli.good("rules", *config).out
+    assert word in cli.good("rules", "--acknowledge", word, *config).out
+    assert "recorded" not in cli.good(*ask).err
+    assert cli.json("rules", *config)["acknowledged"]
+    assert len(cli.entries("access.acknowledged")) == 1
+
+
+def test_feedback_and_numbers_on_the_command_line(cli: CommandLine) -> None:
+    cli.granted()
+    assert cli.json("feedback", "nobody answers at night")["about"] == cli.entries("access.requested")[0].seq
+    row = cli.json("stats")
+    assert (row["approved"], row["feedback"]) == (1, 1)
+    assert "approved          1: half within" in cli.good("stats", "--since", "1h").out
+    assert cli("feedback", "--about", "100000", "x").code == 6
+    config = cli.config('c.JupyterAudit.roles = {"engineer": ["*"]}\n')
+    assert cli("stats", "--config", config).code == 6

@@ -39,6 +39,8 @@ IN_CLEAR = {
     "access.key_withdrawn": "person key reason signature",
     "server.started": "server version mode launched isolation policy policy_digest assured unassured",
     "server.stopped": "server",
+    "access.acknowledged": "profile version",
+    "feedback.given": "about about_type",
     "policy.changed": "digest previous changes policy noticed_by",
     "session.started": "server kernel_id kernel_name isolation notebook network network_by account",
     "session.bound": "kernel_id not_after",

@@ -350,7 +350,7 @@ def test_an_open_panel_is_one_entry_about_reading(house: AuditedServer, open_pan
     assert len(read) == 1
 
 
-NAMELESS = """() => [...document.querySelectorAll('button, input, select, textarea, summary, a, pre, .clock')]
+NAMELESS = """() => [...document.querySelectorAll('button, input:not([type=hidden]), select, textarea, summary, a, pre, .clock')]
   .filter(e => !(e.labels && e.labels.length) && !e.textContent.trim() && !e.getAttribute('aria-label'))
   .map(e => e.outerHTML)"""
 
