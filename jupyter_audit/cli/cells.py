@@ -23,7 +23,7 @@ from jupyter_audit.errors import ServerUnreachableError
 LARGEST_MESSAGE = 1 << 30
 REFUSALS = frozenset(
     {
-        *("NoActiveGrant", "GrantEnded", "GrantExpired", "GrantRevoked"),
+        *("NoActiveGrant", "GrantEnded", "GrantExpired", "GrantRevoked", "GrantTakenOver"),
         *("SessionEnded", "NotRecorded", "Refused"),
     }
 )

@@ -28,7 +28,12 @@ POLL_S = 0.02
 SHARE_FOR_INTERRUPT = 0.3
 """The part of the grace that an interrupted cell has to come to its own end."""
 
-NAMES = {"expired": "GrantExpired", "revoked": "GrantRevoked", "not_recorded": "NotRecorded"}
+NAMES = {
+    "expired": "GrantExpired",
+    "revoked": "GrantRevoked",
+    "taken_over": "GrantTakenOver",
+    "not_recorded": "NotRecorded",
+}
 
 
 class Endings:
@@ -135,6 +140,11 @@ class Endings:
 
     def _why(self, grant: Grant | None) -> tuple[str, str]:
         panel = self._services.panel
+        if grant is not None and grant.successor:
+            return "taken_over", (
+                f"The grant {grant.id} was {grant.ended_why}, so this kernel and everything it started was ended. "
+                f"Your notebook is untouched. To go on yourself, ask for a new grant at {panel} and restart the kernel."
+            )
         if grant is not None and grant.ended is not None:
             told = f" ({grant.ended_why.rstrip('.')})" if grant.ended_by == SERVER.name else ""
             return "revoked", (

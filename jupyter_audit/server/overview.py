@@ -163,7 +163,8 @@ def _request(services: Services, principal: Principal, request: Request, now: da
     policy = services.policy
     profile = policy.profiles.get(request.profile)
     if profile is None:
-        return request_view(request, now) | {"needed": request.approvals, "by": [], "may_approve": False, "may_sign": False}
+        nothing = {"by": [], "may_approve": False, "may_sign": False, "from_whom": ""}
+        return request_view(request, now) | nothing | {"needed": request.approvals}
     needed = rules.approvals_of(policy, request, profile) - len(request.endorsers)
     named = profile.approvers or policy.roles.get(Role.APPROVER, ())
     own = same_person(principal.name, request.principal)
@@ -171,7 +172,9 @@ def _request(services: Services, principal: Principal, request: Request, now: da
     may = (needed == 1 or not own) and _allowed(partial(rules.may_answer, policy, principal, request, profile))
     # What the approver signs is signed on the approver's machine: this page has no key.
     signed = signatures.must_be_signed(request, profile)
+    old = services.book.grant(request.takes_over)
     return request_view(request, now) | {
+        "from_whom": old.principal if old else "",
         "needed": needed,
         "by": [each for each in named if each not in (*request.endorsers, request.principal)],
         "may_approve": may and not signed,

@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from support.servers import AuditedServer, wait_for
 from web_house import TOKENS, Person, shared_server
 
+from jupyter_audit.clock import parse_time
 from jupyter_audit.ledger import open_ledger
 from jupyter_audit.model import Actor, Draft
 
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.browser
 
 ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage"]
 POLLED_MS = 10_000
+ASKED = {"profile": "production-debug", "reason": "orders are charged twice", "ticket": "SHOP-1"}
 HOSTILE = "<img src=x onerror=window.hacked=1> </section><script>window.hacked=1</script>"
 
 
@@ -137,7 +139,7 @@ def test_a_colleague_takes_a_grant_over_with_its_number(shop: AuditedServer, ope
     fill(erin, "#ask-form", "production-debug", "I take the night shift")
     erin.get_by_label("Takes over grant").fill(grant)
     erin.get_by_role("button", name="Request access").click()
-    expect(erin.locator("#mine")).to_contain_text(f"to take over the grant {grant}")
+    expect(erin.locator("#mine")).to_contain_text(f"to take over the grant {grant} of otto")
     approver = open_panel("ana")
     approver.get_by_role("button", name="Approve the request of erin").click()
     refresh(erin)
@@ -160,6 +162,8 @@ def test_a_grant_for_a_window_shows_when_it_begins(shop: AuditedServer, open_pan
     refresh(page)
     expect(page.locator("#mine")).to_contain_text("Approved, and begins at")
     expect(page.locator("#mine .clock")).to_have_count(0)
+    # What is to come is no access now: the glass is still there.
+    expect(page.locator("#glass summary")).to_be_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -168,6 +172,7 @@ def test_a_broken_glass_is_warned_of_told_and_reviewed_by_somebody_else(
 ) -> None:
     Person(shop, "ana").post("revoke-everyone", reason="the next test begins")
     page = open_panel("erin", scheme=scheme)
+    assert page.locator("#ask > :last-child").get_attribute("id") == "glass"
     page.locator("#glass summary").click()
     expect(page.locator("#glass")).to_contain_text("approved by nobody")
     fill(page, "#glass-form", "emergency", f"The shop is down in the {scheme} {HOSTILE}", "SHOP-911")
@@ -211,6 +216,27 @@ def test_everybodys_access_ends_only_when_somebody_is_sure(shop: AuditedServer, 
     assert ana.get("grants?live=true")["grants"] == []
 
 
+# The last two set the ledger's time ahead, so they come last, and this one first: a grant begins by the server's time.
+def test_work_goes_on_past_the_old_end_and_ends_when_a_colleague_takes_over(shop: AuditedServer) -> None:
+    erin, otto, ana = (Person(shop, name) for name in ("erin", "otto", "ana"))
+    ana.post("revoke-everyone", reason="the next test begins")
+    grant = ana.post(f"requests/{erin.post('requests', **ASKED, minutes=1)['id']}/approve")
+    kernel = replace(shop, token=TOKENS["erin"]).kernel()
+    assert kernel.run("x = 1")["status"] == "ok"
+    more = erin.post(f"grants/{grant['id']}/extend", reason="it takes longer", minutes=30)["id"]
+    assert ana.post(f"requests/{more}/approve")["extensions"] == 1
+    sleep_until_after(shop, grant["not_after"])
+    assert kernel.run("x + 1")["status"] == "ok", "the session ended at the end that was moved"
+    taken = ana.post(f"requests/{otto.post('requests', **ASKED, takes_over=grant['id'])['id']}/approve")
+    ended = wait_for(lambda: shop.entries("session.ended", grant=grant["id"]), "the end of the session")
+    assert ended[0].body["cause"] == "taken_over"
+    assert (erin.get("status")["grant"], otto.get("status")["grant"]["id"]) == (None, taken["id"])
+    kernel.close()
+    mine = replace(shop, token=TOKENS["otto"]).kernel()
+    assert mine.run("'x' in globals()")["status"] == "ok"
+    mine.close()
+
+
 def test_two_people_in_two_browsers_ask_approve_work_and_see_it_end(
     shop: AuditedServer, open_panel: Callable[..., Page]
 ) -> None:
@@ -231,15 +257,19 @@ def test_two_people_in_two_browsers_ask_approve_work_and_see_it_end(
     print(f"from the approval to the first cell's admission: {took * 1000:.0f} ms")  # `-rP` shows it
     expect(erin.locator("#mine .clock")).to_have_text(re.compile(r"00:\d\d"), timeout=POLLED_MS)
     expect(erin.locator("#cells tbody tr", has_text="at work")).to_contain_text("ok", timeout=POLLED_MS)
-    # The machine sleeps for a minute: the next entry is from after the grant's end.
-    ahead = AheadClock(timedelta(seconds=61))
-    with open_ledger(shop.home, clock=ahead) as ledger:
-        ledger.append([Draft("ledger.read", {"view": "grants", "detail": {}}, actor=Actor("aude", "test"))])
+    sleep_until_after(shop, str(approved.body["not_after"]))
     ended = wait_for(lambda: shop.entries("session.ended", grant=approved.grant), "the end of the session")
     assert ended[0].body["cause"] == "expired"
     refresh(erin)
     expect(erin.locator("#mine")).to_contain_text("You have no access now")
     kernel.close()
+
+
+def sleep_until_after(shop: AuditedServer, end: str) -> None:
+    """Have the machine sleep until a moment has passed: the next entry is from after it."""
+    ahead = AheadClock(max(parse_time(end) - datetime.now(UTC), timedelta(0)) + timedelta(seconds=1))
+    with open_ledger(shop.home, clock=ahead) as ledger:
+        ledger.append([Draft("ledger.read", {"view": "grants", "detail": {}}, actor=Actor("aude", "test"))])
 
 
 class AheadClock:
