@@ -86,6 +86,8 @@ def _lasting(profile: Profile) -> list[str]:
 
 def _running(profile: Profile) -> list[str]:
     told = []
+    if profile.idle_minutes:
+        told.append(f"A kernel that is idle for {_minutes(profile.idle_minutes)} is ended.")
     if profile.kernels:
         told.append(f"It covers these kernels: {_list(profile.kernels)}.")
     told.append("It may open terminals, which are recorded as well." if profile.terminals else "It opens no terminal.")

@@ -78,6 +78,7 @@ class Profile:
     ends_with_ticket: bool = False
     ticket_grace_minutes: int = 15
     acknowledge: bool = False
+    idle_minutes: int = 0
 
     @property
     def checks_tickets(self) -> bool:
@@ -212,6 +213,7 @@ PROFILE_KEYS: Mapping[str, Check] = {
     "ends_with_ticket": _flag,
     "ticket_grace_minutes": _whole(0, ABSOLUTE_LONGEST_MINUTES),
     "acknowledge": _flag,
+    "idle_minutes": _whole(0, ABSOLUTE_LONGEST_MINUTES),
 }
 
 

@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import json
 import math
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -125,6 +126,7 @@ class Gate:
             return Refuse(Cause.SESSION_ENDED, "This kernel's session ended before the cell could run.")
         if verdict.grant is not None:
             session.bound = True
+            session.active = time.monotonic()
         entry = entries[-1]
         session.capture.sent(self._sent(message, entry, session))
         return Passed(entry.seq, self._permit(verdict, message, entry, session))

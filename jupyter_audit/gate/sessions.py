@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -41,6 +42,7 @@ class Session:
     `grant` is the id of the grant that its first admitted message bound it to. `ready` is set once the
     canary was read back (or the session is over): until then nothing is sent to the kernel. `kernel_info` is what
     the kernel said of itself before any of its owner's code ran. `watched_by` names those who watch.
+    `active` is when something was last admitted or a cell last seen to run, by the monotonic clock.
     """
 
     id: str
@@ -55,6 +57,7 @@ class Session:
     signing_key: SigningKey
     capture: Capture
     ready: asyncio.Event
+    active: float = field(default_factory=time.monotonic)
     grant: str | None = None
     bound: bool = False
     state: SessionState = SessionState.STARTING
@@ -63,6 +66,12 @@ class Session:
     passwords_asked: set[str] = field(default_factory=set)
     watched_by: list[str] = field(default_factory=list)
     kernel_info: Mapping[str, Any] = field(default_factory=dict)
+
+    def idle_for(self, now: float) -> float:
+        """Return for how many seconds nothing was sent and no cell ran, at `now` of the monotonic clock."""
+        if self.capture.running():
+            self.active = now
+        return now - self.active
 
     @property
     def open(self) -> bool:

@@ -17,6 +17,7 @@ from tornado import web
 from jupyter_audit.access.grants import Grant
 from jupyter_audit.gate.sessions import Session, SessionState
 from jupyter_audit.model import SERVER
+from jupyter_audit.record.terminal import TERMINAL
 from jupyter_audit.server.services import Services
 from jupyter_audit.server.ticketwatch import TicketWatch
 from jupyter_audit.server.websocket import AuditWebsocketConnection
@@ -127,11 +128,22 @@ class Endings:
             # A session that is still "ending" with nobody at it is one whose end failed: again.
             if grant is None or not grant.is_live(now) or session.state is SessionState.ENDING:
                 self._end_soon(session, *self._why(grant))
+            elif self._is_idle(session, grant):
+                self._end_soon(session, "idle", (
+                    "This kernel was idle for as long as its profile allows, so it was ended. Your notebook is untouched, and "
+                    f"the grant {grant.id} goes on: restart the kernel to go on working."
+                ))
             elif services.room.spent and grant.profile not in recovery:
                 self._end_soon(session, "no_room", f"{services.room}, so this kernel was ended before the recording stops.")
         self._tickets.look(services.book, now)
         if services.book.unnoticed_ends(now):
             await asyncio.to_thread(services.access.expire)
+
+    def _is_idle(self, session: Session, grant: Grant) -> bool:
+        profile = self._services.policy.profiles.get(grant.profile)
+        if profile is None or not profile.idle_minutes or session.kernel_name == TERMINAL:
+            return False
+        return session.idle_for(time.monotonic()) >= profile.idle_minutes * 60
 
     def _end_soon(self, session: Session, cause: str, sentence: str) -> None:
         wait = asyncio.get_running_loop().create_task(self.end(session, cause, sentence))

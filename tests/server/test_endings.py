@@ -12,6 +12,7 @@ import uuid
 from pathlib import Path
 
 import psutil
+import pytest
 from support.servers import AuditedServer, KernelClient, audited_server, wait_for
 from support.trackers import http_tracker
 
@@ -258,3 +259,19 @@ def test_a_grant_whose_ticket_is_closed_ends_with_its_kernel(tmp_path: Path) -> 
             assert (revoked.actor.name, revoked.body["reason"]) == ("jupyter-audit", "The ticket T-1 was closed.")
             assert server.await_entry("session.ended").body["cause"] == "revoked"
             client.close()
+
+
+@pytest.mark.soak
+def test_an_idle_kernel_ends_and_a_busy_one_does_not(tmp_path: Path) -> None:
+    config = tmp_path / "config.py"
+    config.write_text("c.JupyterAudit.profiles = {'production-debug': {'idle_minutes': 1}}\n")
+    config.chmod(0o600)
+    with audited_server(tmp_path / "server", "--config", str(config)) as server:
+        server.grant()
+        idle, busy = server.kernel(), server.kernel()
+        idle.run("x = 1")
+        busy.execute("import time; time.sleep(600)")
+        ended = wait_for(lambda: server.entries("session.ended"), "the idle kernel to end", seconds=100)
+        assert [(entry.body["kernel_id"], entry.body["cause"]) for entry in ended] == [(idle.kernel_id, "idle")]
+        idle.close()
+        busy.close()
