@@ -396,15 +396,16 @@ def _approved(state: AccessState, entry: Entry) -> None:
     state.open_grants.add(entry.grant)
 
 
-def _live(state: AccessState, grant_id: str) -> Grant:
+def _unended(state: AccessState, grant_id: str) -> Grant:
+    """Return a grant that lasts. Whether it has begun is not asked: the time it was judged by may be ahead of its entry's."""
     grant = state.grants.get(grant_id)
-    if grant is None or not grant.is_live(state.latest):
+    if grant is None or grant.state(state.latest) not in (GrantState.APPROVED, GrantState.ACTIVE):
         raise AnomalyError(f"there is no live grant {grant_id}")
     return grant
 
 
 def _hand_over(state: AccessState, request: Request, entry: Entry, not_after: datetime) -> None:
-    old = _live(state, request.takes_over)
+    old = _unended(state, request.takes_over)
     if old.profile != request.profile or not_after > old.not_after:
         raise AnomalyError(f"approval of {request.id}: it takes over more than the grant {old.id} gave")
     state.grants[old.id] = replace(
@@ -417,7 +418,7 @@ def _hand_over(state: AccessState, request: Request, entry: Entry, not_after: da
 def _extended(state: AccessState, entry: Entry) -> None:
     said = read_body(entry, kinds.AccessExtended)
     request = _pending(state, said.request)
-    grant, not_after = _live(state, entry.grant or ""), parse_time(said.not_after)
+    grant, not_after = _unended(state, entry.grant or ""), parse_time(said.not_after)
     wrong = _check_yes(request, entry, said.self_approved)
     if request.extends != grant.id or grant.principal != request.principal:
         wrong = "it extends another grant than was asked for"

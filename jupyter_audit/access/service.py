@@ -193,10 +193,9 @@ class AccessService:
 
         def outcome(book: GrantBook) -> Request | Grant | None:
             request = book.request(request_id)
-            if request is not None and request.extends and request.answered is not None:
-                return book.grant(request.extends)
-            given = book.grant(grant_id)
-            return request if given is None else given
+            if request is None or request.answered is None:
+                return request if request is not None and principal.name in request.endorsers else None
+            return book.grant(request.extends or grant_id)
 
         return cast(Request | Grant, self._act(principal, "approve", request_id, judge, outcome))
 

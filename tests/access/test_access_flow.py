@@ -146,6 +146,22 @@ def test_nobody_extends_what_has_ended_or_is_anothers_or_too_often(with_profile:
         house.access.extend(house.person("ada"), late.id, reason="it takes longer")
 
 
+def test_more_time_counts_also_while_the_clock_is_behind_what_was_seen(with_profile: Make) -> None:
+    house = with_profile()
+    house.clock.set_by(600)
+    house.ask()
+    house.now()
+    house.clock.set_by(-600)
+    grant = granted(house)
+    request = house.access.extend(house.person("ada"), grant.id, reason="it takes longer", minutes=10)
+    longer = house.access.approve(house.person("cyn"), request.id)
+    assert isinstance(longer, Grant)
+    assert longer.not_after - grant.not_after == timedelta(minutes=10)
+    house.clock.pass_time(60)
+    mine = granted(house, name="eve", takes_over=grant.id)
+    assert (house.live("ada"), house.live("eve")) == (set(), {mine.id})
+
+
 # --- another's grant -----------------------------------------------------------------------------
 
 

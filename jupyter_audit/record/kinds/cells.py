@@ -1,0 +1,164 @@
+"""Kinds of entries about what went to a kernel or a terminal, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from jupyter_audit.model import Json
+from jupyter_audit.record.kinds.base import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class CellAdmitted(Kind):
+    """
+    An execute_request was covered by the grant in the envelope and went to the kernel after this entry was durable.
+
+    Content `message` is the whole content of the message that was sent on, code included. `cell` is the
+    client's name for the notebook cell; `msg_id` its name for the message: both are its word.
+    """
+
+    TYPE = "cell.admitted"
+    kernel_id: str
+    msg_id: str
+    channel: str
+    cell: str
+    silent: bool
+    store_history: bool
+    lines: int
+    canary: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CellRefused(Kind):
+    """An execute_request was refused and never reached the kernel. Content `message` as in cell.admitted; `cut` if not whole."""
+
+    TYPE = "cell.refused"
+    kernel_id: str
+    msg_id: str
+    channel: str
+    cell: str
+    cause: str
+    lines: int
+    cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CellFinished(Kind):
+    """
+    An admitted cell came to its end. What it put out is the kernel's word, seen by the server's own watcher.
+
+    `admitted` is the number of its entry. `status` is `ok`, `error`, `aborted`, `ended` (the session ended
+    first) or `unknown`. `outputs` lists for each output its MIME type, bytes, lines, rows and whether its text was cut; content
+    `outputs` holds digests (over the whole) and the first part of each text.
+    """
+
+    TYPE = "cell.finished"
+    kernel_id: str
+    admitted: int
+    status: str
+    error: str
+    duration_ms: int
+    outputs: Sequence[Mapping[str, Json]]
+    complete: bool
+    reported_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class CellLateOutput(Kind):
+    """Output that carried a cell's name after the cell had finished: something it started lives on."""
+
+    TYPE = "cell.late_output"
+    kernel_id: str
+    admitted: int
+    outputs: Sequence[Mapping[str, Json]]
+    reported_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessageAdmitted(Kind):
+    """
+    A message other than execute_request that can make the kernel run code went to it, under the grant.
+
+    Content `message` is the whole content of the message. `masked` says that it was a password, which is not kept;
+    `buffers` counts binary buffers, of which content `buffers` keeps sizes and digests.
+    """
+
+    TYPE = "message.admitted"
+    kernel_id: str
+    msg_id: str
+    msg_type: str
+    channel: str
+    masked: bool = False
+    buffers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRefused(Kind):
+    """A message other than execute_request was refused: no grant, unknown type, or it did not parse."""
+
+    TYPE = "message.refused"
+    kernel_id: str
+    msg_id: str
+    msg_type: str
+    channel: str
+    cause: str
+    cut: bool = False
+    masked: bool = False
+    buffers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class KernelReport(Kind):
+    """Something the audit kernel says of itself, such as a message without a good permit. Its word only."""
+
+    TYPE = "kernel.report"
+    kernel_id: str
+    report: str
+    detail: Mapping[str, Json]
+    reported_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class TerminalInput(Kind):
+    """
+    Something was typed into a terminal, and went to it after this entry was durable.
+
+    `kernel_id` is the terminal's id, `at_ms` the milliseconds since it started. Content `input` holds the text.
+    `masked` says that a line was typed while the terminal did not echo, as for a password, and is not kept; `bytes`
+    counts it all the same.
+    """
+
+    TYPE = "terminal.input"
+    kernel_id: str
+    at_ms: int
+    bytes: int
+    masked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TerminalRefused(Kind):
+    """Something was typed into a terminal and did not reach it, and why. Content `input` as in terminal.input."""
+
+    TYPE = "terminal.refused"
+    kernel_id: str
+    at_ms: int
+    bytes: int
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class TerminalOutput(Kind):
+    """
+    What a terminal showed from `at_ms` to `until_ms`, in milliseconds since its start: the word of what runs in it.
+
+    `bytes` counts all of it. Content `output` holds events of time, kind (`o` output, `r` new size) and text, and a
+    digest over the whole; `cut` says that not all of the text is kept.
+    """
+
+    TYPE = "terminal.output"
+    kernel_id: str
+    at_ms: int
+    until_ms: int
+    bytes: int
+    cut: bool

@@ -1,0 +1,76 @@
+"""Kinds of entries about what follows from entries: findings, gaps, readings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from jupyter_audit.model import Json
+from jupyter_audit.record.kinds.base import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class FindingRaised(Kind):
+    """A detection matched the entries named in `entries`. `level` is Sigma's: informational … critical."""
+
+    TYPE = "finding.raised"
+    rule: str
+    title: str
+    level: str
+    explanation: str
+    entries: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionJudged(Kind):
+    """
+    Every entry up to `through` was judged by the detections, so they go on after it.
+
+    `rules` names the rules that judged and the SHA-256 of each one's file: a rule that was taken away or
+    changed shows here.
+    """
+
+    TYPE = "detection.judged"
+    through: int
+    rules: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class GapRecorded(Kind):
+    """Something that should be in the ledger is not, and this says what and why."""
+
+    TYPE = "gap.recorded"
+    what: str
+    detail: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRead(Kind):
+    """
+    A person read other people's entries through the server or the command line (P9).
+
+    What somebody searched for may be what is to be forgotten: it stands in the content `query`, which can be purged.
+    """
+
+    TYPE = "ledger.read"
+    view: str
+    detail: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerExported(Kind):
+    """
+    A person had entries written into a file, which no purge reaches; put down before the file was (P9).
+
+    `entries` is how many the ledger had; of those the file has the ones that pass `filters`. `to` is the file as they
+    named it, `-` for standard output; `contents` says whether code and output went with them, `auditors` whose keys
+    opened what was sealed.
+    """
+
+    TYPE = "ledger.exported"
+    form: str
+    to: str
+    contents: bool
+    entries: int
+    filters: Mapping[str, Json]
+    auditors: Sequence[str]
