@@ -4,7 +4,7 @@
 #   make review  the auditor's side: verify the lab's ledger and show it as a page
 #   make test    the test suite, against what `pip install` gives a user
 #   make soak    the tests that take minutes: every byte flipped, hundreds of kills
-#   make peers   ipykernel's own tests, against plain ipykernel and against the audit kernel (needs PyPI)
+#   make peers   ipykernel's and jupyter_server's own tests, as they are and with our classes put in, compared (needs PyPI)
 #   make lint    ruff, mypy --strict, import contracts
 #   make bench   audited against plain, in one run
 #   make clean   remove what these made (the lab's ledger too)
@@ -61,7 +61,7 @@ soak: $(VENV)/test
 	$(BIN)/python -P -m pytest -m soak --timeout 3600 --hypothesis-profile soak $(PYTEST_ARGS)
 
 $(VENV)/peers: $(VENV)/test
-	$(INSTALL) flaky matplotlib pytest-asyncio pytest-cov
+	$(INSTALL) flaky matplotlib pytest-asyncio pytest-console-scripts pytest-cov 'pytest-jupyter[server]'
 	touch $@
 
 peers: $(VENV)/peers

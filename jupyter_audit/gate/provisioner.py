@@ -56,7 +56,9 @@ class AuditProvisioner(LocalProvisioner):
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> Any:
         """Start the supervisor, which starts the kernel."""
         hand_over(self._terms(), self._terms().session_dir / CONNECTION_FILE)
-        self._kernel = Supervised.start(self._terms(), cmd, environment=kwargs["env"], folder=kwargs.get("cwd"))
+        # Where a file that a traceback names relatively is looked for (/api/resolvePath).
+        self.cwd = kwargs.get("cwd")
+        self._kernel = Supervised.start(self._terms(), cmd, environment=kwargs["env"], folder=self.cwd)
         self.process = self._kernel.process
         self.pid = self.process.pid
         self.pgid = None

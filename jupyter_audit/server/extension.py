@@ -17,6 +17,7 @@ from typing import Any
 from jupyter_audit_kernel.version import __version__
 from jupyter_server.extension.application import ExtensionApp, ExtensionAppJinjaMixin
 from jupyter_server.utils import url_path_join
+from traitlets.config import Config
 
 from jupyter_audit.access import policydiff
 from jupyter_audit.access.book import GrantBook
@@ -79,10 +80,14 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):
         if not getattr(serverapp, "launched", False):
             serverapp.reraise_server_extension_failures = True
             serverapp.terminals_enabled = False  # Jupyter's own; where a profile allows terminals, ours are served
-            for trait, value in CLASSES.items():
+            # As configuration: whatever is merged later would otherwise bring back what somebody configured.
+            classes = {
+                trait: value
+                for trait, value in CLASSES.items()
                 # An admin may keep notebooks elsewhere; what is asserted is that it is not in files.
-                if trait != "contents_manager_class" or trait not in serverapp.config.ServerApp:
-                    setattr(serverapp, trait, value)
+                if trait != "contents_manager_class" or trait not in serverapp.config.ServerApp
+            }
+            serverapp.update_config(Config({type(serverapp).__name__: classes}))
 
     @property
     def app_around(self) -> Any:
