@@ -19,7 +19,7 @@ compared() {
         [ "$run" = plain ] || set -- "$@" -p "$plugin"
         # shellcheck disable=SC2086 (the list is meant to be split)
         (cd "$work/$project-$version" && PYTHONPATH="$here:$here/.." "$python" -m pytest -q --tb=short -p no:cacheprovider \
-            -o addopts= -o filterwarnings=default --timeout 120 --junitxml "$work/$project-$run.xml" "$@" $suite \
+            -o addopts= -o filterwarnings=default --timeout 120 --timeout-method signal --junitxml "$work/$project-$run.xml" "$@" $suite \
             >"$work/$project-$run.log" 2>&1) || tail -n 40 "$work/$project-$run.log"
     done
     "$python" "$here/compare.py" "$work/$project-plain.xml" "$work/$project-ours.xml" "$here/$project.differences" || failed=1
