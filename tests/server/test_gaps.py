@@ -73,7 +73,7 @@ def test_what_was_not_read_before_the_end_is_said(
         watcher.watch(session, IopubAddress(f"tcp://127.0.0.1:{port}", b"key", "hmac-sha256"), lambda: None)
         publisher.recv()  # it has subscribed
         publisher.send_multipart([b"<IDS|MSG>", b"", b"{}", b"{}", b"{}", b"{}"])
-        wait_for(lambda: next(iter(watcher._watched)).poll(0), "the message to arrive")
+        wait_for(lambda: any(socket.poll(0) for socket in list(watcher._watched)), "the message to arrive")
         watcher.unwatch(session)
     finally:
         watcher.close()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from support.servers import AuditedServer, wait_for
-from web_house import TOKENS, Person
+from web_house import TOKENS, Person, close_everything
 
 People = Callable[[str | None], Person]
 
@@ -20,6 +20,7 @@ People = Callable[[str | None], Person]
 def cells(house: AuditedServer) -> dict[str, int]:
     """What erin ran under a grant, and was refused without one; entry numbers by what they are."""
 
+    close_everything(house)
     erin, ana = Person(house, "erin"), Person(house, "ana")
     kernel = replace(house, token=TOKENS["erin"]).kernel()
     kernel.run("secret = 'refused'")

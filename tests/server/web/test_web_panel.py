@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 from support.servers import AuditedServer, audited_server, wait_for
-from web_house import TOKENS, Person
+from web_house import TOKENS, Person, close_everything
 
 pytestmark = pytest.mark.browser
 
@@ -51,12 +51,7 @@ def solo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AuditedServer]:
 @pytest.fixture
 def nothing_open(house: AuditedServer) -> None:
     """Take back what tests before this one left: requests that wait, grants in force."""
-    for name in ("erin", "otto"):
-        person = Person(house, name)
-        for request in person.get("requests?limit=500")["requests"]:
-            person.post(f"requests/{request['id']}/withdraw")
-        for grant in person.get("grants?live=true")["grants"]:
-            person.post(f"grants/{grant['id']}/revoke", reason="the next test begins")
+    close_everything(house)
 
 
 @pytest.fixture

@@ -124,3 +124,13 @@ def shared_server(folder: Path, *more: str) -> Iterator[AuditedServer]:
     options = (f"--config={config}", "--ServerApp.base_url=/u/x/", *more)
     with audited_server(folder, *options, face="lab", solo=False) as running:
         yield running
+
+
+def close_everything(house: AuditedServer) -> None:
+    """Take back what other tests on the same server left: requests that wait, grants in force."""
+    for name in ("erin", "otto"):
+        person = Person(house, name)
+        for request in person.get("requests?limit=500")["requests"]:
+            person.post(f"requests/{request['id']}/withdraw")
+        for grant in person.get("grants?live=true")["grants"]:
+            person.post(f"grants/{grant['id']}/revoke", reason="the next test begins")
