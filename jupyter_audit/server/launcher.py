@@ -13,12 +13,14 @@ a part of its own.
 
 from __future__ import annotations
 
+import faulthandler
 import importlib
 import importlib.util
 import json
 import os
 import signal
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -50,6 +52,10 @@ FACES: Mapping[str, tuple[str, str] | None] = {
 """What may be started: the server extension whose page it opens, and that extension's application."""
 
 NOT_STARTED = GateError.exit_code
+NOT_STOPPED = 1
+LONGEST_STOP_S = 18.0
+"""Seconds that a stop may take besides the grace; sinks alone are given most of it."""
+
 TOKEN_VARIABLE = "JUPYTER_TOKEN"  # noqa: S105 (a name)
 KEPT_VARIABLES = frozenset({"JUPYTER_TOKEN_FILE", HOME_VARIABLE})
 """Of Jupyter's own environment variables, those that a server of ours still heeds."""
@@ -185,6 +191,20 @@ class AuditServerApp(ServerApp):
                 f"This server is not what an audited one must be. Not so is: {'; '.join(unassured)}.",
                 advice="Each names the setting to look at.",
             )
+
+    async def cleanup_extensions(self) -> None:
+        """Stop the extensions, of which ours ends every session and closes the ledger; whatever hangs is not waited for."""
+        last = threading.Timer(JupyterAudit(parent=self).grace_seconds + LONGEST_STOP_S, self._leave)
+        last.daemon = True
+        last.start()
+        await super().cleanup_extensions()
+
+    def _leave(self) -> None:
+        """End the process: entries are durable, and supervisors end their kernels when the server is gone."""
+        self.log.critical("jupyter-audit: the stop hangs, so it is cut short. Where it hangs:")
+        faulthandler.dump_traceback(all_threads=True)
+        remove_own(server_file(self.home))
+        os._exit(NOT_STOPPED)
 
     async def _post_start(self) -> None:
         await super()._post_start()  # type: ignore[no-untyped-call]

@@ -59,6 +59,9 @@ class _Watched:
     was_heard: bool = False
     unreadable: int = 0
 
+LAST_JOIN_S = 5.0
+"""How long a stop waits for the thread at most, in seconds."""
+
 
 class Watcher:
     """
@@ -135,9 +138,9 @@ class Watcher:
     def close(self) -> None:
         """Stop the thread."""
         self._order(None)
-        self._thread.join()
-        self._wake_out.close()
-        self._context.term()
+        self._thread.join(LAST_JOIN_S)
+        # Not `term`, which waits for ever where a socket is still open.
+        self._context.destroy(linger=0)
 
     def _order(self, order: Callable[[], None] | None) -> None:
         self._orders.put(order)

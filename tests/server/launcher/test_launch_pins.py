@@ -358,3 +358,16 @@ def test_a_second_server_on_the_same_home_does_not_take_the_first_ones_place_awa
         assert json.loads(file.read_text())["pid"] == second.pid != mine
         second.terminate()
         second.wait(timeout=30)
+
+
+@pytest.mark.slow
+def test_a_stop_that_hangs_is_cut_short_after_the_ledger_was_closed(tmp_path: Path) -> None:
+    config = tmp_path / "admin.py"
+    config.write_text(
+        "import threading\nthreading.Thread(target=threading.Event().wait).start()\nc.JupyterAudit.grace_seconds = 1\n"
+    )
+    with audited_server(tmp_path, f"--config={config}") as server:
+        process = server.process
+    assert process.returncode == 1
+    assert "the stop hangs" in server.log
+    assert [entry.type for entry in LedgerReader.open(server.home.ledger).entries(newest_first=True, limit=1)] == ["server.stopped"]
