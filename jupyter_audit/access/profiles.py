@@ -128,9 +128,11 @@ def _hours(value: Any) -> str:
 
 
 def _pattern(value: Any) -> str:
+    if not isinstance(value, str):
+        return "a regular expression, as text"
     try:
-        re.compile(value) if isinstance(value, str) else re.compile(None)  # type: ignore[call-overload]
-    except (re.error, TypeError) as error:
+        re.compile(value)
+    except re.error as error:
         return f"a regular expression ({error})"
     return ""
 
