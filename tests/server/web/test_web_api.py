@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from support.servers import AuditedServer, wait_for
-from web_house import TOKENS, Person, close_everything
+from web_house import TOKENS, Person, shared_server
 
 People = Callable[[str | None], Person]
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AuditedServer]:
+    """A server of this file's own: what is listed here must not depend on what other files did before."""
+    with shared_server(Path(tmp_path_factory.mktemp("api"))) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
 def cells(house: AuditedServer) -> dict[str, int]:
     """What erin ran under a grant, and was refused without one; entry numbers by what they are."""
 
-    close_everything(house)
     erin, ana = Person(house, "erin"), Person(house, "ana")
     kernel = replace(house, token=TOKENS["erin"]).kernel()
     kernel.run("secret = 'refused'")
