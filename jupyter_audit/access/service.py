@@ -1,8 +1,9 @@
 """
 Requests, answers and revocations: each judged against the newest entries, with the ledger's write lock held.
 
-So concurrent answers are decided by ledger order, and nothing but entries decides (P4). An act that a rule
-forbids is an entry too (`access.refused`), then an error for whoever tried. `_act` is the way of them all.
+What may be asked for stands in `asking`, how it is answered in `answering`; here is the way of every act (`_act`).
+So concurrent answers are decided by ledger order, and nothing but entries decides (P4). An act that a rule forbids
+is an entry too (`access.refused`), then an error for whoever tried.
 """
 
 from __future__ import annotations
@@ -10,17 +11,16 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TypeVar, cast
 
-from jupyter_audit.access import feedback, inwords, rules, signatures
+from jupyter_audit.access import answering, asking, feedback, inwords, rules, signatures
 from jupyter_audit.access.approverkeys import ApproverKey
 from jupyter_audit.access.book import GrantBook
 from jupyter_audit.access.grants import Grant, GrantState, Request
 from jupyter_audit.access.policy import Policy
-from jupyter_audit.access.principals import same_person
 from jupyter_audit.access.profiles import Profile
-from jupyter_audit.access.signing import Decision, Signed
+from jupyter_audit.access.signing import Signed
 from jupyter_audit.access.tickets import Seen, Tickets
 from jupyter_audit.clock import Clock, format_time
 from jupyter_audit.errors import AccessError, LedgerError, NotPermittedError, UsageError
@@ -83,41 +83,11 @@ class AccessService:
         `NotPermittedError` if `principal` may not ask for this profile, `AccessError` for what is not to be had now.
         """
         request_id = f"r-{secrets.token_hex(6)}"
+        wish = asking.Wish(request_id, profile, reason, ticket, minutes, target, starts, takes_over)
         seen = self._seen_for(principal, profile, ticket)
 
         def judge(book: GrantBook, now: datetime) -> Draft:
-            wanted = self._policy.profile(profile)
-            rules.may_ask(self._policy, principal, wanted)
-            if takes_over and starts is not None:
-                raise UsageError("A grant that is taken over goes on at once.", advice="Leave the beginning out.")
-            rules.few_pending(book, self._policy, principal, now)
-            begins = rules.begin(wanted, starts, now)
-            length = rules.duration(wanted, minutes)
-            if takes_over:
-                length = self._left_to_take_over(book, principal, wanted, takes_over, now)
-            rules.within_budget(book, wanted, principal.name, length, now)
-            if begins is not None:
-                rules.end_of(wanted, begins, length)
-            rules.must_know_the_rules(book, principal, wanted)
-            told = rules.ticket(ticket, wanted.ticket_pattern)
-            rules.ticket_stands(wanted, told, seen)
-            kind = kinds.AccessRequested(
-                request=request_id,
-                profile=wanted.name,
-                reason=rules.reason(reason, wanted.shortest_reason),
-                ticket=told,
-                duration_s=int(length.total_seconds()),
-                lapses=format_time(now + timedelta(minutes=wanted.request_waits_minutes)),
-                target=rules.target(target, wanted),
-                starts="" if begins is None else format_time(begins),
-                takes_over=takes_over,
-                approvals=1 if self._policy.solo else wanted.approvals,
-                groups=sorted(principal.groups),
-                on_behalf_of=principal.on_behalf_of,
-                ticket_checked=wanted.checks_tickets,
-                signed_approvals=wanted.signed_approvals,
-            )
-            return kinds.draft(kind, actor=Actor.of(principal))
+            return kinds.draft(asking.for_grant(self._policy, book, principal, wish, seen, now), actor=Actor.of(principal))
 
         return self._act(principal, "request", profile, judge, lambda book: book.request(request_id))
 
@@ -128,35 +98,8 @@ class AccessService:
         seen = self._seen_for(principal, known.profile, known.ticket) if known is not None else None
 
         def judge(book: GrantBook, now: datetime) -> Draft:
-            grant = rules.live_grant(book, grant_id, now)
-            if grant.principal != principal.name:
-                raise NotPermittedError(
-                    f"The grant {grant.id} is {grant.principal}'s; only they ask for more of it.",
-                    advice="Ask to take it over (`jupyter audit request --takes-over`).",
-                )
-            profile = self._policy.profile(grant.profile)
-            rules.may_ask(self._policy, principal, profile)
-            rules.few_pending(book, self._policy, principal, now)
-            rules.may_extend(book, profile, grant, now)
-            length = rules.duration(profile, minutes)
-            rules.within_budget(book, profile, principal.name, length, now)
-            rules.ticket_stands(profile, grant.ticket, seen)
-            kind = kinds.AccessRequested(
-                request=request_id,
-                profile=profile.name,
-                reason=rules.reason(reason, profile.shortest_reason),
-                ticket=grant.ticket,
-                duration_s=int(length.total_seconds()),
-                lapses=format_time(min(grant.not_after, now + timedelta(minutes=profile.request_waits_minutes))),
-                target=grant.target,
-                extends=grant.id,
-                approvals=1 if self._policy.solo else profile.approvals,
-                groups=sorted(principal.groups),
-                on_behalf_of=principal.on_behalf_of,
-                ticket_checked=profile.checks_tickets,
-                signed_approvals=profile.signed_approvals,
-            )
-            return kinds.draft(kind, actor=Actor.of(principal))
+            wish = asking.MoreTime(request_id, grant_id, reason, minutes)
+            return kinds.draft(asking.for_more_time(self._policy, book, principal, wish, seen, now), actor=Actor.of(principal))
 
         return self._act(principal, "extend", grant_id, judge, lambda book: book.request(request_id))
 
@@ -174,22 +117,7 @@ class AccessService:
             seen = self._seen(self._policy.profiles.get(known.profile), known.ticket, known.principal)
 
         def judge(book: GrantBook, now: datetime) -> Draft:
-            request = rules.pending(book, request_id, now)
-            profile = self._policy.profile(request.profile)
-            rules.may_answer(self._policy, principal, request, profile)
-            rules.ticket_stands(profile, request.ticket, seen)
-            signatures.check_yes(book, principal, request, profile, signed, now)
-            if len(request.endorsers) + 1 < rules.approvals_of(self._policy, request, profile):
-                if request.is_of(principal.name):
-                    raise NotPermittedError(
-                        f"{principal.name} may say the last yes to their own request, not an earlier one.",
-                        advice="Another approver must say yes first.",
-                    )
-                endorsed = kinds.AccessEndorsed(request.id, signed.statement, signed.signature)
-                return kinds.draft(endorsed, actor=Actor.of(principal))
-            if request.extends:
-                return self._extension(book, principal, request, profile, signed, now)
-            return self._grant(book, principal, request, profile, grant_id, signed, now)
+            return answering.yes(self._policy, book, principal, answering.Yes(request_id, grant_id, signed, seen), now)
 
         def outcome(book: GrantBook) -> Request | Grant | None:
             request = book.request(request_id)
@@ -203,13 +131,7 @@ class AccessService:
         """Say no, and why; `signed` holds the same reason. Raises as `approve` does."""
 
         def judge(book: GrantBook, now: datetime) -> Draft:
-            request = rules.pending(book, request_id, now)
-            rules.must_approve(principal)
-            told = rules.reason(reason, 1)
-            if signed:
-                signatures.check_signature(book, principal, request, signed, Decision.DENY, now, told)
-            denied = kinds.AccessDenied(request.id, told, signed.statement, signed.signature)
-            return kinds.draft(denied, actor=Actor.of(principal))
+            return answering.no(book, principal, request_id, reason, signed, now)
 
         return self._act(principal, "deny", request_id, judge, lambda book: book.request(request_id))
 
@@ -270,26 +192,11 @@ class AccessService:
         Raises `UsageError`, `NotPermittedError` or `AccessError` where the profile does not allow it.
         """
         grant_id = f"g-{secrets.token_hex(6)}"
+        wish = asking.Wish("", profile, reason, ticket, minutes, target)
 
-        def judge(book: GrantBook, now: datetime) -> list[Draft]:
-            wanted = self._policy.profile(profile)
-            rules.may_hold(self._policy, principal.name, principal.groups, wanted, service=bool(principal.on_behalf_of))
-            rules.may_break_glass(book, wanted, principal, now)
-            most = wanted.break_glass_minutes
-            if minutes is not None and (type(minutes) is not int or not 1 <= minutes <= most):
-                raise UsageError(
-                    f"A broken glass lasts {most} minutes at most under the profile {wanted.name}.",
-                    advice=f"Take 1 to {most} minutes; ask for more in the ordinary way meanwhile.",
-                )
-            kind = kinds.AccessBreakGlass(
-                profile=wanted.name,
-                reason=rules.reason(reason, wanted.shortest_reason),
-                ticket=rules.ticket(ticket, wanted.ticket_pattern),
-                target=rules.target(target, wanted),
-                not_before=format_time(now),
-                not_after=format_time(now + timedelta(minutes=most if minutes is None else minutes)),
-            )
-            return [kinds.draft(kind, actor=Actor.of(principal), grant=grant_id)]
+        def judge(book: GrantBook, now: datetime) -> Draft:
+            kind = asking.at_once(self._policy, book, principal, wish, now)
+            return kinds.draft(kind, actor=Actor.of(principal), grant=grant_id)
 
         return self._act(principal, "break_glass", profile, judge, lambda book: book.grant(grant_id))
 
@@ -461,78 +368,6 @@ class AccessService:
     def _newest(self, reader: LedgerReader) -> tuple[GrantBook, datetime]:
         self._book.refresh(reader)
         return self._book, self._book.now(self._clock.now())
-
-    def _grant(
-        self,
-        book: GrantBook,
-        principal: Principal,
-        request: Request,
-        profile: Profile,
-        grant_id: str,
-        signed: Signed,
-        now: datetime,
-    ) -> Draft:
-        """Return the approval of a request for a new grant."""
-        # A policy that was tightened meanwhile holds for what was asked for before.
-        wanted = min(request.duration, timedelta(minutes=profile.longest_minutes))
-        not_before = max(now, request.starts or now)
-        if request.takes_over:
-            wanted = min(wanted, rules.live_grant(book, request.takes_over, now).not_after - now)
-        rules.within_budget(book, profile, request.principal, wanted, now)
-        kind = kinds.AccessApproved(
-            request=request.id,
-            principal=request.principal,
-            vouched_by=request.vouched_by,
-            profile=profile.name,
-            not_before=format_time(not_before),
-            not_after=format_time(rules.end_of(profile, not_before, wanted)),
-            self_approved=request.is_of(principal.name),
-            solo=self._policy.solo,
-            takes_over=request.takes_over,
-            statement=signed.statement,
-            signature=signed.signature,
-        )
-        return kinds.draft(kind, actor=Actor.of(principal), grant=grant_id)
-
-    def _extension(
-        self, book: GrantBook, principal: Principal, request: Request, profile: Profile, signed: Signed, now: datetime
-    ) -> Draft:
-        """Return the approval of a request for more time: never more in all than the profile gives at once."""
-        grant = rules.live_grant(book, request.extends, now)
-        rules.may_extend(book, profile, grant, now)
-        rules.within_budget(book, profile, request.principal, request.duration, now)
-        most = grant.not_before + timedelta(minutes=profile.longest_minutes)
-        not_after = min(grant.not_after + request.duration, most)
-        if profile.hours is not None:
-            not_after = min(not_after, rules.end_of(profile, now, not_after - now))
-        if not_after <= grant.not_after:
-            raise AccessError(
-                f"The grant {grant.id} cannot last longer than until {format_time(grant.not_after)} "
-                f"under the profile {profile.name}.",
-                advice="Ask for a new one when it has ended.",
-            )
-        kind = kinds.AccessExtended(
-            request=request.id,
-            not_after=format_time(not_after),
-            self_approved=request.is_of(principal.name),
-            solo=self._policy.solo,
-            statement=signed.statement,
-            signature=signed.signature,
-        )
-        return kinds.draft(kind, actor=Actor.of(principal), grant=grant.id)
-
-    @staticmethod
-    def _left_to_take_over(
-        book: GrantBook, principal: Principal, profile: Profile, grant_id: str, now: datetime
-    ) -> timedelta:
-        grant = rules.live_grant(book, grant_id, now)
-        if same_person(grant.principal, principal.name):
-            raise AccessError(f"The grant {grant.id} is yours already.")
-        if grant.profile != profile.name:
-            raise UsageError(
-                f"The grant {grant.id} is of the profile {grant.profile}.", advice=f"Ask with --profile {grant.profile}."
-            )
-        return timedelta(seconds=max(1, int((grant.not_after - now).total_seconds())))
 
 
 def _end(ended: Request | Grant) -> Draft:
