@@ -23,7 +23,7 @@ import yaml
 from jupyter_audit.cli.main import EXIT_CODES, build_parser
 from jupyter_audit.detect.fields import ALL_FIELDS
 from jupyter_audit.detect.rules import RULES_FOLDER
-from jupyter_audit.gate.messages import DEBUG_COMMANDS, MESSAGES
+from jupyter_audit.gate.messages import ANSWERED_HERE, DEBUG_COMMANDS, MESSAGES
 from jupyter_audit.profilekeys import PROFILE_HELP, profile_help
 from jupyter_audit.record.kinds import KINDS
 from jupyter_audit.record.masking import CONTENT, MASKED, MASKS
@@ -111,6 +111,8 @@ def messages() -> str:
             taken, recorded = "never | | ", f"`{rule.refused_as}`"
         lines.append(f"| `{rule.msg_type}` | {taken} | {recorded} | {rule.why} |")
     lines += [
+        "",
+        ANSWERED_HERE,
         "",
         "## Commands of a debug_request\n",
         "Each needs a grant and waits for its entry, which holds its arguments. Any other command is refused.\n",

@@ -15,6 +15,7 @@ from typing import Any
 
 import zmq
 from ipykernel.kernelapp import IPKernelApp
+from jupyter_audit_kernel import magic
 from jupyter_audit_kernel.formats import PACKAGES_VARIABLE, SESSION_VARIABLE, VERIFY_KEY_VARIABLE, PermitChecker
 from jupyter_audit_kernel.kernel import AuditKernel
 from jupyter_audit_kernel.session import AuditSession
@@ -60,6 +61,7 @@ class AuditKernelApp(IPKernelApp):  # type: ignore[misc]
     def initialize(self, argv: list[str] | None = None) -> None:
         """Set the kernel up; afterwards the notebook's folder and the user's packages can be imported from, last of all."""
         super().initialize(argv)
+        magic.register(self.shell)
         packages = os.environ.get(PACKAGES_VARIABLE, "")
         for folder in ("", packages):
             if folder not in sys.path:

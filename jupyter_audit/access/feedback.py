@@ -27,10 +27,13 @@ MOST_LOOKED_AT = 500
 """Entries that are looked at for the newest of somebody's own."""
 
 
-def subject(reader: LedgerReader, person: str, about: int | None, now: datetime) -> Entry | None:
+def subject(
+    reader: LedgerReader, person: str, about: int | None, now: datetime, session: str | None = None
+) -> Entry | None:
     """
     Return the entry that somebody's feedback is about: the one named, or their newest refusal or wait of the last hour.
 
+    Said in a session, it is about what was refused there or asked for anywhere, not about another session's refusals.
     Raises `NotFoundError` where the one named is not theirs, whether it exists or not.
     """
     if about is not None:
@@ -41,13 +44,14 @@ def subject(reader: LedgerReader, person: str, about: int | None, now: datetime)
     for entry in reader.entries(types=(*REFUSALS, *WAITS), newest_first=True, limit=MOST_LOOKED_AT):
         if entry.time < now - RECENT:
             return None
-        if entry.actor.name == person:
+        if entry.actor.name == person and (session is None or entry.session in (None, session)):
             return entry
     return None
 
 
-def draft(principal: Principal, text: str, about: Entry | None) -> Draft:
+def draft(principal: Principal, text: str, about: Entry | None, session: str | None = None) -> Draft:
     """Return the entry. Raises `UsageError` for a text that is empty, too long, or hides something."""
     told = rules.reason(text, 1)
     kind = kinds.FeedbackGiven(about=-1 if about is None else about.seq, about_type="" if about is None else about.type)
-    return kinds.draft(kind, actor=Actor.of(principal), contents={"feedback": Content(told.encode())})
+    contents = {"feedback": Content(told.encode())}
+    return kinds.draft(kind, actor=Actor.of(principal), session=session, contents=contents)

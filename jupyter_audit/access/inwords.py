@@ -29,6 +29,11 @@ def rules_in_words(profile: Profile) -> list[str]:
     return told
 
 
+def under_a_grant(profile: Profile) -> list[str]:
+    """Return the rules that hold for whoever has a grant of a profile, a sentence each."""
+    return [*ALWAYS, *_lasting(profile)[1:], *_running(profile)]
+
+
 def version(profile: Profile) -> str:
     """Return the digest of a profile's rules (SHA-256, hex): an acknowledgement is of one version of them."""
     return digest_of(profile.to_json())

@@ -266,20 +266,20 @@ class AccessService:
 
         return self._act(principal, "acknowledge", profile, judge, outcome)
 
-    def say(self, principal: Principal, text: str, about: int | None = None) -> int:
+    def say(self, principal: Principal, text: str, about: int | None = None, session: str | None = None) -> int:
         """
         Put down what got in somebody's way; return the number of the entry that it is about, or -1.
 
-        `about` None: their newest refusal or wait of the last hour, if there is one. Raises `UsageError` for a text that
-        cannot be kept, `NotFoundError` for an entry that is not theirs.
+        `about` None: their newest refusal or wait of the last hour, in this `session` or outside of any. Raises
+        `UsageError` for a text that cannot be kept, `NotFoundError` for an entry that is not theirs.
         """
         found = [-1]
 
         def decide(reader: LedgerReader) -> Sequence[Draft]:
             now = self._newest(reader)[1]
-            entry = feedback.subject(reader, principal.name, about, now)
+            entry = feedback.subject(reader, principal.name, about, now, session)
             found.append(-1 if entry is None else entry.seq)
-            return [feedback.draft(principal, text, entry)]
+            return [feedback.draft(principal, text, entry, session)]
 
         with self._lock:
             self._transact(decide)

@@ -137,6 +137,12 @@ class Gate:
         self.recorder.owe(self._refusal(verdict, message, kernel_id, principal, None))
         return verdict
 
+    def put_down_refusal(
+        self, verdict: Refuse, message: ClientMessage, kernel_id: str, principal: Principal, session: Session | None
+    ) -> None:
+        """Put down a refusal that somebody else decided."""
+        self.recorder.owe(self._refusal(verdict, message, kernel_id, principal, session))
+
     # --- judging ----------------------------------------------------------------------------------
 
     def _judge(self, message: ClientMessage, session: Session, principal: Principal) -> Admit | Refuse:

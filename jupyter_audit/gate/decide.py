@@ -34,6 +34,7 @@ class Cause(StrEnum):
     NO_ROOM = "no_room"
     NOT_RECORDED = "not_recorded"
     CANARY = "canary"
+    ABORTED = "aborted"
     OBSERVER = "observer"
     TERMINAL_NOT_COVERED = "terminal_not_covered"
     NOT_READ = "not_read"
@@ -98,7 +99,7 @@ def decide(msg_type: str, channel: str, situation: Situation, command: str = "")
     if not situation.session_open:
         return Refuse(
             Cause.SESSION_ENDED,
-            f"This kernel's session has ended. Ask for a new grant at {situation.panel}, then restart the kernel.",
+            f"This kernel's session has ended. Ask for a new grant ({how_to_ask(situation.panel)}), then restart the kernel.",
         )
     if situation.principal != situation.owner:
         return Refuse(
@@ -111,8 +112,8 @@ def decide(msg_type: str, channel: str, situation: Situation, command: str = "")
             return _with_room(rule, situation.bound, situation)
         return Refuse(
             Cause.GRANT_ENDED,
-            f"The grant {situation.bound.id} behind this session has ended. Ask for a new one at "
-            f"{situation.panel}, then restart the kernel.",
+            f"The grant {situation.bound.id} behind this session has ended. Ask for a new one "
+            f"({how_to_ask(situation.panel)}), then restart the kernel.",
         )
     if not rule.needs_grant:
         return Admit(rule, None)
@@ -130,8 +131,8 @@ def decide(msg_type: str, channel: str, situation: Situation, command: str = "")
         )
     return Refuse(
         Cause.KERNEL_NOT_COVERED,
-        f"No grant of yours covers the kernel {situation.kernel_name!r}. Ask for one that does at "
-        f"{situation.panel}.",
+        f"No grant of yours covers the kernel {situation.kernel_name!r}. Ask for one that does: "
+        f"{how_to_ask(situation.panel)}.",
     )
 
 
@@ -151,10 +152,17 @@ def covers(kernels: Sequence[str], situation: Situation) -> bool:
     return not kernels or situation.kernel_name in kernels
 
 
+def how_to_ask(panel: str) -> str:
+    """Return the ways to ask for access, for the end of a sentence."""
+    return f"`%audit request` in a cell, {panel}, or `jupyter audit request`"
+
+
 def no_grant_sentence(panel: str) -> str:
     """Return what an engineer without a grant is told."""
     return (
-        f"No active grant. Ask for one: open {panel} (menu Audit in JupyterLab), or run in a terminal\n"
+        "No active grant. Ask for one: run in a cell of its own\n"
+        "    %audit request 30m why you need it --ticket TICKET-1\n"
+        f"or open {panel} (menu Audit in JupyterLab), or run in a terminal\n"
         '    jupyter audit request --reason "why" --ticket "TICKET-1"\n'
         "and run this cell again once it is approved. The cell was not run; this attempt is recorded."
     )

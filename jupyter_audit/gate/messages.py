@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from jupyter_audit.record.kinds import CellAdmitted, CellRefused, MessageAdmitted, MessageRefused
+from jupyter_audit.record.kinds import CellAdmitted, CellAnswered, CellRefused, MessageAdmitted, MessageRefused
 
 SHELL = "shell"
 CONTROL = "control"
@@ -97,6 +97,11 @@ MESSAGES: dict[str, MessageRule] = {
 Every type of ipykernel 7 (`Kernel.msg_types`, `Kernel.control_msg_types`, its comm manager's), and the protocol's
 `input_reply`; a test compares.
 """
+
+ANSWERED_HERE = (
+    f"An execute_request that is `%audit …` alone (`gate/intents.py`) needs no grant and reaches no kernel: the server answers "
+    f"its sender once it is on disk, as `{CellAnswered.TYPE}`."
+)
 
 DEBUG_COMMANDS: Mapping[str, str] = {
     # The Debug Adapter Protocol's own.

@@ -23,6 +23,8 @@ from jupyter_audit.access.terms import NetworkPolicy, Rung
 from jupyter_audit.model import Principal
 from jupyter_audit.record.capture import Capture
 
+MOST_COUNTED = 2**31
+
 
 class SessionState(StrEnum):
     """Where a session is in its life."""
@@ -42,6 +44,7 @@ class Session:
     `grant` is the id of the grant that its first admitted message bound it to. `ready` is set once the
     canary was read back (or the session is over): until then nothing is sent to the kernel. `kernel_info` is what
     the kernel said of itself before any of its owner's code ran. `watched_by` names those who watch.
+    `counted` is the number of the last cell that the kernel counted, by its word.
     `active` is when something was last admitted or a cell last seen to run, by the monotonic clock.
     """
 
@@ -66,6 +69,12 @@ class Session:
     passwords_asked: set[str] = field(default_factory=set)
     watched_by: list[str] = field(default_factory=list)
     kernel_info: Mapping[str, Any] = field(default_factory=dict)
+    counted: int = 0
+
+    def count(self, said: object) -> None:
+        """Note a kernel's word on how many cells it has counted."""
+        if type(said) is int and 0 <= said < MOST_COUNTED:
+            self.counted = said
 
     def idle_for(self, now: float) -> float:
         """Return for how many seconds nothing was sent and no cell ran, at `now` of the monotonic clock."""

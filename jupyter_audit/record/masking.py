@@ -65,6 +65,7 @@ def _output(facts: Mapping[str, Json]) -> Json:
 MASKS: Mapping[str, Mapping[str, Rule]] = {
     kinds.CellAdmitted.TYPE: {"msg_id": _identifier, "cell": _identifier},
     kinds.CellRefused.TYPE: {"msg_id": _identifier, "cell": _identifier, "channel": _identifier},
+    kinds.CellAnswered.TYPE: {"msg_id": _identifier, "cell": _identifier},
     kinds.CellFinished.TYPE: {"error": _error, "outputs": _outputs},
     kinds.CellLateOutput.TYPE: {"outputs": _outputs},
     kinds.MessageAdmitted.TYPE: {"msg_id": _identifier},

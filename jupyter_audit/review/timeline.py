@@ -132,6 +132,8 @@ def build_timeline(session: SessionFacts, entries: Iterable[Entry], content_of: 
                 _take_outcome(steps, entry, content_of)
             case "finding.raised":
                 _take_finding(steps, entry)
+            case "note.made" | "feedback.given":
+                steps[entry.seq] = _words(entry, content_of)
             case _:
                 steps[entry.seq] = _event(entry)
     return Timeline(session, tuple(steps[seq] for seq in sorted(steps)))
@@ -289,6 +291,17 @@ def _event(entry: Entry) -> EventStep:
     )
 
 
+def _words(entry: Entry, content_of: ContentOf) -> EventStep:
+    """Return a step with what somebody wrote beside what they did, where it can still be read."""
+    name = entry.type.partition(".")[0]
+    try:
+        held = content_of(entry.seq, name) if name in entry.contents else None
+        text = "(purged)" if held is None else held.decode("utf-8", "replace")
+    except SealedError as error:
+        text = f"(sealed for {', '.join(error.recipients)})"
+    return replace(_event(entry), what=f"{'noted' if name == 'note' else 'said what got in their way'}: {text}")
+
+
 def _tell(entry: Entry) -> tuple[str, bool]:
     """Return what an entry says, as a sentence, and whether an auditor should stop at it."""
     kind = kinds.KINDS.get(entry.type)
@@ -319,6 +332,8 @@ def _tell(entry: Entry) -> tuple[str, bool]:
             return f"revoked the grant: {body.reason}", True
         case kinds.AccessExpired():
             return "the grant expired", False
+        case kinds.CellAnswered():
+            return f"asked the server with %audit {body.verb}".rstrip(), False
         case kinds.SessionStarted():
             where = f" for {body.notebook}" if body.notebook else ""
             what = f"kernel {body.kernel_name} started{where}, isolation: {body.isolation}"

@@ -59,6 +59,7 @@ CAUSES = {
     "kernel_not_allowed": "a kernel that may not start here",
     "export": "an export that starts programs",
     "not_serving": "the server did not serve kernels yet",
+    "aborted": "the cell before it failed",
     "canary": "the kernel's canary was not read back",
     "observer": "sent by somebody who only watches",
     "terminal_not_covered": "the grant allows no terminal",

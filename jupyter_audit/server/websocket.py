@@ -19,16 +19,19 @@ from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebso
 from tornado import web
 from tornado.websocket import WebSocketClosedError
 
-from jupyter_audit.errors import RecordError
+from jupyter_audit.errors import AuditError, RecordError
+from jupyter_audit.gate import intents
 from jupyter_audit.gate.admit import ClientMessage, Passed, report_type
 from jupyter_audit.gate.decide import Cause, Refuse
 from jupyter_audit.gate.messages import MESSAGES
 from jupyter_audit.gate.sessions import Session
 from jupyter_audit.model import Principal
 from jupyter_audit.record import kinds
+from jupyter_audit.server import asking
 from jupyter_audit.server.observers import Observer
 from jupyter_audit.server.people import principal_of
 from jupyter_audit.server.services import Services, find_services
+from jupyter_audit.server.web import find_web
 from jupyter_audit.server.wire import V1_PROTOCOL, MalformedMessageError, format_message, parse_message
 
 REFUSED_NAMES = {
@@ -171,6 +174,9 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
                 Refuse(Cause.NOT_RECORDED, "Not run: Jupyter Audit did not load on this server. Tell an admin."),
             )
             return
+        if (asked := self._asked(message, session)) is not None:
+            await self._answer(message, session, principal, asked)
+            return
         if session is None:
             self._tell_refusal(message, services.gate.refuse_without_session(message, self.kernel_id, principal))
             return
@@ -189,6 +195,60 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
             hidden = message.msg_type == "input_reply" and bool(session.passwords_asked)
             services.observers.admitted(session, message, verdict.entry, hidden=hidden)
             self._send(message, verdict, session)
+
+    # --- %audit: answered here, by the server --------------------------------------------------------
+
+    def _asked(self, message: ClientMessage, session: Session | None) -> str | None:
+        """Return what a cell asks the server with `%audit`; None for any other message, which the gate judges."""
+        if message.msg_type != "execute_request" or self._observer is not None:
+            return None
+        if message.channel not in MESSAGES["execute_request"].channels:
+            return None
+        if session is not None and session.capture.knows(message.msg_id):
+            return None  # the gate says that the id was used before
+        return intents.said(message.content)
+
+    async def _answer(self, message: ClientMessage, session: Session | None, principal: Principal, asked: str) -> None:
+        """Do what was asked and answer in the kernel's place, as a kernel answers a cell that does not count."""
+        web, silent = find_web(self.websocket_handler.settings), bool(message.content.get("silent"))
+        assert web is not None  # services are there, or the message was refused
+        parent, count = message.header, session.counted if session is not None else 0
+        reply: dict[str, Any] = {"execution_count": count, "user_expressions": {}, "payload": []}
+        self._write("iopub", "status", {"execution_state": "busy"}, parent)
+        if not silent:
+            self._write("iopub", "execute_input", {"code": message.content["code"], "execution_count": count}, parent)
+        try:
+            told = await asking.answer(web, message, self.kernel_id, session, principal, asked)
+        except AuditError as error:
+            name = type(error).__name__
+            if not silent:
+                self.tell_error(name, error.explain(), parent)
+            reply |= {"status": "error", "ename": name, "evalue": error.explain(), "traceback": []}
+        else:
+            if not silent:
+                self._write("iopub", "stream", {"name": "stdout", "text": f"{told}\n"}, parent)
+            reply["status"] = "ok"
+        self._write(message.channel, "execute_reply", reply, parent)
+        self._write("iopub", "status", {"execution_state": "idle"}, parent)
+        if reply["status"] == "error" and message.content.get("stop_on_error", True):
+            self._abort_waiting(message.channel, session, principal)
+        for running in session.capture.running()[:1] if session is not None else ():
+            # The kernel is at work on another cell; what was said here about idleness is not about that.
+            self._write("iopub", "status", {"execution_state": "busy"}, running.header)
+
+    def _abort_waiting(self, channel: str, session: Session | None, principal: Principal) -> None:
+        """Abort the cells that wait behind one that failed, as a kernel does where it was asked to stop on errors."""
+        lane = self._lanes[channel]
+        for waiting in [lane.get_nowait() for _ in range(lane.qsize())]:
+            if not isinstance(waiting, ClientMessage) or waiting.msg_type != "execute_request":
+                lane.put_nowait(waiting)
+                continue
+            assert self._services is not None
+            verdict = Refuse(Cause.ABORTED, "Not run: the cell before it failed.")
+            self._services.gate.put_down_refusal(verdict, waiting, self.kernel_id, principal, session)
+            self._write("iopub", "status", {"execution_state": "busy"}, waiting.header)
+            self._write(channel, "execute_reply", {"status": "aborted"}, waiting.header)
+            self._write("iopub", "status", {"execution_state": "idle"}, waiting.header)
 
     def _send(self, message: ClientMessage, passed: Passed, session: Session) -> None:
         stream = self.channels.get(message.channel)
@@ -244,6 +304,7 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
         if channel in ("shell", "control") and msg_type == "execute_reply":
             content = json.loads(bytes(parts[4]))
             parent = json.loads(bytes(parts[2]))
+            session.count(content.get("execution_count"))
             services.replied(
                 session,
                 str(parent.get("msg_id", "")),

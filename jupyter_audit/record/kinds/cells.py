@@ -44,6 +44,23 @@ class CellRefused(Kind):
 
 
 @dataclass(frozen=True, slots=True)
+class CellAnswered(Kind):
+    """
+    A cell that was `%audit …` alone: the server answered it, and no kernel saw it. Put down before the server did anything.
+
+    Content `message` as in cell.admitted. `verb` is what was asked for, empty if it is none that there is; what came of it
+    is in the entries that follow (`access.requested`, `access.refused`, `feedback.given`, `note.made`).
+    """
+
+    TYPE = "cell.answered"
+    kernel_id: str
+    msg_id: str
+    channel: str
+    cell: str
+    verb: str
+
+
+@dataclass(frozen=True, slots=True)
 class CellFinished(Kind):
     """
     An admitted cell came to its end. What it put out is the kernel's word, seen by the server's own watcher.

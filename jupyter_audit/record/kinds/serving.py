@@ -62,6 +62,18 @@ class FeedbackGiven(Kind):
 
 
 @dataclass(frozen=True, slots=True)
+class NoteMade(Kind):
+    """
+    Somebody puts a note beside what they do, for whoever reviews it; content `note` is what they wrote.
+
+    `answered` is the entry of the `%audit note` that it was written with.
+    """
+
+    TYPE = "note.made"
+    answered: int
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyChanged(Kind):
     """
     A server began, or somebody acts on the command line, under another policy than the one that was recorded last.

@@ -82,6 +82,7 @@ def test_code_and_outputs_flow_to_an_observer(
     [
         ("execute_request", "shell", {"code": "open('by-observer', 'w')", "silent": True}),
         ("execute_request", "control", {"code": "open('by-observer', 'w')"}),
+        ("execute_request", "shell", {"code": "%audit request 20m let me in --ticket T-1"}),
         ("complete_request", "shell", {"code": "pri", "cursor_pos": 3}),
         ("inspect_request", "shell", {"code": "print", "cursor_pos": 3}),
         ("comm_open", "shell", {"comm_id": "x", "target_name": "x", "data": {}}),
