@@ -304,7 +304,7 @@ def test_where_the_ledger_cannot_be_written_nothing_is_typed(tmp_path: Path) -> 
 
 def test_a_session_can_be_replayed_as_an_asciicast(server: AuditedServer, terminal: Terminal, tmp_path: Path) -> None:
     terminal.socket.send(json.dumps(["set_size", 30, 100, 600, 800]))
-    terminal.type("echo played-$((1 + 1)); read -rs secret\r")
+    terminal.type("stty -echo; echo played-$((1 + 1)); read -r secret\r")  # what is echoed no more when the word is seen
     terminal.until("played-2")
     terminal.type("hunter2\r")
     session = terminal.session
