@@ -13,6 +13,7 @@ a part of its own.
 
 from __future__ import annotations
 
+import asyncio
 import faulthandler
 import importlib
 import importlib.util
@@ -191,6 +192,16 @@ class AuditServerApp(ServerApp):
                 f"This server is not what an audited one must be. Not so is: {'; '.join(unassured)}.",
                 advice="Each names the setting to look at.",
             )
+
+    def start_ioloop(self) -> None:
+        """Run until the server is stopped, then end what still runs, as `asyncio.run` does."""
+        super().start_ioloop()
+        # A thread of anyio's lives until the request that began it is done, and the process until its threads are.
+        loop = asyncio.get_event_loop()
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
 
     async def cleanup_extensions(self) -> None:
         """Stop the extensions, of which ours ends every session and closes the ledger; whatever hangs is not waited for."""

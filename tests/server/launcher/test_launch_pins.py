@@ -371,3 +371,16 @@ def test_a_stop_that_hangs_is_cut_short_after_the_ledger_was_closed(tmp_path: Pa
     assert process.returncode == 1
     assert "the stop hangs" in server.log
     assert [entry.type for entry in LedgerReader.open(server.home.ledger).entries(newest_first=True, limit=1)] == ["server.stopped"]
+
+
+def test_a_request_that_is_cut_off_does_not_keep_the_stopped_server_alive(tmp_path: Path) -> None:
+    config = tmp_path / "admin.py"
+    config.write_text(
+        "import asyncio\nfrom anyio.to_thread import run_sync\nfrom tornado.ioloop import IOLoop\n"
+        "async def request():\n    await run_sync(int)\n    await asyncio.Event().wait()\n"
+        "IOLoop.current().add_callback(request)\n"
+    )
+    with audited_server(tmp_path, f"--config={config}") as server:
+        process = server.process
+    assert process.returncode == 0
+    assert "the stop hangs" not in server.log
