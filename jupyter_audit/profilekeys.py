@@ -27,6 +27,10 @@ PROFILE_HELP: Mapping[str, KeyHelp] = {
     "ticket_pattern": KeyHelp(r"'\\S+'", "A regular expression that the whole ticket must match."),
     "self_approval": KeyHelp("False", "Approvers may approve their own requests. The ledger says so of each."),
     "kernels": KeyHelp("[]", "The kernelspecs that a grant covers. Empty: every allowed one."),
+    "notebooks": KeyHelp(
+        "[]", "The notebooks that a grant covers: patterns of paths below the server's root, such as 'shop/**' "
+        "(docs/access.md). Empty: all, and kernels without one."
+    ),
     "recovery": KeyHelp("False", "For admins, on a disk that is full: its sessions go on where others must stop."),
     "services": KeyHelp("False", "For services and AI agents alone, not for people; an hour at most (docs/people.md)."),
     "terminals": KeyHelp("False", "A grant may open terminals."),

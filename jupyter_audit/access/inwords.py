@@ -95,6 +95,8 @@ def _running(profile: Profile) -> list[str]:
         told.append(f"A kernel that is idle for {_minutes(profile.idle_minutes)} is ended.")
     if profile.kernels:
         told.append(f"It covers these kernels: {_list(profile.kernels)}.")
+    if profile.notebooks:
+        told.append(f"It covers these notebooks: {', '.join(profile.notebooks)}. Kernels without one of them do not start.")
     told.append("It may open terminals, which are recorded as well." if profile.terminals else "It opens no terminal.")
     if not profile.network.open:
         reach = f"only {profile.network}" if profile.network.targets else "nothing of the network"

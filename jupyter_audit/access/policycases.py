@@ -11,15 +11,18 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
+from jupyter_audit.access import rules
 from jupyter_audit.access.book import GrantBook
-from jupyter_audit.access.explain import Answer, explain, may_approve
+from jupyter_audit.access.explain import Answer, asked, explain, may_approve
+from jupyter_audit.access.notebooks import outside, spelled
 from jupyter_audit.access.policy import Policy
+from jupyter_audit.access.profiles import Profile
 from jupyter_audit.errors import NotPermittedError, UsageError
 from jupyter_audit.model import Principal
 
-ACTS = ("ask", "begin", "approve", "break_glass")
+ACTS = ("ask", "begin", "approve", "break_glass", "open")
 EXPECTED = ("allowed", "refused")
-KEYS = frozenset({"name", "user", "groups", "profile", "time", "act", "requester", "expect", "why"})
+KEYS = frozenset({"name", "user", "groups", "profile", "time", "act", "requester", "notebook", "expect", "why"})
 VOUCHED_BY = "policy test"
 
 
@@ -28,7 +31,8 @@ class Case:
     """
     One case: may `user`, in `groups`, do `act` under `profile` at `time`?
 
-    `act` is `ask`, `begin` (ask for a grant that begins now), `approve` (a request of `requester`) or `break_glass`.
+    `act` is `ask`, `begin` (ask for a grant that begins now), `approve` (a request of `requester`), `break_glass` or `open`
+    (use a kernel for `notebook` under a grant).
     `why` are words that the refusal must hold.
     """
 
@@ -39,6 +43,7 @@ class Case:
     time: datetime
     act: str
     requester: str
+    notebook: str
     allowed: bool
     why: str
 
@@ -75,9 +80,19 @@ def judge(policy: Policy, case: Case) -> Outcome:
         return Outcome(case, Answer(allowed=False, why=error.explain()))
     if case.act == "approve":
         return Outcome(case, may_approve(policy, person, case.requester, profile, case.time))
+    if case.act == "open":
+        return Outcome(case, _may_open(person, case.notebook, policy, profile))
     told = explain(policy, GrantBook(), person, profile, case.time)
     answers = {"ask": told.ask, "begin": told.begin_now, "break_glass": told.break_glass}
     return Outcome(case, answers[case.act])
+
+
+def _may_open(person: Principal, notebook: str, policy: Policy, profile: Profile) -> Answer:
+    """Return whether somebody may hold the profile, and it is for a notebook."""
+    may_hold = asked(lambda: rules.may_hold(policy, person.name, person.groups, profile, service=profile.services))
+    if not may_hold.allowed or not outside({profile.name: profile}, [spelled(notebook)]):
+        return may_hold
+    return Answer(allowed=False, why=f"It is for these notebooks: {', '.join(profile.notebooks)}.")
 
 
 def parse_cases(given: Any, now: datetime) -> list[Case]:
@@ -100,6 +115,9 @@ def _case(number: int, row: Any, now: datetime) -> Case:
     _one_of(number, "expect", expect, EXPECTED)
     if (act == "approve") != bool(requester):
         raise UsageError(f"Case {number}: `requester` goes with the act approve, and with no other.")
+    notebook = _text(number, row, "notebook", "")
+    if (act == "open") != bool(notebook):
+        raise UsageError(f"Case {number}: `notebook` goes with the act open, and with no other.")
     why = _text(number, row, "why", "")
     if why and expect == "allowed":
         raise UsageError(f"Case {number}: what is allowed has no `why`.")
@@ -114,6 +132,7 @@ def _case(number: int, row: Any, now: datetime) -> Case:
         time=_time(number, row.get("time"), now),
         act=act,
         requester=requester,
+        notebook=notebook,
         allowed=expect == "allowed",
         why=why,
     )

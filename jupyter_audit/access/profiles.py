@@ -27,6 +27,8 @@ RECOVERY_MINUTES = 15
 LONGEST_WAIT_MINUTES = 60
 LONGEST_BREAK_GLASS_MINUTES = 60
 MOST_APPROVALS = 5
+MOST_PATTERNS = 100
+LONGEST_PATTERN = 200
 SERVICE_MINUTES = 15
 LONGEST_SERVICE_MINUTES = 60
 RECOVERY = "recovery"
@@ -38,10 +40,11 @@ class Profile:
     """
     What may be asked for under one name. Times in minutes, `shortest_reason` in characters.
 
-    `isolation` is the lowest rung that its sessions may have, `network` what of the network they may use.
-    Lists of people hold names and, as `group:NAME`, groups; where one is empty, the role alone decides. A budget of 0
-    is none. `services` marks a profile that is for services (and AI agents) alone. `hours` are when grants may run (None: at
-    all times). With `signed_approvals` only a yes counts that its approver signed with a key of their own.
+    `isolation` is the lowest rung that its sessions may have, `network` what of the network they may use. `notebooks`
+    are patterns of paths (`notebooks.covers`). Lists of people hold names and, as `group:NAME`, groups; where one is empty,
+    the role alone decides. A budget of 0 is none. `services` marks a profile that is for services (and AI agents) alone.
+    `hours` are when grants may run (None: at all times). With `signed_approvals` only a yes counts that its approver
+    signed with a key of their own.
     """
 
     name: str
@@ -52,6 +55,7 @@ class Profile:
     ticket_pattern: str = r"\S+"
     self_approval: bool = False
     kernels: tuple[str, ...] = ()
+    notebooks: tuple[str, ...] = ()
     recovery: bool = False
     services: bool = False
     terminals: bool = False
@@ -117,6 +121,31 @@ def _names(what: str) -> Check:
         return "" if good else f"a list of {what}"
 
     return check
+
+
+def _notebooks(value: Any) -> str:
+    wanted = "a list of patterns of paths below the server's root, such as 'orders/*.ipynb' or 'shop/**'"
+    if not isinstance(value, (list, tuple)) or len(value) > MOST_PATTERNS:
+        return wanted
+    return next((f"{wanted} ({each!r} {fault})" for each in value if (fault := _pattern_fault(each))), "")
+
+
+def _pattern_fault(value: Any) -> str:
+    """Return why something is no pattern of paths (`access.notebooks`); nothing if it is one."""
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_PATTERN or not value.isprintable():
+        return f"is no text of 1 to {LONGEST_PATTERN} printable characters"
+    names = value.split("/")
+    if value.startswith("/") or "\\" in value or ":" in names[0]:
+        return "is no path below the server's root, with / between its names"
+    if value.endswith("/"):
+        return "ends in /: write /** for whatever is in a folder"
+    if any(name in ("", ".", "..") for name in names):
+        return "has an empty name, . or .. in it"
+    if any("**" in name and name != "**" for name in names):
+        return "has ** in a name: it stands alone, for any number of folders"
+    if any("[" in name and not re.search(r"\[!?[^/]+\]", name) for name in names):
+        return "has a [ without its ]"
+    return ""
 
 
 def _hours(value: Any) -> str:
@@ -189,6 +218,7 @@ PROFILE_KEYS: Mapping[str, Check] = {
     "ticket_pattern": _pattern,
     "self_approval": _flag,
     "kernels": _names("kernelspec names"),
+    "notebooks": _notebooks,
     "recovery": _flag,
     "services": _flag,
     "terminals": _flag,
@@ -245,6 +275,12 @@ def parse_profile(name: str, values: Any) -> Profile:
             f"{where}['default_minutes'] is {profile.default_minutes}, more than "
             f"longest_minutes ({profile.longest_minutes}).",
             setting=(*setting, "default_minutes"),
+        )
+    if profile.notebooks and profile.terminals:
+        raise ConfigError(
+            f"{where}['terminals'] is True in a profile that is for certain notebooks, and a terminal is none of them.",
+            advice="Give terminals in a profile of their own.",
+            setting=(*setting, "terminals"),
         )
     _check_tickets(profile, where, setting)
     return profile

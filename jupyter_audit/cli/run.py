@@ -56,6 +56,12 @@ def add_commands(commands: Any) -> None:
         metavar="S",
         help="seconds a cell may take (default: %(default)s)",
     )
+    command.add_argument(
+        "--path",
+        metavar="PATH",
+        help="the notebook's path below the server's root, for profiles that are for certain notebooks; it must not be open "
+        "there (default: a name of its own for each run)",
+    )
     command.add_argument("--allow-errors", action="store_true", help="go on after a cell that raises")
     add_wishes(command, required=False)
     command.add_argument("--approve", action="store_true", help="approve one's own request, where that is allowed (solo mode)")
@@ -82,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
     server = find_server(context_of(options).home, options.server)
     if options.reason:
         obtain_grant(server, options)
-    session = _start(server, f"{path.stem} (run {secrets.token_hex(3)}).ipynb", options.kernel)
+    session = _start(server, options.path, f"{path.stem} (run {secrets.token_hex(3)}).ipynb", options.kernel)
     try:
         outcome = asyncio.run(_run_cells(server, session["kernel"]["id"], notebook, options))
     finally:
@@ -120,9 +126,15 @@ def obtain_grant(server: RemoteServer, options: argparse.Namespace) -> None:
         time.sleep(POLL_S)
 
 
-def _start(server: RemoteServer, name: str, kernel: str) -> dict[str, Any]:
-    """Start a session of its own for this run; the name is what others see in their list of running ones."""
-    wanted = {"path": name, "name": name, "type": "notebook", "kernel": {"name": kernel}}
+def _start(server: RemoteServer, path: str | None, name: str, kernel: str) -> dict[str, Any]:
+    """
+    Start a session of its own for this run; the name is what others see in their list of running ones.
+
+    Raises `UsageError` if the path is open: Jupyter would hand out the kernel that somebody works in.
+    """
+    if path and any(each["path"] == path for each in server.request("GET", "/api/sessions")):
+        raise UsageError(f"{path} is open on the server.", advice="Shut its kernel down there, then run it again.")
+    wanted = {"path": path or name, "name": name, "type": "notebook", "kernel": {"name": kernel}}
     made: dict[str, Any] = server.request("POST", "/api/sessions", wanted)
     return made
 

@@ -161,6 +161,8 @@ class Gate:
                 for name, profile in self.policy.profiles.items()
                 if fulfils(session.isolation, session.network, profile.isolation, profile.network)
             ),
+            outside=session.outside,
+            notebook=session.notebook,
             exempt=frozenset(name for name, profile in self.policy.profiles.items() if profile.recovery),
             short_of_room=str(self.room) if self.room.short else "",
             panel=self.panel,

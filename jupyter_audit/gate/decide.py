@@ -30,6 +30,7 @@ class Cause(StrEnum):
     TOO_LARGE = "too_large"
     SESSION_ENDED = "session_ended"
     KERNEL_NOT_COVERED = "kernel_not_covered"
+    NOTEBOOK_NOT_COVERED = "notebook_not_covered"
     SESSION_TERMS = "session_terms"
     NO_ROOM = "no_room"
     NOT_RECORDED = "not_recorded"
@@ -63,7 +64,8 @@ class Situation:
 
     `live` are the grants of `principal` in force at `now`. `bound` is the grant that the session is bound
     to, if any message of it was admitted before. `fulfilled` are the profiles whose isolation and network its kernel
-    keeps to. `short_of_room` says how little room the ledger has left, if it is too little for any but the `exempt`
+    keeps to, `outside` those that are for other notebooks than it is used for, of which `notebook` is the newest.
+    `short_of_room` says how little room the ledger has left, if it is too little for any but the `exempt`
     profiles. `panel` is where to ask for access.
     """
 
@@ -75,6 +77,8 @@ class Situation:
     live: Sequence[Grant]
     covered_kernels: dict[str, Sequence[str]]
     fulfilled: Container[str]
+    outside: Container[str]
+    notebook: str
     exempt: Container[str]
     short_of_room: str
     panel: str
@@ -109,6 +113,8 @@ def decide(msg_type: str, channel: str, situation: Situation, command: str = "")
     if situation.bound is not None:
         # The session lives and dies with its first grant: a later one does not carry on what the first began.
         if situation.bound.is_live(situation.now):
+            if rule.needs_grant and situation.bound.profile in situation.outside:
+                return _not_for_notebook(situation.bound, situation)
             return _with_room(rule, situation.bound, situation)
         return Refuse(
             Cause.GRANT_ENDED,
@@ -120,13 +126,16 @@ def decide(msg_type: str, channel: str, situation: Situation, command: str = "")
     if not situation.live:
         return Refuse(Cause.NO_GRANT, no_grant_sentence(situation.panel))
     covering = [grant for grant in situation.live if covers(situation.covered_kernels.get(grant.profile, ()), situation)]
-    for grant in covering:
+    fitting = [grant for grant in covering if grant.profile not in situation.outside]
+    for grant in fitting:
         if grant.profile in situation.fulfilled:
             return _with_room(rule, grant, situation)
-    if covering:
+    if covering and not fitting:
+        return _not_for_notebook(covering[0], situation)
+    if fitting:
         return Refuse(
             Cause.SESSION_TERMS,
-            f"The profile {covering[0].profile!r} of your grant {covering[0].id} asks for another isolation or network than this "
+            f"The profile {fitting[0].profile!r} of your grant {fitting[0].id} asks for another isolation or network than this "
             "kernel was started with, before there was a grant. Restart the kernel, and run the cell again.",
         )
     return Refuse(
@@ -145,6 +154,20 @@ def _with_room(rule: MessageRule, grant: Grant, situation: Situation) -> Admit |
             "the cell again.",
         )
     return Admit(rule, grant)
+
+
+def _not_for_notebook(grant: Grant, situation: Situation) -> Refuse:
+    return Refuse(
+        Cause.NOTEBOOK_NOT_COVERED,
+        f"Your grant {grant.id}, of the profile {grant.profile!r}, is for certain notebooks, and "
+        f"{told_notebook(situation.notebook)} is none of them. Work in one that it covers (`jupyter audit rules {grant.profile}` "
+        "lists them; a notebook that was moved can be moved back), or ask for a grant of another profile.",
+    )
+
+
+def told_notebook(path: str) -> str:
+    """Return how the notebook of a kernel is called in a sentence."""
+    return repr(path[:200]) if path else "a kernel without a notebook"
 
 
 def covers(kernels: Sequence[str], situation: Situation) -> bool:

@@ -40,6 +40,7 @@ class Session:
     """
     One kernel's life.
 
+    `notebook` is the path that a client named last, its word; `outside` are the profiles that are for other notebooks.
     `isolation`, `network` and `account` are what its kernel is fenced in by.
     `grant` is the id of the grant that its first admitted message bound it to. `ready` is set once the
     canary was read back (or the session is over): until then nothing is sent to the kernel. `kernel_info` is what
@@ -60,6 +61,7 @@ class Session:
     signing_key: SigningKey
     capture: Capture
     ready: asyncio.Event
+    outside: frozenset[str] = frozenset()
     active: float = field(default_factory=time.monotonic)
     grant: str | None = None
     bound: bool = False

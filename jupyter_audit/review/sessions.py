@@ -279,6 +279,8 @@ def _told(facts: SessionFacts, entry: Entry, body: kinds.Kind | None) -> Session
                 notebook=str(body.notebook),
                 started=entry.time,
             )
+        case kinds.SessionMoved():
+            return replace(facts, notebook=str(body.notebook))
         case kinds.SessionEnded():
             killed = entry.body.get("processes")
             return replace(

@@ -338,6 +338,9 @@ def _tell(entry: Entry) -> tuple[str, bool]:
             where = f" for {body.notebook}" if body.notebook else ""
             what = f"kernel {body.kernel_name} started{where}, isolation: {body.isolation}"
             return what, body.isolation == "none"
+        case kinds.SessionMoved():
+            what = f"moved from {body.previous} to" if body.previous else "is used as well for"
+            return f"kernel {what} {body.notebook or 'nothing that has a path'}", False
         case kinds.SessionBound():
             return f"bound to the grant {entry.grant}, which ends at {_moment(body.not_after)}", False
         case kinds.SessionEnded():

@@ -18,6 +18,7 @@ from jupyter_server.services.contents.fileio import FileManagerMixin
 from jupyter_audit.errors import AuditError
 from jupyter_audit.server.authorizer import AuditAuthorizer
 from jupyter_audit.server.contents import AuditCheckpoints, AuditContentsManager, AuditFileHandler
+from jupyter_audit.server.documents import AuditSessionManager
 from jupyter_audit.server.guard import guard_of, strange_routes
 from jupyter_audit.server.identity import check_identity
 from jupyter_audit.server.kernels import AuditKernelManager, AuditMappingKernelManager
@@ -118,6 +119,13 @@ ASSERTIONS: tuple[tuple[str, Check], ...] = (
     (
         "every kernel's life is put down by AuditKernelManager (c.MappingKernelManager.kernel_manager_class)",
         _kernel_managers_are_ours,
+    ),
+    (
+        "what kernels are used for is noted by AuditSessionManager (c.ServerApp.session_manager_class)",
+        lambda app: (
+            type(app.session_manager) is AuditSessionManager
+            and app.web_app.settings["session_manager"] is app.session_manager
+        ),
     ),
     (
         "only an admin's kernelspecs are found (c.ServerApp.kernel_spec_manager_class)",

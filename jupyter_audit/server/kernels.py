@@ -23,8 +23,9 @@ from jupyter_audit.gate.provisioner import AuditProvisioner
 from jupyter_audit.gate.sessions import Session
 from jupyter_audit.model import Principal
 from jupyter_audit.server.acting import acting_principal
+from jupyter_audit.server.documents import names_of, opened_document
 from jupyter_audit.server.endings import Endings
-from jupyter_audit.server.lives import Lives
+from jupyter_audit.server.lives import Lives, Use
 from jupyter_audit.server.services import Services, find_services
 from jupyter_audit.server.watch import IopubAddress
 from jupyter_audit.server.websocket import AuditWebsocketConnection
@@ -38,9 +39,13 @@ class AuditKernelManager(ServerKernelManager):
 
     _audit_session: Session | None = None
     _audit_owner: Principal | None = None
-    _audit_notebook: str = ""
+    _audit_documents: dict[str, str]
     _audit_died: bool = False
     _audit_proof: asyncio.Task[None] | None = None
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._audit_documents = {}
 
     def _kernels(self) -> AuditMappingKernelManager:
         if not isinstance(self.parent, AuditMappingKernelManager):
@@ -58,12 +63,20 @@ class AuditKernelManager(ServerKernelManager):
         owner = self._audit_owner or acting_principal.get()
         if owner is None:
             raise GateError("No kernel may start: nobody was seen to ask for it.")
+        opened = opened_document.get()
+        if self._audit_owner is None and opened is not None:
+            # At the first start alone: what restarts a kernel by itself runs in the context of that start for ever.
+            self._audit_documents = dict([opened])
         self._audit_owner = owner
         if self._audit_session is not None:
             await self._end_life("died")
         self.kernel_id = self.kernel_id or kw["kernel_id"]
-        session = await lives.begin(self.kernel_id, self.kernel_name, owner, self._audit_notebook)
+        use = self._audit_use()
+        session = await lives.begin(self.kernel_id, self.kernel_name, owner, use)
         self._audit_session = session
+        if (now := self._audit_use()) != use:
+            # It was moved while its beginning was put down.
+            lives.moved(session, now, use.notebook, owner)
         self._audit_died = False
         if not isinstance(self.provisioner, AuditProvisioner):
             # A kernelspec may name a provisioner; on this server only ours starts processes.
@@ -75,6 +88,21 @@ class AuditKernelManager(ServerKernelManager):
         self._choose_transport(session, terms)
         command, kw = await super()._async_pre_start_kernel(**kw)
         return command, kw
+
+    def audit_document(self, jupyter_session: str, path: str) -> None:
+        """Take in that a client uses this kernel, by this session of Jupyter's, for `path`."""
+        before = self._audit_documents.get(jupyter_session)
+        if before == path:
+            return
+        self._audit_documents.pop(jupyter_session, None)
+        self._audit_documents[jupyter_session] = path
+        parts, session = self._parts(), self._audit_session
+        if parts is not None and session is not None:
+            parts[1].moved(session, self._audit_use(), before or "", acting_principal.get() or session.owner)
+
+    def _audit_use(self) -> Use:
+        paths = tuple(self._audit_documents.values())
+        return Use(paths[-1] if paths else "", names_of(paths, Path(str(self._kernels().root_dir))))
 
     def _choose_transport(self, session: Session, terms: LaunchTerms) -> None:
         """

@@ -20,13 +20,16 @@ from typing import Any
 from jupyter_audit_kernel.formats import PERMIT_KEY
 from nacl.signing import SigningKey
 
+from jupyter_audit.access import notebooks
 from jupyter_audit.access.grants import Grant
+from jupyter_audit.access.notebooks import LONGEST_PATH
 from jupyter_audit.access.terms import NetworkPolicy
 from jupyter_audit.errors import AuditError, GateError, SealedError
 from jupyter_audit.gate import seccomp
 from jupyter_audit.gate.admit import ClientMessage, cell_admitted, contents_of, report_type, write_permit
 from jupyter_audit.gate.fences import Fences, fences_for
 from jupyter_audit.gate.network import IsolationError, enforcement
+from jupyter_audit.gate.notebooks import check_may_open
 from jupyter_audit.gate.sessions import Session, SessionState, new_session_id
 from jupyter_audit.ledger import LedgerReader
 from jupyter_audit.model import Actor, Entry, Principal
@@ -54,6 +57,14 @@ class _Canary:
     entry: Future[Entry] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What a kernel is used for: the path that a client named last, and all `names` of all that it is used for."""
+
+    notebook: str = ""
+    names: tuple[str, ...] = ()
+
+
 class Lives:
     """Begins, proves and ends sessions. Everything but `observed` is called on the event loop."""
 
@@ -67,16 +78,21 @@ class Lives:
 
     # --- beginning --------------------------------------------------------------------------------
 
-    async def begin(self, kernel_id: str, kernel_name: str, owner: Principal, notebook: str) -> Session:
+    async def begin(self, kernel_id: str, kernel_name: str, owner: Principal, use: Use) -> Session:
         """
         Put down that a kernel's life begins, and return its session.
 
         Raises `GateError` where no session may start, `RecordError` where that cannot be put down.
         """
         services = self._services
+        profiles = services.policy.profiles
+        outside = notebooks.outside(profiles, use.names)
         try:
             self.check_may_start(kernel_name, owner)
-            network, network_by = self.keep_to(fences_for(kernel_name, self._live(owner), services.policy.profiles))
+            live = self._live(owner)
+            check_may_open(kernel_name, use.notebook, live, profiles, outside)
+            fitting = {name: profile for name, profile in profiles.items() if name not in outside}
+            network, network_by = self.keep_to(fences_for(kernel_name, live, fitting))
         except GateError as error:
             refused = kinds.SessionRefused(kernel_name=bounded(kernel_name, 200), cause=error.code)
             services.put_down(refused, principal=owner)
@@ -91,7 +107,8 @@ class Lives:
             isolation=services.isolation.rung,
             network=network,
             account=services.isolation.account,
-            notebook=notebook,
+            notebook=use.notebook,
+            outside=outside,
             signing_key=SigningKey.generate(),
             capture=Capture(session_id, kernel_id, services.settings.preview_bytes, report_type()),
             ready=asyncio.Event(),
@@ -101,7 +118,7 @@ class Lives:
             kernel_id=kernel_id,
             kernel_name=kernel_name,
             isolation=session.isolation.value,
-            notebook=bounded(notebook, 1000),
+            notebook=bounded(use.notebook, LONGEST_PATH),
             network=str(network),
             network_by=network_by,
             account=session.account,
@@ -111,6 +128,13 @@ class Lives:
         services.sessions.add(session)
         self._canaries[session.id] = _Canary()
         return session
+
+    def moved(self, session: Session, use: Use, previous: str, principal: Principal) -> None:
+        """Put down that a session's kernel is used for another path from now on; the gate judges by that."""
+        session.notebook, session.outside = use.notebook, notebooks.outside(self._services.policy.profiles, use.names)
+        told = [bounded(path, LONGEST_PATH) for path in (use.notebook, previous)]
+        kind = kinds.SessionMoved(kernel_id=session.kernel_id, notebook=told[0], previous=told[1])
+        self._services.put_down(kind, principal=principal, session=session)
 
     def check_may_start(self, kernel_name: str, owner: Principal) -> None:
         """Raise `GateError` with the reason if no session of this kernel may start now."""

@@ -50,6 +50,7 @@ CAUSES = {
     "too_large": "too large",
     "session_ended": "its session has ended",
     "kernel_not_covered": "the grant does not cover this kernel",
+    "notebook_not_covered": "the grant does not cover this notebook",
     "session_terms": "the grant asks for another isolation or network",
     "no_room": "the disk is nearly full",
     "not_recorded": "could not be recorded",

@@ -16,6 +16,7 @@ CLASSES: Mapping[str, str] = {
     "kernel_manager_class": "jupyter_audit.server.kernels.AuditMappingKernelManager",
     "kernel_spec_manager_class": "jupyter_audit.server.kernelspecs.AuditKernelSpecManager",
     "kernel_websocket_connection_class": "jupyter_audit.server.websocket.AuditWebsocketConnection",
+    "session_manager_class": "jupyter_audit.server.documents.AuditSessionManager",
 }
 """The classes that the gate hangs on, as traits of `ServerApp`."""
 

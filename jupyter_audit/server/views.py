@@ -96,6 +96,7 @@ def profile_view(profile: Profile) -> View:
         "weekly_extensions": profile.weekly_extensions,
         "weekly_break_glass": profile.weekly_break_glass,
         "kernels": list(profile.kernels),
+        "notebooks": list(profile.notebooks),
         "terminals": profile.terminals,
         "recovery": profile.recovery,
     }

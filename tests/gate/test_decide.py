@@ -26,7 +26,8 @@ def a_grant(begins: int = -60, ends: int = 60, ended: datetime | None = None, pr
 def situation(**changes: object) -> Situation:
     facts: dict[str, object] = {
         "principal": "ann", "owner": "ann", "kernel_name": "audit", "session_open": True, "bound": None, "live": (),
-        "covered_kernels": {"p": ()}, "fulfilled": {"p"}, "exempt": (), "short_of_room": "", "panel": "/audit/panel", "now": NOW,
+        "covered_kernels": {"p": ()}, "fulfilled": {"p"}, "outside": (), "notebook": "a.ipynb", "exempt": (),
+        "short_of_room": "", "panel": "/audit/panel", "now": NOW,
     }  # fmt: skip
     return Situation(**{**facts, **changes})  # type: ignore[arg-type]
 
@@ -44,6 +45,10 @@ CASES = [
     ("execute_request", "shell", {"live": (a_grant(),), "covered_kernels": {"p": ("r",)}}, Cause.KERNEL_NOT_COVERED),
     ("execute_request", "shell", {"live": (a_grant(),), "covered_kernels": {"p": ("audit",)}}, None),
     ("execute_request", "shell", {"live": (a_grant(),), "fulfilled": set()}, Cause.SESSION_TERMS),
+    ("execute_request", "shell", {"live": (a_grant(),), "outside": {"p"}}, Cause.NOTEBOOK_NOT_COVERED),
+    ("execute_request", "shell", {"bound": a_grant(), "outside": {"p"}}, Cause.NOTEBOOK_NOT_COVERED),
+    ("execute_request", "shell", {"bound": a_grant(), "outside": {"q"}}, None),
+    ("interrupt_request", "control", {"bound": a_grant(), "outside": {"p"}}, None),
     ("execute_request", "shell", {"live": (a_grant(),), "short_of_room": "1 MiB is free"}, Cause.NO_ROOM),
     ("execute_request", "shell", {"bound": a_grant(), "short_of_room": "1 MiB is free"}, Cause.NO_ROOM),
     ("execute_request", "shell", {"bound": a_grant(), "short_of_room": "1 MiB is free", "exempt": {"p"}}, None),

@@ -113,6 +113,21 @@ class SessionStarted(Kind):
 
 
 @dataclass(frozen=True, slots=True)
+class SessionMoved(Kind):
+    """
+    A client named another path for what it uses a session's kernel for: its word, as in session.started.
+
+    A notebook was renamed or moved (`previous` is its path until now), or another one shares the kernel (`previous` is
+    empty). The actor is who asked.
+    """
+
+    TYPE = "session.moved"
+    kernel_id: str
+    notebook: str
+    previous: str
+
+
+@dataclass(frozen=True, slots=True)
 class SessionBound(Kind):
     """
     The session's first admitted message bound it to the grant in the envelope: they end together. A terminal is
