@@ -106,6 +106,12 @@ class JupyterAudit(Configurable):
         "write one would have it run in the next terminal, under another grant.",
     ).tag(config=True)
 
+    begin_seconds = Float(
+        30.0,
+        help="After how many seconds a cell that was sent, and that its kernel does not begin though it runs no other, is put "
+        "down as a gap and shown to its user as an error. The cell stays sent: nothing is run twice.",
+    ).tag(config=True)
+
     grace_seconds = Float(
         5.0,
         help="From a grant's end to the moment when the last process of its sessions is gone, at most. "

@@ -269,19 +269,28 @@ class Gate:
             if done.exception() is not None:
                 return
             admitted = done.result()[-1]
-            kind = kinds.CellFinished(
-                kernel_id=session.kernel_id,
-                admitted=admitted.seq,
-                status="ended",
-                error=kinds.NEVER_SENT,
-                duration_ms=0,
-                outputs=[],
-                complete=True,
-                reported_by="server",
-            )
-            self.recorder.owe(kinds.draft(kind, grant=admitted.grant, session=session.id))
+            self._put_down_not_sent(admitted.seq, admitted.grant, session)
 
         stored.add_done_callback(not_sent)
+
+    def not_sent(self, message: ClientMessage, passed: Passed, session: Session) -> None:
+        """Put down of a message that was let through that it did not go on after all: there was no socket for it any more."""
+        withdrawn = session.capture.withdraw(message.msg_id)
+        if withdrawn is not None:
+            self._put_down_not_sent(passed.entry, withdrawn.grant, session)
+
+    def _put_down_not_sent(self, entry: int, grant: str | None, session: Session) -> None:
+        kind = kinds.CellFinished(
+            kernel_id=session.kernel_id,
+            admitted=entry,
+            status="ended",
+            error=kinds.NEVER_SENT,
+            duration_ms=0,
+            outputs=[],
+            complete=True,
+            reported_by="server",
+        )
+        self.recorder.owe(kinds.draft(kind, grant=grant, session=session.id))
 
     # --- letting through --------------------------------------------------------------------------
 

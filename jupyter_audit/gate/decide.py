@@ -39,6 +39,7 @@ class Cause(StrEnum):
     OBSERVER = "observer"
     TERMINAL_NOT_COVERED = "terminal_not_covered"
     NOT_READ = "not_read"
+    NOT_SENT = "not_sent"
 
 
 @dataclass(frozen=True, slots=True)

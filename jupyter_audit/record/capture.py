@@ -25,6 +25,12 @@ REPLY_WAIT = 0.25
 LATE_FLUSH = 1.0
 """Seconds over which late output of one cell is gathered into one entry."""
 
+NOT_BEGUN = "a cell that was sent, and that its kernel does not begin"
+"""`what` of the gap entry that the watch puts down for a cell."""
+
+NOT_BEGUN_S = 30.0
+"""Seconds that a kernel which is at nothing else has to begin a cell, unless it is set otherwise."""
+
 MOST_DETAILS = 20
 """Members kept of a kernel's report on itself."""
 
@@ -42,7 +48,11 @@ RUN_TYPES = frozenset({"execute_input", "execute_result"})
 
 @dataclass(slots=True)
 class Sent:
-    """One message on its way through the kernel."""
+    """
+    One message on its way through the kernel.
+
+    `begun` says that the kernel showed something of it, `missed` that it was put down as not begun.
+    """
 
     msg_id: str
     msg_type: str
@@ -52,6 +62,8 @@ class Sent:
     since: float
     outputs: OutputSummary
     canary: bool = False
+    begun: bool = False
+    missed: bool = False
     idle_at: float | None = None
     reply: str = ""
     reply_error: str = ""
@@ -70,23 +82,31 @@ class Observed:
     """
     What one look at the kernel gave: entries to put down, cells that ended, and what came another way.
 
-    `foreign` is the parent of a run that was never sent; `unpermitted` why the kernel refused a message's permit.
+    `foreign` is the parent of a run that was never sent; `unpermitted` why the kernel refused a message's permit;
+    `not_begun` are cells that wait for a kernel which does nothing else.
     """
 
     drafts: tuple[Draft, ...] = ()
     finished: tuple[Sent, ...] = ()
     foreign: str = ""
     unpermitted: str = ""
+    not_begun: tuple[Sent, ...] = ()
 
 
 @dataclass(slots=True)
 class Capture:
-    """Follows one session. `keep` is how many bytes of each output's text are kept; times are monotonic seconds."""
+    """
+    Follows one session. `keep` is how many bytes of each output's text are kept; times are monotonic seconds.
+
+    `begin_within`: after so many seconds a cell that a kernel does not begin, though it is at nothing else, is put down.
+    """
 
     session: str
     kernel_id: str
     keep: int
     report_type: str
+    begin_within: float = NOT_BEGUN_S
+    _free_since: float = 0.0
     _open: dict[str, Sent] = field(default_factory=dict)
     _done: OrderedDict[str, tuple[int, str | None]] = field(default_factory=OrderedDict)
     _late: dict[str, _Late] = field(default_factory=dict)
@@ -101,6 +121,14 @@ class Capture:
         """Register a message; call it before the message goes on."""
         with self._lock:
             self._open[message.msg_id] = message
+
+    def withdraw(self, msg_id: str) -> Sent | None:
+        """Take back, and return, a message that did not go on after all; its id stays used."""
+        with self._lock:
+            message = self._open.pop(msg_id, None)
+            if message is not None:
+                self._done[msg_id] = (message.admitted, message.grant)
+            return message
 
     def running(self) -> list[Sent]:
         """Return the cells that were sent and have not finished."""
@@ -123,6 +151,8 @@ class Capture:
         parent_id = str(parent.get("msg_id", ""))
         with self._lock:
             message = self._open.get(parent_id)
+            if message is not None:
+                message.begun = True
             if msg_type == self.report_type:
                 return Observed(drafts=(self._report(content),), unpermitted=self._unpermitted(content))
             if message is None and parent_id not in self._done and self._shows_a_run(msg_type, parent, content):
@@ -134,13 +164,13 @@ class Capture:
                     self._late_output(parent_id, message, msg_type, content, now)
                 return Observed()
             if msg_type == "status" and content.get("execution_state") == "idle" and message is not None:
-                message.idle_at = now
+                message.idle_at = self._free_since = now
                 if message.reply or message.msg_type != "execute_request":
                     return self._finish(message, now)
             return Observed()
 
     def due(self, now: float) -> Observed:
-        """Return what has waited long enough: idle cells without a reply, gathered late output."""
+        """Return what has waited long enough: idle cells without a reply, gathered late output, cells that do not begin."""
         with self._lock:
             drafts: list[Draft] = []
             finished: list[Sent] = []
@@ -152,7 +182,9 @@ class Capture:
             for key, late in list(self._late.items()):
                 if now - late.since >= LATE_FLUSH:
                     drafts.append(self._late_draft(self._late.pop(key)))
-            return Observed(tuple(drafts), tuple(finished))
+            not_begun = self._not_begun(now)
+            drafts += [self._gap(message, now) for message in not_begun]
+            return Observed(tuple(drafts), tuple(finished), not_begun=not_begun)
 
     def close(self, now: float) -> Observed:
         """Return the ends of everything that the session's end cut off, and late output not yet put down."""
@@ -179,6 +211,28 @@ class Capture:
             and parent.get("msg_type") == "execute_request"
         )
 
+    def _not_begun(self, now: float) -> tuple[Sent, ...]:
+        """Return the cells that the kernel should long have begun; those behind another one wait for good reason."""
+        if any(message.begun and message.idle_at is None for message in self._open.values()):
+            return ()
+        found = [
+            message
+            for message in self._open.values()
+            if message.msg_type == "execute_request" and not message.begun and not message.missed
+            and now - max(message.since, self._free_since) >= self.begin_within
+        ]  # fmt: skip
+        for message in found:
+            message.missed = True
+        return tuple(found)
+
+    def _gap(self, message: Sent, now: float) -> Draft:
+        detail: dict[str, Json] = {
+            "kernel_id": self.kernel_id,
+            "entries": [message.admitted],
+            "seconds": round(now - message.since),
+        }
+        return kinds.draft(kinds.GapRecorded(what=NOT_BEGUN, detail=detail), grant=message.grant, session=self.session)
+
     def _finish(self, message: Sent, now: float, *, ended: bool = False) -> Observed:
         self._open.pop(message.msg_id, None)
         self._done[message.msg_id] = (message.admitted, message.grant)
@@ -191,6 +245,8 @@ class Capture:
             late = _Late(message.admitted, message.grant, outputs, now)
             return Observed((self._late_draft(late),), (message,))
         error = message.reply_error or outputs.error
+        if ended and not message.begun:
+            error = kinds.NEVER_BEGUN
         if ended:
             status = "ended"
         elif message.reply in ("error", "aborted"):

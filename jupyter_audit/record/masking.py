@@ -26,7 +26,7 @@ _MIME = re.compile(r"(?:(?:application|audio|font|image|message|model|multipart|
 _EXCEPTIONS = frozenset(
     name for name, value in vars(builtins).items() if isinstance(value, type) and issubclass(value, BaseException)
 )
-_OWN_ERRORS = frozenset({"", kinds.NEVER_SENT})
+_OWN_ERRORS = frozenset({"", kinds.NEVER_SENT, kinds.NEVER_BEGUN})
 
 Rule = Callable[[Json], Json]
 """Returns what may stay of a field."""

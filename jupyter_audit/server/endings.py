@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tornado import web
@@ -17,6 +18,7 @@ from tornado import web
 from jupyter_audit.access.grants import Grant
 from jupyter_audit.gate.sessions import Session, SessionState
 from jupyter_audit.model import SERVER
+from jupyter_audit.record.capture import Sent
 from jupyter_audit.record.terminal import TERMINAL
 from jupyter_audit.server.services import Services
 from jupyter_audit.server.ticketwatch import TicketWatch
@@ -91,6 +93,17 @@ class Endings:
         until = time.monotonic() + SHARE_FOR_INTERRUPT * self._services.settings.grace_seconds
         while session.capture.running() and time.monotonic() < until:  # noqa: ASYNC110 (told by another thread)
             await asyncio.sleep(POLL_S)
+
+    def tell_not_begun(self, session: Session, cells: Sequence[Sent]) -> None:
+        """Tell the owner of cells that the kernel does not begin, which otherwise look as if they ran for ever."""
+        for cell in cells:
+            sentence = (
+                f"The kernel has not begun this cell (entry {cell.admitted}) for {session.capture.begin_within:g} s, though it "
+                "is at nothing else that was sent to it. The ledger says so too. If it stays so, interrupt or restart the "
+                "kernel, and run the cell again."
+            )
+            for connection in self._connections(session):
+                connection.tell_error("NotBegun", sentence, cell.header)
 
     def _connections(self, session: Session) -> list[AuditWebsocketConnection]:
         return AuditWebsocketConnection.of_kernel(session.kernel_id)

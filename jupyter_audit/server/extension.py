@@ -164,6 +164,7 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):
         services.replied = lives.replied
         endings = Endings(services, serverapp.kernel_manager, self.log)
         lives.on_foreign_code = lambda session: self._end_foreign(session)
+        lives.on_not_begun = endings.tell_not_begun
         self._services, self._lives, self._endings = services, lives, endings
         self._anchoring = Anchoring(home, settings, clock, self.log)
         self._detections = DetectionRunner(home.ledger, recorder, settings, fresh=fresh)

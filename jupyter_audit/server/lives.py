@@ -75,6 +75,7 @@ class Lives:
         self._canaries: dict[str, _Canary] = {}
         self._past_gate: set[str] = set()
         self.on_foreign_code: Callable[[Session], None] = lambda session: None
+        self.on_not_begun: Callable[[Session, Sequence[Sent]], None] = lambda session, cells: None
 
     # --- beginning --------------------------------------------------------------------------------
 
@@ -98,6 +99,7 @@ class Lives:
             services.put_down(refused, principal=owner)
             raise
         session_id = new_session_id()
+        settings = services.settings
         session = Session(
             id=session_id,
             kernel_id=kernel_id,
@@ -110,7 +112,7 @@ class Lives:
             notebook=use.notebook,
             outside=outside,
             signing_key=SigningKey.generate(),
-            capture=Capture(session_id, kernel_id, services.settings.preview_bytes, report_type()),
+            capture=Capture(session_id, kernel_id, settings.preview_bytes, report_type(), settings.begin_seconds),
             ready=asyncio.Event(),
         )
         started = kinds.SessionStarted(
@@ -207,6 +209,8 @@ class Lives:
                 return
         for draft in observed.drafts:
             recorder.owe(draft)
+        if observed.not_begun:
+            self._call(lambda: self.on_not_begun(session, observed.not_begun))
         if observed.unpermitted and session.open:
             what = f"refused a message whose permit was {observed.unpermitted}"
             self._call(lambda: self._foreign(session, f"{what}. Somebody used its ports directly, or code in it did."))

@@ -65,6 +65,7 @@ CAUSES = {
     "observer": "sent by somebody who only watches",
     "terminal_not_covered": "the grant allows no terminal",
     "not_read": "what runs in the terminal does not read",
+    "not_sent": "the connection to the kernel was closed",
     "isolation": "the kernel could not be isolated",
     "gate": "the gate does not let it start",
 }

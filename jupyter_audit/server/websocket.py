@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -58,6 +59,14 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
         if self._services is not None:
             self._principal = principal_of(self.websocket_handler)
         self._observer: Observer | None = None
+        self._connecting: asyncio.Future[None] | None = None
+        self._left = False
+        self._sockets: dict[str, Any] = {}
+        self._closing: asyncio.Task[None] | None = None
+
+    async def _register_session(self) -> None:
+        """Name the client that connects. Its connection of before makes room only when this one opens (`connect`)."""
+        self.session_key = f"{self.kernel_id}:{self.session.session}"
 
     async def prepare(self) -> None:
         """
@@ -80,7 +89,37 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
         self.websocket_handler.set_nodelay(True)
         if self._observer is not None:
             return self._watch(self._observer)
-        return super().connect()
+        self._succeed()
+        self._connecting = super().connect()
+        return self._connecting
+
+    def _succeed(self) -> None:
+        """
+        Take the place of the same client's connection of before, which may not have noticed that its network is lost.
+
+        At once, not when its websocket has closed: until then the kernel would have two connections of one client.
+        """
+        stale = self._open_sessions.get(self.session_key)
+        if stale is not None:
+            self.log.warning("jupyter-audit: replacing the connection %s", self.session_key)
+            if isinstance(stale.connection, AuditWebsocketConnection):
+                stale.connection.leave(keep=True)
+            stale.close()
+        if self.kernel_id in self.multi_kernel_manager:
+            self._open_sessions[self.session_key] = self.websocket_handler
+
+    def create_stream(self) -> None:
+        """
+        Make the sockets to the kernel, under a name of their own.
+
+        Jupyter's go by the client's session id. But of two sockets under one name a kernel hears one: the other's cells would
+        be put down and never run. All four share it, because a kernel asks for input where the cell came from.
+        """
+        name = uuid.uuid4().hex.encode()
+        for channel in ("iopub", "shell", "control", "stdin"):
+            stream = getattr(self.kernel_manager, f"connect_{channel}")(identity=name)
+            stream.channel = channel
+            self.channels[channel] = stream
 
     @classmethod
     def of_kernel(cls, kernel_id: str) -> list[AuditWebsocketConnection]:
@@ -89,12 +128,11 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
 
     def rejoin(self) -> None:
         """Connect to the kernel's sockets of now: it was restarted, and they are elsewhere."""
-        for stream in self.channels.values():
-            if not stream.closed():
-                stream.on_recv(None)
-                stream.close()
+        _close(self.channels)
         self.channels = {}
-        self.create_stream()  # type: ignore[no-untyped-call]
+        self.create_stream()
+        # That waits for the earlier kernel to answer.
+        self._stop_connecting()
         for stream in self.channels.values():
             stream.on_recv_stream(self.handle_outgoing_message)
 
@@ -141,14 +179,54 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
         lane.put_nowait(message)
 
     def disconnect(self) -> None:  # type: ignore[override]  # as the class between has it
-        """Let what was received pass the gate, then take leave."""
+        """Take leave."""
+        self.leave(keep=False)
+
+    def leave(self, *, keep: bool) -> None:
+        """
+        Take leave once; what was received still passes the gate, and goes to the kernel if it may.
+
+        With `keep`, or if nobody else is connected to the kernel, its sockets and what they bring are kept for the same client's
+        next connection.
+        """
+        if self._left:
+            return
+        self._left = True
         for lane in self._lanes.values():
             lane.put_nowait(None)
         if self._observer is not None:
             if self._services is not None:
                 self._services.observers.end(self._observer)
             return
+        kernels = self.multi_kernel_manager
+        sockets, self.channels = self.channels, {}
+        connecting = self._stop_connecting()
+        # Without sockets: it would close them under what is still on its way, or keep them in the middle of connecting.
         super().disconnect()  # type: ignore[no-untyped-call]
+        there = self.kernel_id in kernels
+        last = there and kernels._kernel_connections.get(self.kernel_id) == 0
+        if last:
+            kernels.stop_buffering(self.kernel_id)
+        if sockets and there and not connecting and (keep or last):
+            kernels.start_buffering(self.kernel_id, self.session_key, sockets)
+            self._sockets = sockets
+        elif self._lane_tasks:
+            self._sockets = sockets
+            self._closing = asyncio.get_running_loop().create_task(self._close_after(tuple(self._lane_tasks)))
+        else:
+            _close(sockets)
+
+    def _stop_connecting(self) -> bool:
+        """End the waiting for the kernel's first answer, if this connection still waits for it; return whether it did."""
+        if self._connecting is None or self._connecting.done():
+            return False
+        # Soon, not now: a task that has not begun could not clean up.
+        asyncio.get_running_loop().call_soon(self._connecting.cancel)
+        return True
+
+    async def _close_after(self, lanes: tuple[asyncio.Task[None], ...]) -> None:
+        await asyncio.wait(lanes)
+        _close(self._sockets)
 
     async def _serve(self, lane: asyncio.Queue[ClientMessage | MalformedMessageError | None]) -> None:
         while (message := await lane.get()) is not None:
@@ -194,7 +272,18 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
         else:
             hidden = message.msg_type == "input_reply" and bool(session.passwords_asked)
             services.observers.admitted(session, message, verdict.entry, hidden=hidden)
-            self._send(message, verdict, session)
+            sent = False
+            try:
+                sent = self._send(message, verdict, session)
+            finally:
+                if not sent:
+                    services.gate.not_sent(message, verdict, session)
+            if not sent:
+                self.log.warning("jupyter-audit: entry %s was admitted but its channel is closed", verdict.entry)
+                refusal = Refuse(Cause.NOT_SENT, "Not run: the connection to the kernel was closed meanwhile. Run it again.")
+                for connection in self.of_kernel(self.kernel_id):
+                    if connection.session_key == self.session_key:
+                        connection._tell_refusal(message, refusal)
 
     # --- %audit: answered here, by the server --------------------------------------------------------
 
@@ -250,12 +339,11 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
             self._write(channel, "execute_reply", {"status": "aborted"}, waiting.header)
             self._write("iopub", "status", {"execution_state": "idle"}, waiting.header)
 
-    def _send(self, message: ClientMessage, passed: Passed, session: Session) -> None:
-        stream = self.channels.get(message.channel)
+    def _send(self, message: ClientMessage, passed: Passed, session: Session) -> bool:
+        """Send what passed; return False where no socket to the kernel is left."""
+        stream = (self._sockets if self._left else self.channels).get(message.channel)
         if stream is None or stream.closed():
-            # The client left and no buffer took over; the session's end will say that the cell did not finish.
-            self.log.warning("jupyter-audit: entry %s was admitted but its channel is closed", passed.entry)
-            return
+            return False
         metadata = {key: value for key, value in message.metadata.items() if key != PERMIT_KEY}
         if passed.permit:
             metadata[PERMIT_KEY] = passed.permit
@@ -268,6 +356,7 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
         if message.msg_type == "input_reply":
             session.passwords_asked.clear()
         self.session.send(stream, whole, buffers=list(message.buffers))
+        return True
 
     def _put_down_malformed(self, error: MalformedMessageError) -> None:
         self.log.warning("jupyter-audit: a client's message was refused: %s", error)
@@ -360,3 +449,10 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
         framed = format_message(message, channel, self.subprotocol, self.session.pack)
         with contextlib.suppress(WebSocketClosedError):
             self.write_message(framed, binary=self.subprotocol == V1_PROTOCOL)
+
+
+def _close(sockets: Mapping[str, Any]) -> None:
+    for stream in sockets.values():
+        if not stream.closed():
+            stream.on_recv(None)
+            stream.close()

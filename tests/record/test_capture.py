@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from jupyter_audit.model import Draft
-from jupyter_audit.record.capture import LATE_FLUSH, REPLY_WAIT, Capture, Observed, Sent
+from jupyter_audit.record.capture import LATE_FLUSH, NOT_BEGUN, NOT_BEGUN_S, REPLY_WAIT, Capture, Observed, Sent
+from jupyter_audit.record.kinds import NEVER_BEGUN
 from jupyter_audit.record.outputs import OutputSummary
 
 PARENT = {"msg_id": "m1", "msg_type": "execute_request"}
@@ -68,6 +69,39 @@ def test_an_aborted_cell_is_told_by_its_reply(capture: Capture) -> None:
     send(capture)
     capture.replied("m1", "aborted", "", 10.1)
     assert one(status(capture, "idle", 10.2)).body["status"] == "aborted"
+
+
+def test_a_cell_that_a_free_kernel_does_not_begin_is_put_down_once(capture: Capture) -> None:
+    send(capture)
+    send(capture, "m2", admitted=8)
+    status(capture, "busy", 10.1)
+    assert capture.due(10.1 + 10 * NOT_BEGUN_S) == Observed(), "the second waits behind the first"
+    status(capture, "idle", 400.0)
+    capture.replied("m1", "ok", "", 400.0)
+    assert capture.due(400.0 + NOT_BEGUN_S / 2) == Observed(), "it has its time from when the kernel is free"
+    observed = capture.due(400.0 + NOT_BEGUN_S)
+    gap = one(observed)
+    assert (gap.type, gap.grant, gap.session, gap.body["what"]) == ("gap.recorded", "g-1", "s-1", NOT_BEGUN)
+    assert gap.body["detail"]["entries"] == [8]  # type: ignore[index, call-overload]
+    assert [message.msg_id for message in observed.not_begun] == ["m2"]
+    assert capture.due(9000.0) == Observed(), "once is enough"
+    end = one(capture.close(9000.0))
+    assert (end.body["status"], end.body["error"], end.body["complete"]) == ("ended", NEVER_BEGUN, False)
+
+
+def test_a_cell_that_was_cut_off_is_not_one_that_never_began(capture: Capture) -> None:
+    send(capture)
+    status(capture, "busy", 10.1)
+    assert one(capture.close(11.0)).body["error"] == ""
+
+
+def test_what_was_taken_back_has_no_end_and_its_id_stays_used(capture: Capture) -> None:
+    send(capture)
+    taken = capture.withdraw("m1")
+    assert taken is not None
+    assert taken.admitted == 7
+    assert capture.close(11.0) == Observed()
+    assert capture.knows("m1")
 
 
 def test_output_after_the_end_is_late_output_of_that_cell(capture: Capture) -> None:

@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import textwrap
 import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
 
 import psutil
 import pytest
-from support.servers import V1, AuditedServer, KernelClient, frame_v1, reply_of, unframe_v1
+from support.servers import V1, AuditedServer, KernelClient, audited_server, frame_v1, reply_of, unframe_v1, wait_for
+
+from jupyter_audit.record import kinds
+from jupyter_audit.record.capture import NOT_BEGUN
 
 pytestmark = pytest.mark.usefixtures("grant")
 
 MIB = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AuditedServer]:
+    with audited_server(Path(tmp_path_factory.mktemp("clients")), "--JupyterAudit.begin_seconds=1") as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +90,117 @@ def test_a_restarted_kernel_is_a_new_session_under_the_same_grant(server: Audite
     assert ended.body["cause"] == "restart"
     client.close()
     server.request("DELETE", f"/api/kernels/{client.kernel_id}")
+
+
+def connect_beside(client: KernelClient) -> object:
+    """Connect anew as a client does whose network was lost: the websocket of before is open and answers nothing. Return that."""
+    old = client.socket
+    client.connect()
+    return old
+
+
+@contextmanager
+def nothing_is_recorded(server: AuditedServer) -> Iterator[None]:
+    """Hold the ledger's write lock, so that whatever is admitted waits."""
+    with closing(sqlite3.connect(server.home.ledger, isolation_level=None)) as held:
+        held.execute("BEGIN IMMEDIATE")
+        yield
+        held.execute("ROLLBACK")
+
+
+def test_a_client_that_connects_anew_beside_its_open_websocket_has_every_cell_run(server: AuditedServer, grant: str) -> None:
+    """Before, the kernel had two connections of one name after a restart, and lost the first cell of the newer one."""
+    client = server.kernel()
+    tab = KernelClient(server, client.kernel_id)
+    status, _ = server.request("POST", f"/api/kernels/{client.kernel_id}/restart", {})
+    assert status == 200
+    for _ in range(3):
+        old = connect_beside(client)
+        assert [client.printed(f"print({n})") for n in range(5)] == [f"{n}\n" for n in range(5)]
+        assert old is not client.socket
+    assert tab.printed("print('beside it')") == "beside it\n"
+    tab.close()
+    server.request("DELETE", f"/api/kernels/{client.kernel_id}")
+
+
+@pytest.mark.parametrize("with_another_tab", [False, True])
+def test_what_a_client_that_connects_anew_has_running_is_answered_to_it(
+    server: AuditedServer, client: KernelClient, with_another_tab: bool
+) -> None:
+    tab = KernelClient(server, client.kernel_id) if with_another_tab else None
+    sent = client.execute("import time\nfor n in range(4): time.sleep(0.1); print('tock', n)\ninput('name? ')", allow_stdin=True)
+    old = connect_beside(client)
+    while (asked := client.receive())["header"]["msg_type"] != "input_request":
+        pass
+    assert asked["parent_header"]["msg_id"] == sent
+    client.send("input_reply", {"status": "ok", "value": "anna"}, channel="stdin")
+    messages = client.wait(sent)
+    assert reply_of(messages)["status"] == "ok"
+    assert old is not client.socket
+    if tab is not None:
+        tab.close()
+
+
+def test_a_cell_that_waits_for_its_entry_while_its_client_connects_anew_runs_once(server: AuditedServer, client: KernelClient) -> None:
+    client.run("ran = 0")
+    with nothing_is_recorded(server):
+        sent = client.execute("ran += 1; print('ran', ran)")
+        connect_beside(client)
+    messages = client.wait(sent)
+    assert reply_of(messages)["status"] == "ok"
+    assert client.printed("print(ran)") == "1\n"
+
+
+def test_cells_of_a_tab_that_is_closed_at_once_run_while_another_is_open(server: AuditedServer, client: KernelClient) -> None:
+    client.run("seen = []")
+    tab = KernelClient(server, client.kernel_id)
+    with nothing_is_recorded(server):
+        last = [tab.execute(f"seen.append({n})") for n in range(20)][-1]
+        tab.close()
+    server.await_entry("cell.finished", lambda e: server.reader.entry(e.body["admitted"]).body["msg_id"] == last)
+    assert client.printed("print(seen == list(range(20)))") == "True\n"
+
+
+def test_a_cell_whose_sockets_are_gone_when_its_entry_is_there_is_put_down_as_never_sent(server: AuditedServer, grant: str) -> None:
+    client = server.kernel()
+    client.run("1")
+    with nothing_is_recorded(server):
+        sent = client.execute("open('it-ran', 'w')")
+        client.close()
+        wait_for(lambda: f"Starting buffering for {client.kernel_id}:{client.session}" in server.log, "the client to be gone")
+        other = KernelClient.__new__(KernelClient)
+        other.__dict__.update(server=server, kernel_id=client.kernel_id, subprotocol=None, session=uuid.uuid4().hex, heard=[])
+        other.connect()  # which lets go of what was kept for the first
+    admitted = server.await_entry("cell.admitted", lambda e: e.body["msg_id"] == sent)
+    finished = server.finished(admitted.seq)
+    assert (finished.body["error"], finished.body["reported_by"]) == (kinds.NEVER_SENT, "server")
+    assert other.printed("import os; print(os.path.exists('it-ran'))") == "False\n"
+    other.close()
+    server.request("DELETE", f"/api/kernels/{client.kernel_id}")
+    assert [e.seq for e in server.entries("cell.finished") if e.body["admitted"] == admitted.seq] == [finished.seq]
+
+
+def test_a_cell_that_the_kernel_does_not_begin_is_put_down_and_its_user_told(server: AuditedServer, client: KernelClient) -> None:
+    client.run(textwrap.dedent("""
+        import asyncio, os, time
+        def block():
+            open("blocked", "w").close()
+            while not os.path.exists("go-on"):
+                time.sleep(0.02)
+        soon = asyncio.get_running_loop().call_later(0.1, block)
+    """))
+    wait_for((server.work / "blocked").exists, "the kernel to be blocked between cells")
+    sent = client.execute("print('late, but once')")
+    gap = server.await_entry("gap.recorded", lambda e: e.body["what"] == NOT_BEGUN)
+    admitted = server.await_entry("cell.admitted", lambda e: e.body["msg_id"] == sent)
+    assert (gap.session, gap.body["detail"]["entries"]) == (admitted.session, [admitted.seq])  # type: ignore[index, call-overload]
+    (server.work / "go-on").touch()
+    messages = client.wait(sent)
+    told = [m["content"] for m in messages if m["header"]["msg_type"] == "error"]
+    assert [one["ename"] for one in told] == ["NotBegun"]
+    assert f"entry {admitted.seq}" in told[0]["evalue"]
+    assert reply_of(messages)["status"] == "ok"
+    assert server.finished(admitted.seq).body["status"] == "ok"
 
 
 def test_a_hundred_megabytes_of_output_are_counted_in_bounded_memory(server: AuditedServer, client: KernelClient) -> None:

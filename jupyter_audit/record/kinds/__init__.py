@@ -79,6 +79,7 @@ from jupyter_audit.record.kinds.serving import (
 
 __all__ = [
     "KINDS",
+    "NEVER_BEGUN",
     "NEVER_SENT",
     "PEOPLE",
     "AccessAcknowledged",
@@ -138,6 +139,9 @@ __all__ = [
 
 NEVER_SENT = "never sent to the kernel"
 """The `error` of an admitted cell that the server did not send after all."""
+
+NEVER_BEGUN = "never begun by the kernel"
+"""The `error` of a cell that was sent, and of which the kernel had shown nothing when its session ended."""
 
 KINDS: Mapping[str, type[Kind]] = {
     kind.TYPE: kind
