@@ -20,10 +20,11 @@ from typing import Any
 
 import yaml
 
+from jupyter_audit.access.guardrails import BUILT_IN
 from jupyter_audit.cli.main import EXIT_CODES, build_parser
 from jupyter_audit.detect.fields import ALL_FIELDS
 from jupyter_audit.detect.rules import RULES_FOLDER
-from jupyter_audit.gate.messages import ANSWERED_HERE, DEBUG_COMMANDS, MESSAGES
+from jupyter_audit.gate.messages import ANSWERED_HERE, DEBUG_COMMANDS, JUDGED, MESSAGES
 from jupyter_audit.profilekeys import PROFILE_HELP, profile_help
 from jupyter_audit.record.kinds import KINDS
 from jupyter_audit.record.masking import CONTENT, MASKED, MASKS
@@ -32,6 +33,8 @@ from jupyter_audit.settings import JupyterAudit
 DOCS = Path(__file__).parent
 ATTACKS = DOCS.parent / "tests" / "attacks"
 CASES = DOCS.parent / "tests" / "detect" / "cases"
+GUARDRAIL_CASES = DOCS.parent / "tests" / "detect" / "guardrails.yml"
+GUARDRAILS_BEGIN = "<!-- Made by docs/generate.py from the code, from here on; edit there. -->\n"
 PROBES_BEGIN = "<!-- made by docs/generate.py from tests/isolation/probe_table.py -->\n"
 PROBES_END = "<!-- end -->"
 NOTE = "<!-- Made by docs/generate.py from the code; edit there. -->\n\n"
@@ -113,6 +116,13 @@ def messages() -> str:
     lines += [
         "",
         ANSWERED_HERE,
+        "",
+        "## Under guardrails\n",
+        "What becomes of a message under a profile that has guardrails ([guardrails.md](guardrails.md)). Terminals carry code as "
+        "well: a profile with guardrails cannot allow them.\n",
+        "| type | verdict | of what, or why |",
+        "| --- | --- | --- |",
+        *(f"| `{name}` | {judging} | {what} |" for name, (judging, what) in JUDGED.items()),
         "",
         "## Commands of a debug_request\n",
         "Each needs a grant and waits for its entry, which holds its arguments. Any other command is refused.\n",
@@ -225,6 +235,32 @@ def detections() -> str:
     return "\n".join(lines) + "\n"
 
 
+def guardrails() -> str:
+    """Return the page of guardrails, which people write, with the rules, the fields and the cases out of reach at its end."""
+    head, begin, _ = (DOCS / "guardrails.md").read_text(encoding="utf-8").partition(GUARDRAILS_BEGIN)
+    fields = ", ".join(f"`{field.name}`" for field in ALL_FIELDS if field.before)
+    lines = ["", f"A rule may go by these fields ([detections.md](detections.md) says what each is): {fields}.\n"]
+    lines.append("## Those that come with Jupyter Audit\n")
+    for path in sorted(BUILT_IN.glob("*.yml")):
+        rule = yaml.safe_load(path.read_text(encoding="utf-8"))
+        lines += [f"### `{path.stem}`\n", rule["description"].strip() + "\n", "- Instead: " + rule["jupyter_audit"]["check"]]
+        lines += [*(f"- Stopped by mistake: {text}" for text in rule["falsepositives"]), ""]
+    lines += [
+        "## What gets round them\n",
+        "Each of these is tried (`tests/detect/test_guardrails.py`), and none of them is stopped:\n",
+    ]
+    for name, groups in yaml.safe_load(GUARDRAIL_CASES.read_text(encoding="utf-8")).items():
+        for why, code in groups["out_of_reach"].items():
+            cells = [code] if isinstance(code, str) else code
+            told = ", then ".join(f"`{cell}`".replace("\n", "; ") for cell in cells)
+            lines.append(f"- `{name}`: {why}. {told}")
+    lines.append(
+        "- Any of them: code that a handler of the session runs because of a widget's value, a typed password or a file that "
+        "changed; code of an installed library; a cell that is sent before the one that gives its names their meaning."
+    )
+    return head + begin + "\n".join(lines) + "\n"
+
+
 def threat_model() -> str:
     """Return the threat model, which people write, with the tables of the probes in it, which the tests try."""
     page = (DOCS / "threat-model.md").read_text(encoding="utf-8")
@@ -276,6 +312,7 @@ PAGES = {
     "detections.md": detections,
     "entries.md": entries,
     "execution-paths.md": execution_paths,
+    "guardrails.md": guardrails,
     "messages.md": messages,
     "threat-model.md": threat_model,
 }

@@ -64,6 +64,8 @@ PROFILE_HELP: Mapping[str, KeyHelp] = {
     "acknowledge": KeyHelp("False", "Whoever asks must have acknowledged the rules, as they are now (`jupyter audit rules`)."),
     "idle_minutes": KeyHelp("0", "A kernel to which nothing was sent, and in which no cell ran, for so long is ended. 0: none "
                                  "is. Not for terminals."),
+    "guardrails": KeyHelp("[]", "What code may not contain, judged before it runs: ['no_shell', …], or {'no_shell': 'refuse', "
+                                "'no_network': 'warn'}. See docs/guardrails.md."),
 }  # fmt: skip
 
 

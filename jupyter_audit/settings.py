@@ -44,6 +44,12 @@ class JupyterAudit(Configurable):
         "`jupyter audit profile explain` says what a profile means for one person. " + profile_help(),
     ).tag(config=True)
 
+    guardrail_rules = Unicode(
+        "",
+        help="A folder with guardrails of your own, besides those that come with Jupyter Audit: a Sigma rule in each file "
+        "NAME.yml, which profiles name as NAME (docs/guardrails.md). Nobody else may be able to write there. Read at the start.",
+    ).tag(config=True)
+
     pending_requests = Int(
         20,
         min=1,

@@ -6,6 +6,7 @@ One sentence a rule, made from the profile alone; nothing is told that is not en
 
 from __future__ import annotations
 
+from jupyter_audit.access.guardrails import UNREADABLE, Guardrail, Mode
 from jupyter_audit.access.policy import digest_of
 from jupyter_audit.access.profiles import Profile
 from jupyter_audit.access.terms import Rung
@@ -98,11 +99,26 @@ def _running(profile: Profile) -> list[str]:
     if profile.notebooks:
         told.append(f"It covers these notebooks: {', '.join(profile.notebooks)}. Kernels without one of them do not start.")
     told.append("It may open terminals, which are recorded as well." if profile.terminals else "It opens no terminal.")
+    told += _guardrails(profile.guardrails)
     if not profile.network.open:
         reach = f"only {profile.network}" if profile.network.targets else "nothing of the network"
         told.append(f"Code reaches {reach}.")
     if profile.isolation is not Rung.NONE:
         told.append(f"Kernels run isolated, by {profile.isolation.value} or better.")
+    return told
+
+
+def _guardrails(guardrails: tuple[Guardrail, ...]) -> list[str]:
+    """Return what is said of guardrails; a rule of each is told by its name, which docs/guardrails.md explains."""
+    rules = [one for one in guardrails if one.name != UNREADABLE]
+    told = []
+    for mode, what in ((Mode.REFUSE, "is refused"), (Mode.WARN, "runs with a warning, and auditors are told")):
+        if names := tuple(one.name for one in rules if one.mode is mode):
+            told.append(f"Code is read before it runs; what breaks one of these guardrails {what}: {_list(names)}.")
+    for one in guardrails:
+        if one.name == UNREADABLE and rules:
+            what = "is refused" if one.mode is Mode.REFUSE else "runs with a warning"
+            told.append(f"Code that cannot be read (it does not parse, is too long, or uses an unknown magic) {what}.")
     return told
 
 

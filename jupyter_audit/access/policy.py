@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import rfc8785
 
+from jupyter_audit.access.guardrails import RuleFile, find_rules, with_digests
 from jupyter_audit.access.profiles import DEFAULT_PROFILES, Profile, parse_profile
 from jupyter_audit.errors import NotPermittedError
 from jupyter_audit.ledger.auditors import AuditorKey, parse_sealed_to
@@ -35,7 +36,7 @@ class Policy:
     """
     The rules in force. `roles` maps each role to the names and groups (`group:NAME`) that hold it; `*` is everybody.
     Contents are sealed to the auditors in `sealed_to`; where there is none they are not. At most `pending_requests` of
-    one person wait for an answer at a time.
+    one person wait for an answer at a time. `guardrails` are the rules that profiles name; their digests stand there.
     """
 
     profiles: Mapping[str, Profile]
@@ -43,16 +44,32 @@ class Policy:
     solo: bool
     sealed_to: tuple[AuditorKey, ...] = ()
     pending_requests: int = 20
+    guardrails: Mapping[str, RuleFile] = field(default_factory=dict)
 
     @classmethod
     def from_settings(cls, settings: JupyterAudit) -> Policy:
         """Return the policy that the settings describe. Raises `ConfigError` naming what is wrong."""
         given: Mapping[str, Any] = settings.profiles or DEFAULT_PROFILES
         profiles = {str(name): parse_profile(str(name), values) for name, values in given.items()}
+        rules: Mapping[str, RuleFile] = {}
+        if any(profile.guardrails for profile in profiles.values()):
+            rules = find_rules(settings.guardrail_rules)
+            profiles = {
+                name: replace(profile, guardrails=with_digests(name, profile.guardrails, rules))
+                for name, profile in profiles.items()
+            }
         roles = {Role(role): tuple(names) for role, names in settings.roles.items()}
         sealed_to = parse_sealed_to(settings.sealed_to)
         pending = settings.pending_requests
-        return cls(profiles=profiles, roles=roles, solo=bool(settings.solo), sealed_to=sealed_to, pending_requests=pending)
+        named = {one.name for profile in profiles.values() for one in profile.guardrails}
+        return cls(
+            profiles=profiles,
+            roles=roles,
+            solo=bool(settings.solo),
+            sealed_to=sealed_to,
+            pending_requests=pending,
+            guardrails={name: rule for name, rule in rules.items() if name in named},
+        )
 
     def roles_of(self, name: str, groups: Collection[str] = ()) -> frozenset[Role]:
         """Return the roles that a principal of this name, in these groups, holds."""
@@ -64,6 +81,11 @@ class Policy:
     def has_terminals(self) -> bool:
         """Whether any profile allows terminals; where none does, the server serves none."""
         return any(profile.terminals for profile in self.profiles.values())
+
+    @property
+    def has_guardrails(self) -> bool:
+        """Whether any profile has guardrails; where none has, no code is read before it runs."""
+        return any(profile.guardrails for profile in self.profiles.values())
 
     def profile(self, name: str) -> Profile:
         """Return a profile. Raises `NotPermittedError` for a name that no profile has."""

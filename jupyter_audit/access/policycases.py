@@ -6,7 +6,7 @@ A case is judged as if nobody had asked for anything yet: it is about the policy
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -20,10 +20,18 @@ from jupyter_audit.access.profiles import Profile
 from jupyter_audit.errors import NotPermittedError, UsageError
 from jupyter_audit.model import Principal
 
-ACTS = ("ask", "begin", "approve", "break_glass", "open")
+RUN = "run"
+ACTS = ("ask", "begin", "approve", "break_glass", "open", RUN)
 EXPECTED = ("allowed", "refused")
-KEYS = frozenset({"name", "user", "groups", "profile", "time", "act", "requester", "notebook", "expect", "why"})
+WARNED = "warned"
+KEYS = frozenset({"name", "user", "groups", "profile", "time", "act", "requester", "notebook", "code", "expect", "why"})
 VOUCHED_BY = "policy test"
+
+
+JudgeRun = Callable[[Profile, str, str], tuple[bool, bool, str]]
+"""
+Says of a profile, a user and code whether the guardrails let it run, whether with a warning, and what the user reads.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +39,9 @@ class Case:
     """
     One case: may `user`, in `groups`, do `act` under `profile` at `time`?
 
-    `act` is `ask`, `begin` (ask for a grant that begins now), `approve` (a request of `requester`), `break_glass` or `open`
-    (use a kernel for `notebook` under a grant).
-    `why` are words that the refusal must hold.
+    `act` is `ask`, `begin` (ask for a grant that begins now), `approve` (a request of `requester`), `break_glass`, `open`
+    (use a kernel for `notebook` under a grant) or `run`: do the guardrails let `code` pass, once there is a grant? `why` are
+    words that the refusal or warning must hold.
     """
 
     name: str
@@ -44,7 +52,8 @@ class Case:
     act: str
     requester: str
     notebook: str
-    allowed: bool
+    code: str
+    expect: str
     why: str
 
 
@@ -54,30 +63,40 @@ class Outcome:
 
     case: Case
     answer: Answer
+    warned: bool = False
+
+    @property
+    def came(self) -> str:
+        """What the rules say: `allowed`, `refused`, or `warned` (allowed, with a warning)."""
+        return WARNED if self.warned else EXPECTED[0 if self.answer.allowed else 1]
 
     @property
     def passed(self) -> bool:
         """Whether the rules say what the case expects."""
-        return self.answer.allowed == self.case.allowed and (self.case.why in self.answer.why)
+        return self.came == self.case.expect and (self.case.why in self.answer.why)
 
     def to_json(self) -> dict[str, Any]:
         """Return the outcome for programs."""
         return {
             "name": self.case.name,
             "passed": self.passed,
-            "expected": EXPECTED[0] if self.case.allowed else EXPECTED[1],
+            "expected": self.case.expect,
+            "came": self.came,
             **self.answer.to_json(),
         }
 
 
-def judge(policy: Policy, case: Case) -> Outcome:
-    """Ask the rules."""
+def judge(policy: Policy, case: Case, judge_run: JudgeRun) -> Outcome:
+    """Ask the rules; `judge_run` those of code."""
     groups = frozenset(case.groups)
     person = Principal(case.user, VOUCHED_BY, policy.roles_of(case.user, groups), groups)
     try:
         profile = policy.profile(case.profile)
     except NotPermittedError as error:
         return Outcome(case, Answer(allowed=False, why=error.explain()))
+    if case.act == RUN:
+        allowed, warned, why = judge_run(profile, case.user, case.code)
+        return Outcome(case, Answer(allowed, " ".join(why.split())), warned)
     if case.act == "approve":
         return Outcome(case, may_approve(policy, person, case.requester, profile, case.time))
     if case.act == "open":
@@ -112,7 +131,10 @@ def _case(number: int, row: Any, now: datetime) -> Case:
     act, expect = _text(number, row, "act", "ask"), _text(number, row, "expect")
     requester = _text(number, row, "requester", "")
     _one_of(number, "act", act, ACTS)
-    _one_of(number, "expect", expect, EXPECTED)
+    code = _text(number, row, "code", "")
+    _one_of(number, "expect", expect, (*EXPECTED, WARNED) if act == RUN else EXPECTED)
+    if (act == RUN) != bool(code):
+        raise UsageError(f"Case {number}: `code` goes with the act {RUN}, and with no other.")
     if (act == "approve") != bool(requester):
         raise UsageError(f"Case {number}: `requester` goes with the act approve, and with no other.")
     notebook = _text(number, row, "notebook", "")
@@ -133,7 +155,8 @@ def _case(number: int, row: Any, now: datetime) -> Case:
         act=act,
         requester=requester,
         notebook=notebook,
-        allowed=expect == "allowed",
+        code=code,
+        expect=expect,
         why=why,
     )
 

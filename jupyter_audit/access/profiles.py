@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from jupyter_audit.access.guardrails import Guardrail, check_named, parse_named
 from jupyter_audit.access.hours import Hours, parse_hours
 from jupyter_audit.access.terms import OPEN, NetworkPolicy, Rung
 from jupyter_audit.errors import ConfigError
@@ -44,7 +45,7 @@ class Profile:
     are patterns of paths (`notebooks.covers`). Lists of people hold names and, as `group:NAME`, groups; where one is empty,
     the role alone decides. A budget of 0 is none. `services` marks a profile that is for services (and AI agents) alone.
     `hours` are when grants may run (None: at all times). With `signed_approvals` only a yes counts that its approver
-    signed with a key of their own.
+    signed with a key of their own. `guardrails` say what code may not contain.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Profile:
     ticket_grace_minutes: int = 15
     acknowledge: bool = False
     idle_minutes: int = 0
+    guardrails: tuple[Guardrail, ...] = ()
 
     @property
     def checks_tickets(self) -> bool:
@@ -93,6 +95,7 @@ class Profile:
         """Return the profile as JSON, for the entry that says what was in force."""
         values: dict[str, Json] = asdict(self)
         values |= {"isolation": self.isolation.value, "network": self.network.to_json()}
+        values["guardrails"] = {one.name: {"mode": one.mode.value, "digest": one.digest} for one in self.guardrails}
         values["hours"] = None if self.hours is None else str(self.hours)
         return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
@@ -246,6 +249,7 @@ PROFILE_KEYS: Mapping[str, Check] = {
     "ticket_grace_minutes": _whole(0, ABSOLUTE_LONGEST_MINUTES),
     "acknowledge": _flag,
     "idle_minutes": _whole(0, ABSOLUTE_LONGEST_MINUTES),
+    "guardrails": check_named,
 }
 
 
@@ -270,6 +274,12 @@ def parse_profile(name: str, values: Any) -> Profile:
     profile = Profile(name=name, **_completed(values))
     if profile.services:
         _check_services(profile, where)
+    if profile.guardrails and profile.terminals:
+        raise ConfigError(
+            f"{where} has guardrails and allows terminals: what is typed into a terminal cannot be judged by them.",
+            advice="Set terminals to False, or make a profile of its own for terminals.",
+            setting=(*setting, "guardrails"),
+        )
     if profile.default_minutes > profile.longest_minutes:
         raise ConfigError(
             f"{where}['default_minutes'] is {profile.default_minutes}, more than "
@@ -314,6 +324,8 @@ def _completed(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values as a profile holds them, with the defaults that follow from one another."""
     given = {key: tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
              for key, value in values.items()}  # fmt: skip
+    if "guardrails" in given:
+        given["guardrails"] = parse_named(values["guardrails"])
     if "isolation" in given:
         given["isolation"] = Rung(str(given["isolation"]))
     if "network" in given:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib
 import json
 from collections.abc import Mapping
@@ -11,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_audit.access.explain import explain
-from jupyter_audit.access.policycases import judge, parse_cases
+from jupyter_audit.access.policy import Policy
+from jupyter_audit.access.policycases import JudgeRun, judge, parse_cases
 from jupyter_audit.access.policydiff import Recorded, changes, recorded, recorded_by
+from jupyter_audit.access.profiles import Profile
 from jupyter_audit.cli.context import Context, context_of
 from jupyter_audit.cli.options import add_command
 from jupyter_audit.cli.output import clean, print_json
@@ -126,14 +129,14 @@ def _diff(context: Context, entries: list[int], options: argparse.Namespace) -> 
 
 def _test(context: Context, path: Path, *, as_json: bool) -> int:
     cases = parse_cases(_load(path), context.clock.now())
-    outcomes = [judge(context.policy, case) for case in cases]
+    outcomes = [judge(context.policy, case, code_judge(context.policy)) for case in cases]
     for outcome in outcomes:
         if as_json:
             print_json(outcome.to_json())
         else:
             row = outcome.to_json()
             told = "ok  " if outcome.passed else "FAIL"
-            said = "allowed" if row["allowed"] else f"refused: {' '.join(row['why'].split())}"
+            said = f"{outcome.came}: {row['why']}" if row["why"] else outcome.came
             missing = f", with {outcome.case.why!r}" if outcome.case.why and not outcome.passed else ""
             wanted = "" if outcome.passed else f" (expected: {row['expected']}{missing})"
             print(clean(f"{told} {row['name']}: {said}{wanted}"))
@@ -141,6 +144,30 @@ def _test(context: Context, path: Path, *, as_json: bool) -> int:
     if not as_json:
         print(f"{len(outcomes)} cases, {failed} failed.")
     return 1 if failed else 0
+
+
+def code_judge(policy: Policy) -> JudgeRun:
+    """Return what asks the guardrails of `policy`; they are compiled at the first question."""
+
+    @functools.cache
+    def guardrails() -> Any:
+        # Here and not at the top: a kernel alone has no pySigma, and asks no guardrails.
+        from jupyter_audit.detect.guardrails import GuardrailJudge, compile_rules
+
+        return GuardrailJudge(compile_rules(policy.guardrails))
+
+    def run(profile: Profile, user: str, code: str) -> tuple[bool, bool, str]:
+        from jupyter_audit.detect.guardrails import Asked
+        from jupyter_audit.gate.guardrails import verdict
+
+        if not profile.guardrails:
+            return True, False, ""
+        rules = [one.name for one in profile.guardrails if one.name in policy.guardrails]
+        told = guardrails().judge(Asked((code,), rules, {}, {"person": user, "profile": profile.name}))
+        judged = verdict(profile, told.broken, told.unread)
+        return not judged.refused, bool(judged.warned and not judged.refused), judged.sentence
+
+    return run
 
 
 def _load(path: Path) -> Any:

@@ -28,6 +28,7 @@ class Finding:
 def check_server(context: Context) -> Iterator[Finding]:
     """Look at everything that only a server needs. Jupyter's own packages must be installed."""
     yield from _isolation(context)
+    yield from _guardrails(context)
     yield from _kernels(context)
     yield from _extension()
     yield from _running(context)
@@ -67,6 +68,17 @@ def _profile(name: str, profile: Profile, rung: Rung) -> Iterator[Finding]:
         yield Finding("fail", f"profile {name}", str(error), error.advice)
         return
     yield Finding("ok", f"profile {name}", f"network {profile.network}{f' ({by})' if by else ''}")
+
+
+def _guardrails(context: Context) -> Iterator[Finding]:
+    from jupyter_audit.detect.guardrails import compile_rules
+
+    for name, rule in sorted(context.policy.guardrails.items()):
+        try:
+            compile_rules({name: rule})
+            yield Finding("ok", f"guardrail {name}", str(rule.path))
+        except AuditError as error:
+            yield Finding("fail", f"guardrail {name}", str(error), error.advice)
 
 
 def _kernels(context: Context) -> Iterator[Finding]:

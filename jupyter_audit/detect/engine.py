@@ -189,6 +189,14 @@ class Engine:
 
 def explain(rule: Rule, row: Mapping[str, object]) -> str:
     """Return the rule's first sentence whose fields all have a value in `row`, and what to check."""
+    told = first_sentence(rule, row)
+    if not told:
+        told = f"{rule.title}: {_said('person', row.get('person') or 'somebody')}, entry {row.get('seq', '?')}."
+    return f"{told} {rule.check}"
+
+
+def first_sentence(rule: Rule, row: Mapping[str, object]) -> str:
+    """Return the rule's first sentence whose fields all have a value in `row`; nothing if none has."""
     words = {name: _said(name, value) for name, value in row.items() if value is not None}
     matched = _matched(rule, row)
     if matched:
@@ -196,8 +204,8 @@ def explain(rule: Rule, row: Mapping[str, object]) -> str:
     for sentence in rule.explanations:
         template = string.Template(sentence)
         if all(words.get(name) for name in template.get_identifiers()):
-            return f"{template.substitute(words)} {rule.check}"
-    return f"{rule.title}: {words.get('person', 'somebody')}, entry {words.get('seq', '?')}. {rule.check}"
+            return template.substitute(words)
+    return ""
 
 
 def _match(rule: Rule, entries: tuple[int, ...], about: tuple[int, ...], row: Mapping[str, object], explanation: str) -> Match:

@@ -19,9 +19,19 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 from jupyter_audit.detect.fold import MOST_TEXT
 from jupyter_audit.detect.names import MOST_BINDINGS, Bindings, Names, canonical
+from jupyter_audit.detect.paths import like_a_path
 from jupyter_audit.detect.sql import SqlFacts, looks_like_sql, read_sql, search_sql
 from jupyter_audit.detect.visitor import Visitor
-from jupyter_audit.detect.vocabulary import CODE_MAGICS, SHELL_ALIASES, SHELL_MAGICS, SQL_MAGICS
+from jupyter_audit.detect.vocabulary import (
+    CODE_MAGICS,
+    LOADER_MAGICS,
+    SHELL_ALIASES,
+    SHELL_MAGICS,
+    SQL_MAGICS,
+    TOO_DEEP,
+    TOO_LONG,
+    TOO_MANY,
+)
 
 MOST_CODE = 100_000
 """Characters of one cell that are parsed (about 0.1 s of work); more is searched for patterns."""
@@ -34,7 +44,7 @@ MOST_SQL_READ = 100_000
 
 LEAST_SQL = 100
 
-MOST_ITEMS = 200
+MOST_ITEMS = 500
 MOST_NESTING = 4
 
 _DOTTED = re.compile(r"(?<![\w.])[A-Za-z_]\w*(?:\s*\.\s*[A-Za-z_]\w*)+")
@@ -64,7 +74,8 @@ class CodeFacts:
     `uses`: dotted names that are called, imported or passed on, with aliases worked out. `magics`: IPython
     magics, `!` as `!`. `programs`: first words of shell commands. `sql_writes`: verb and table, as
     `DELETE:orders`. `sql_unlimited`: tables read without WHERE, LIMIT or aggregate. `obfuscated`: how code
-    hides what it runs. `read_as`: `python`, `ipython`, or `text` where only patterns could be searched.
+    hides what it runs. `paths`: texts and joined parts that may name a file. `read_as`: `python`, `ipython`, or
+    `text` where only patterns could be searched.
     `bindings`: names that later cells of the session can use.
     """
 
@@ -76,6 +87,7 @@ class CodeFacts:
     sql_writes: tuple[str, ...] = ()
     sql_unlimited: tuple[str, ...] = ()
     obfuscated: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
     read_as: str = "python"
     bindings: Bindings = field(default_factory=dict)
 
@@ -105,6 +117,7 @@ class Reading:
         self.writes: set[str] = set()
         self.unlimited: set[str] = set()
         self.obfuscated: set[str] = set()
+        self.paths: set[str] = set()
         self.temporary: frozenset[str] = frozenset()
         self.read_as = "python"
         self.nesting = 0
@@ -114,6 +127,8 @@ class Reading:
         self.sql_left = MOST_SQL_READ
 
     def facts(self) -> CodeFacts:
+        if max(map(len, (self.uses, self.magics, self.programs, self.tables, self.writes, self.paths))) > MOST_ITEMS:
+            self.obfuscated.add(TOO_MANY)
         return CodeFacts(
             uses=_sorted(self.uses),
             magics=_sorted(self.magics),
@@ -123,6 +138,7 @@ class Reading:
             sql_writes=_sorted(self.writes),
             sql_unlimited=_sorted(self.unlimited),
             obfuscated=_sorted(self.obfuscated | ({"computed name"} if self.names.computed else set())),
+            paths=_sorted(self.paths),
             read_as=self.read_as,
             bindings=dict(list(self.names.new.items())[:MOST_BINDINGS]),
         )
@@ -132,7 +148,7 @@ class Reading:
     def read(self, source: str) -> None:
         """Read one piece of code: as Python, else as IPython, else as text."""
         if self.nesting >= MOST_NESTING:
-            self.obfuscated.add("nested deeper than is read")
+            self.obfuscated.add(TOO_DEEP)
             return
         self.nesting += 1
         try:
@@ -152,7 +168,7 @@ class Reading:
             # Padding must not be a way out: comment lines are dropped before giving up.
             source = "\n".join(line for line in source.splitlines() if not line.lstrip().startswith("#"))
             if len(source) > MOST_CODE:
-                self.obfuscated.add("longer than is read")
+                self.obfuscated.add(TOO_LONG)
                 return None
         tree = _parsed(source)
         if tree is not None:
@@ -166,7 +182,7 @@ class Reading:
         try:
             Visitor(self).read(tree)
         except RecursionError:
-            self.obfuscated.add("nested deeper than is read")
+            self.obfuscated.add(TOO_DEEP)
             self.read_as = "text"
             self._search(source)
 
@@ -197,6 +213,11 @@ class Reading:
         if len(self.uses) < 10 * MOST_ITEMS:
             self.uses.add(re.sub(r"[^\w.\[\]()*?]", "", canonical(name))[:120])
 
+    def path(self, text: str) -> None:
+        """Note a text that may name a file."""
+        if (path := like_a_path(text)) and len(self.paths) < 10 * MOST_ITEMS:
+            self.paths.add(path)
+
     def magic(self, name: str, line: str, body: str | None) -> None:
         """Read a magic by what it does with its line and body."""
         name = name.lower().lstrip("%")[:40]
@@ -212,6 +233,8 @@ class Reading:
         elif name in SQL_MAGICS:
             statement = body if body is not None and body.strip() else re.sub(r"^\s*\S+://\S+|^\s*--\w+\s+\S+", "", line)
             self.sql(statement)
+        elif name in LOADER_MAGICS and line.strip():
+            self.use(line.split()[0])
 
     def shell(self, command: str) -> None:
         """Read a shell command: the programs it names, and SQL that it hands to one of them."""
@@ -229,6 +252,7 @@ class Reading:
         except ValueError:
             return
         for word in words:
+            self.path(word)
             if looks_like_sql(word):
                 self.sql(word)
 
@@ -244,7 +268,7 @@ class Reading:
         if (text, bounded) in self.sql_read:
             return
         if len(text) > self.sql_left:
-            self.obfuscated.add("longer than is read")
+            self.obfuscated.add(TOO_LONG)
             return
         self.sql_read.add((text, bounded))
         self.sql_left -= max(len(text), LEAST_SQL)

@@ -23,7 +23,8 @@ class Field:
     One field. `sql` gives its value from the entry `e`.
 
     A LIST is a text of words with a space before and after each, so that `|contains: ' word '` finds one; it
-    is absent when there is none. `sayable`: may stand in a finding's explanation, which cannot be purged.
+    is absent when there is none. `sayable`: may stand in a finding's explanation, which cannot be purged. `before`: is
+    known before the code runs, so that a guardrail can go by it.
     """
 
     name: str
@@ -31,10 +32,13 @@ class Field:
     meaning: str
     sql: str
     sayable: bool = True
+    before: bool = False
 
 
-def _of_body(name: str, form: Form, meaning: str, *, sayable: bool = True, key: str | None = None) -> Field:
-    return Field(name, form, meaning, f"json_extract(e.raw, '$.body.{key or name}')", sayable)
+def _of_body(
+    name: str, form: Form, meaning: str, *, sayable: bool = True, key: str | None = None, before: bool = False
+) -> Field:
+    return Field(name, form, meaning, f"json_extract(e.raw, '$.body.{key or name}')", sayable, before)
 
 
 _HAS_CODE = "e.type IN ('cell.admitted', 'cell.refused', 'message.admitted', 'message.refused')"
@@ -64,7 +68,7 @@ def _from_outputs(name: str, meaning: str, expression: str, where: str = "1") ->
 
 
 def _from_code(name: str, form: Form, meaning: str, *, sayable: bool = True) -> Field:
-    return Field(name, form, meaning, f"CASE WHEN {_HAS_CODE} THEN audit_code(e.seq, '{name}') END", sayable)
+    return Field(name, form, meaning, f"CASE WHEN {_HAS_CODE} THEN audit_code(e.seq, '{name}') END", sayable, before=True)
 
 
 def _from_time(name: str, form: Form, meaning: str) -> Field:
@@ -76,7 +80,7 @@ ALL_FIELDS: tuple[Field, ...] = (
     Field("time", Form.TEXT, "When it was recorded, RFC 3339 in UTC.", "e.time"),
     Field("type", Form.TEXT, "The kind of entry, such as `cell.admitted` (docs/entries.md).", "e.type"),
     Field("actor", Form.TEXT, "Who the entry is about; the server itself is `jupyter-audit`.", "e.actor"),
-    Field("person", Form.TEXT, "Whose work it is: the actor, or for output the actor of its cell.", PERSON),
+    Field("person", Form.TEXT, "Whose work it is: the actor, or for output the actor of its cell.", PERSON, before=True),
     Field(
         "vouched_by",
         Form.TEXT,
@@ -90,24 +94,31 @@ ALL_FIELDS: tuple[Field, ...] = (
         Form.YES_NO,
         "Whether a person's code went to a kernel: an admitted cell (the canary cell is none), debugger message or typed input.",
         _IS_WORK,
+        before=True,
     ),
     Field("cell_entry", Form.NUMBER, "The entry of the cell that this is, or that this is about.", _CELL_ENTRY),
     _of_body("kernel_id", Form.TEXT, "The kernel."),
-    _of_body("kernel_name", Form.TEXT, "The kernelspec of a session that started or was refused."),
+    _of_body("kernel_name", Form.TEXT, "The kernelspec of a session that started or was refused.", before=True),
     _of_body("msg_id", Form.TEXT, "The client's name for the message (its word).", sayable=False),
-    _of_body("msg_type", Form.TEXT, "The message's type, where it is no cell.", sayable=False),
+    _of_body("msg_type", Form.TEXT, "The message's type, where it is no cell.", sayable=False, before=True),
     _of_body("channel", Form.TEXT, "The channel on which the message came.", sayable=False),
     _of_body("cell", Form.TEXT, "The client's name for the notebook cell (its word).", sayable=False),
-    _of_body("silent", Form.YES_NO, "Whether the cell asked to run without a trace in the notebook."),
-    _of_body("store_history", Form.YES_NO, "Whether the cell asked to be in the kernel's history."),
-    _of_body("lines", Form.NUMBER, "Lines of code in the cell."),
+    _of_body("silent", Form.YES_NO, "Whether the cell asked to run without a trace in the notebook.", before=True),
+    _of_body("store_history", Form.YES_NO, "Whether the cell asked to be in the kernel's history.", before=True),
+    _of_body("lines", Form.NUMBER, "Lines of code in the cell.", before=True),
     _of_body("canary", Form.YES_NO, "Whether the cell is the server's own test of a new kernel."),
     _of_body("cause", Form.TEXT, "Why something was refused or ended; a short word such as `no_grant`."),
     _of_body("status", Form.TEXT, "How a cell ended: ok, error, aborted, ended, unknown."),
     _of_body("error", Form.TEXT, "The name of the error a cell ended with (the kernel's word).", sayable=False),
     _of_body("duration_ms", Form.NUMBER, "How long a cell took, in milliseconds."),
     _of_body("isolation", Form.TEXT, "The isolation rung of a session or server."),
-    _of_body("profile", Form.TEXT, "The profile of a request or approval."),
+    _of_body("profile", Form.TEXT, "The profile of a request or approval; for a guardrail, its own.", before=True),
+    Field(
+        "warned",
+        Form.LIST,
+        "The guardrails that an admitted cell or message broke, which the profile only warns of.",
+        "(SELECT ' ' || group_concat(value, '  ') || ' ' FROM json_each(e.raw, '$.body.warned'))",
+    ),
     _of_body("self_approved", Form.YES_NO, "Whether requester and approver of a grant are one person."),
     _from_outputs("outputs", "How many outputs a cell had.", "count(*)"),
     _from_outputs("bytes_out", "Bytes of all outputs of a cell.", "sum(json_extract(value, '$.bytes'))"),
@@ -150,6 +161,12 @@ ALL_FIELDS: tuple[Field, ...] = (
     ),
     _from_code("sql_unlimited", Form.LIST, "Tables read without WHERE, LIMIT (of at most 10,000) or aggregate."),
     _from_code("obfuscated", Form.TEXT, "How the code hides what it runs: exec of a computed text, and the like."),
+    _from_code(
+        "paths",
+        Form.LIST,
+        "Texts of the code that may name a file, parts put together: `~/.aws/credentials`.",
+        sayable=False,
+    ),
     _from_code("read_as", Form.TEXT, "How the code was read: `python`, `ipython`, or by patterns as `text`."),
 )
 

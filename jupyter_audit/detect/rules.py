@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import string
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,9 +95,9 @@ def load_rules(folder: Path = RULES_FOLDER) -> tuple[Rule, ...]:
     rules: list[Rule] = []
     seen: dict[str, Path] = {}
     for path in sorted(folder.glob("*.yml")):
-        for rule in _load_file(path):
+        for rule in parse_rules(path, read_text(path)):
             if rule.id in seen:
-                raise _broken(path, 1, f"rule {rule.id} is in {seen[rule.id].name} too")
+                raise broken(path, 1, f"rule {rule.id} is in {seen[rule.id].name} too")
             seen[rule.id] = path
             rules.append(rule)
     if not rules:
@@ -105,23 +105,37 @@ def load_rules(folder: Path = RULES_FOLDER) -> tuple[Rule, ...]:
     return tuple(rules)
 
 
-def _load_file(path: Path) -> Iterator[Rule]:
+def read_text(path: Path) -> str:
+    """Return the text of a file of rules. Raises `ConfigError`."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise broken(path, 1, f"it cannot be read: {error}") from error
+
+
+def parse_rules(path: Path, text: str, fields: Collection[str] = FIELDS) -> Iterator[Rule]:
+    """
+    Return the rules in `text`, which stands in the file `path`; they may name `fields`.
+
+    Raises `ConfigError` naming file and line of the first that cannot be used.
+    """
+    try:
         nodes = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
         documents = list(yaml.safe_load_all(text))
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise _broken(path, line, f"it is not YAML: {error.problem}") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise _broken(path, 1, f"it cannot be read: {error}") from error
+        raise broken(path, line, f"it is not YAML: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise broken(path, 1, f"it cannot be read: {error}") from error
+    if not documents:
+        raise broken(path, 1, "it holds no rule")
     where = [_Place(path, node) for node in nodes]
     for place, document in zip(where, documents, strict=True):
         if not isinstance(document, dict):
-            raise _broken(path, place.line(()), "a rule is a mapping with title, id, logsource and detection")
+            raise broken(path, place.line(()), "a rule is a mapping with title, id, logsource and detection")
         for required in ("id", "title", "level", "description"):
             if not document.get(required):
-                raise _broken(path, place.line(()), f"the rule lacks {required}")
+                raise broken(path, place.line(()), f"the rule lacks {required}")
     collection = SigmaCollection([], resolve_references=False)
     for place, document in zip(where, documents, strict=True):
         with place.explaining():
@@ -135,7 +149,7 @@ def _load_file(path: Path) -> Iterator[Rule]:
     with last.explaining():
         for sigma in collection.rules:
             if isinstance(sigma, SigmaRule):
-                _check_fields(sigma, places[sigma.id])
+                _check_fields(sigma, places[sigma.id], fields)
     counted = {
         id(reference.rule) for sigma in collection.rules if isinstance(sigma, SigmaCorrelationRule) for reference in sigma.rules
     }
@@ -171,10 +185,10 @@ def _convert(backend: Any, sigma: Any) -> str:
 
 def _burst(sigma: Any, place: _Place, section: Mapping[str, Any], queries: Mapping[int, str], digest: str) -> Rule:
     if sigma.type is not SigmaCorrelationType.EVENT_COUNT:
-        raise _broken(place.path, place.line(("correlation", "type")), "only event_count can be run here")
+        raise broken(place.path, place.line(("correlation", "type")), "only event_count can be run here")
     group_by = list(sigma.group_by or [])
     if group_by != ["person"]:
-        raise _broken(place.path, place.line(("correlation", "group-by")), "a burst is counted by person")
+        raise broken(place.path, place.line(("correlation", "group-by")), "a burst is counted by person")
     conditions = " OR ".join(f"({queries[id(reference.rule)]})" for reference in sigma.rules)
     counted = f"SELECT seq, person, time FROM {VIEW} WHERE {conditions} ORDER BY seq"  # noqa: S608
     return _rule(
@@ -220,26 +234,26 @@ def _section(sigma: Any, place: _Place) -> Mapping[str, Any]:
     section = sigma.custom_attributes.get(SECTION)
     line = place.line((SECTION,))
     if not isinstance(section, Mapping):
-        raise _broken(place.path, line, f"the rule lacks the section {SECTION}")
+        raise broken(place.path, line, f"the rule lacks the section {SECTION}")
     sentences = section.get("explanation")
     if not isinstance(sentences, Sequence) or isinstance(sentences, str) or not sentences:
-        raise _broken(place.path, line, f"{SECTION}.explanation must be a list of sentences")
+        raise broken(place.path, line, f"{SECTION}.explanation must be a list of sentences")
     if not isinstance(section.get("check"), str):
-        raise _broken(place.path, line, f"{SECTION}.check must be a sentence")
+        raise broken(place.path, line, f"{SECTION}.check must be a sentence")
     if section.get("once_per", "cell") not in ONCE_PER:
-        raise _broken(place.path, line, f"{SECTION}.once_per must be one of {', '.join(ONCE_PER)}")
+        raise broken(place.path, line, f"{SECTION}.once_per must be one of {', '.join(ONCE_PER)}")
     burst = isinstance(sigma, SigmaCorrelationRule)
     for sentence in sentences:
         template = string.Template(str(sentence))
         if not template.is_valid():
-            raise _broken(place.path, line, f"{SECTION}.explanation has a stray $: {sentence}")
+            raise broken(place.path, line, f"{SECTION}.explanation has a stray $: {sentence}")
         for name in template.get_identifiers():
             if name == "matched" or (burst and name in BURST_FIELDS):
                 continue
             if name not in FIELDS:
-                raise _broken(place.path, line, f"{SECTION}.explanation names ${name}, which is no field")
+                raise broken(place.path, line, f"{SECTION}.explanation names ${name}, which is no field")
             if not FIELDS[name].sayable:
-                raise _broken(
+                raise broken(
                     place.path,
                     line,
                     f"{SECTION}.explanation names ${name}: a finding cannot be purged, so it must not say what people wrote",
@@ -247,13 +261,16 @@ def _section(sigma: Any, place: _Place) -> Mapping[str, Any]:
     return section
 
 
-def _check_fields(sigma: Any, place: _Place) -> None:
+def _check_fields(sigma: Any, place: _Place, fields: Collection[str]) -> None:
     for item in _items(sigma.detection.detections.values()):
         if item.field is None:
-            raise _broken(place.path, place.line(("detection",)), "keywords without a field cannot be run here")
+            raise broken(place.path, place.line(("detection",)), "keywords without a field cannot be run here")
         if item.field not in FIELDS:
             line = place.line_of_key(item.field)
-            raise _broken(place.path, line, f"{item.field} is no field (docs/detections.md lists them)")
+            raise broken(place.path, line, f"{item.field} is no field (docs/detections.md lists them)")
+        if item.field not in fields:
+            line = place.line_of_key(item.field)
+            raise broken(place.path, line, f"{item.field} is not known before code runs (docs/guardrails.md lists what is)")
 
 
 def _terms(sigma: Any) -> dict[str, tuple[str, ...]]:
@@ -324,11 +341,12 @@ class _Explaining:
             error, ConfigError
         ):
             keys = _CONDITION_KEYS.get(type(error).__name__, ())
-            raise _broken(self._place.path, self._place.line(keys), f"{error}") from error
+            raise broken(self._place.path, self._place.line(keys), f"{error}") from error
 
 
-def _broken(path: Path, line: int, why: str) -> ConfigError:
+def broken(path: Path, line: int, why: str) -> ConfigError:
+    """Return the error of a rule that cannot be used."""
     return ConfigError(
-        f"The detection rule {path.name}, line {line}, cannot be used: {why}.",
+        f"The rule {path.name}, line {line}, cannot be used: {why}.",
         advice=f"Correct {path}, or reinstall jupyter-audit to get the rules that it came with.",
     )

@@ -9,12 +9,22 @@ read, never an error.
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 MOST_SOURCES = 100
 """Pieces of code read from one message; a message with more is a trick, and its rest is read as one text."""
+
+MOST_TO_COMPLETE = 500
+"""Characters before the cursor in which an expression to complete is looked for."""
+
+_STARTS = re.compile(r"^|[(\[{,=:;!%\s]")
+
+DEBUG_CODE = ("expression", "value", "code", "srcVariableName", "dstVariableName", "variableName")
+"""The arguments of the debugger's commands that hold code, or a name that is evaluated."""
 
 
 def sources_of(msg_type: str, content: bytes | None) -> tuple[str, ...]:
@@ -29,12 +39,16 @@ def sources_of(msg_type: str, content: bytes | None) -> tuple[str, ...]:
         message = json.loads(content.decode("utf-8", "replace"))
     except (ValueError, RecursionError):
         return ()
-    if not isinstance(message, Mapping):
-        return ()
-    found = [text for text in _pieces(msg_type, message) if isinstance(text, str) and text.strip()]
+    return sources_of_message(msg_type, message)[0] if isinstance(message, Mapping) else ()
+
+
+def sources_of_message(msg_type: str, message: Mapping[str, Any]) -> tuple[tuple[str, ...], bool]:
+    """Return the pieces of code in a message's content, and whether anything stands where code belongs that is no text."""
+    pieces = [piece for piece in _pieces(msg_type, message) if piece is not None]
+    found = [text for text in pieces if isinstance(text, str) and text.strip()]
     if len(found) > MOST_SOURCES:
         found = [*found[:MOST_SOURCES], "\n".join(found[MOST_SOURCES:])]
-    return tuple(found)
+    return tuple(found), not all(isinstance(piece, str) for piece in pieces)
 
 
 def _pieces(msg_type: str, message: Mapping[str, Any]) -> Iterator[object]:
@@ -50,9 +64,10 @@ def _pieces(msg_type: str, message: Mapping[str, Any]) -> Iterator[object]:
         case "debug_request":
             arguments = message.get("arguments")
             if isinstance(arguments, Mapping):
-                yield arguments.get("expression")
-                yield arguments.get("value")
+                for name in DEBUG_CODE:
+                    yield arguments.get(name)
                 yield from _breakpoints(arguments.get("breakpoints"))
+                yield from _breakpoints(arguments.get("filterOptions"))
         case "input_reply":
             yield message.get("value")
 
@@ -65,4 +80,37 @@ def _breakpoints(breakpoints: object) -> Iterator[object]:
         if isinstance(point, Mapping):
             yield point.get("condition")
             yield point.get("hitCondition")
-            yield point.get("logMessage")
+            told = point.get("logMessage")
+            yield from _braced(told) if isinstance(told, str) else [told]
+
+
+def _braced(text: str) -> Iterator[str]:
+    """The expressions in `{}` of a log message; the whole text where braces do not match."""
+    depth, start = 0, 0
+    for place, character in enumerate(text):
+        if character == "{":
+            depth += 1
+            start = place + 1 if depth == 1 else start
+        elif character == "}" and depth:
+            depth -= 1
+            if not depth:
+                yield text[start:place]
+    if depth:
+        yield text
+
+
+def to_complete(code: str, cursor: int) -> str:
+    """
+    Return the expression before the cursor that a completer may evaluate: what stands before its last dot or bracket.
+
+    As IPython does it (`IPython.core.completer._trim_expr`): the longest end of the line that is an expression.
+    """
+    line = code[: max(0, cursor)].rpartition("\n")[2][-MOST_TO_COMPLETE:]
+    head = line[: max(line.rfind("."), line.rfind("["))] if "." in line or "[" in line else ""
+    for match in _STARTS.finditer(head):
+        try:
+            ast.parse(head[match.end() :].strip(), mode="eval")
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            continue
+        return head[match.end() :].strip()
+    return ""

@@ -48,7 +48,7 @@ class EventView:
         connection = reader.connection
         connection.create_function("audit_code", 2, self._code)
         connection.create_function("audit_time", 2, self._time, deterministic=True)
-        connection.create_function("regexp", 2, _regexp, deterministic=True)
+        connection.create_function("regexp", 2, matches, deterministic=True)
         columns = ",\n  ".join(f'{field.sql} AS "{field.name}"' for field in ALL_FIELDS)
         hidden = ", ".join(f"'{kind}'" for kind in NOT_JUDGED)
         connection.execute("CREATE TEMP TABLE audit_window (low INTEGER, high INTEGER, person TEXT)")
@@ -90,14 +90,7 @@ class EventView:
 
     def _code(self, seq: int, name: str) -> str | None:
         code, facts = self._facts(seq)
-        if name == "code":
-            return code or None
-        if name == "read_as":
-            return facts.read_as if code else None
-        if name == "obfuscated":
-            return ", ".join(facts.obfuscated) or None
-        words: tuple[str, ...] = getattr(facts, name)
-        return f" {'  '.join(words)} " if words else None
+        return code_field(name, code, facts)
 
     def _time(self, text: str, name: str) -> str | int | None:
         try:
@@ -174,5 +167,18 @@ class EventView:
                 self._sessions.popitem(last=False)
 
 
-def _regexp(pattern: str, value: object) -> bool:
+def code_field(name: str, code: str, facts: CodeFacts) -> str | None:
+    """Return the field `name` of a piece of code, as rules see it: absent where there is nothing to say."""
+    if name == "code":
+        return code or None
+    if name == "read_as":
+        return facts.read_as if code else None
+    if name == "obfuscated":
+        return ", ".join(facts.obfuscated) or None
+    words: tuple[str, ...] = getattr(facts, name)
+    return f" {'  '.join(words)} " if words else None
+
+
+def matches(pattern: str, value: object) -> bool:
+    """Say whether a regular expression of a rule is found in a field."""
     return value is not None and re.search(pattern, str(value)) is not None

@@ -10,10 +10,12 @@ import ast
 from typing import TYPE_CHECKING
 
 from jupyter_audit.detect.fold import HOLE, MOST_TEXT
+from jupyter_audit.detect.paths import joined
 from jupyter_audit.detect.sql import harmless, looks_like_sql, search_sql
 from jupyter_audit.detect.vocabulary import (
     CODE_LOADERS,
     CODE_RUNNERS,
+    COMPUTED_MAGIC,
     PROCESS_STARTERS,
     READS_A_TABLE,
     RUNS_SQL,
@@ -115,8 +117,8 @@ class Visitor(ast.NodeVisitor):
     def visit_Name(self, node: ast.Name) -> None:
         if isinstance(node.ctx, ast.Load):
             for name in self._names.resolve(node):
-                if "." in name:
-                    self._reading.use(name)
+                if "." in name or name in CODE_RUNNERS:
+                    self._reading.use(name)  # `map(exec, texts)` calls it too
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
         for name in self._names.resolve(node):
@@ -130,6 +132,7 @@ class Visitor(ast.NodeVisitor):
         self._expression(node)
 
     def visit_BinOp(self, node: ast.BinOp) -> None:
+        self._path(node)
         self._expression(node)
 
     def visit_Subscript(self, node: ast.Subscript) -> None:
@@ -157,6 +160,7 @@ class Visitor(ast.NodeVisitor):
             self._sql_call(node, method)
         elif method in READS_A_TABLE:
             self._table_call(node)
+        self._path(node)
         self._expression(node)
 
     def _expression(self, node: ast.expr) -> None:
@@ -178,7 +182,13 @@ class Visitor(ast.NodeVisitor):
 
     # --- what is found ------------------------------------------------------------------------------
 
+    def _path(self, node: ast.expr) -> None:
+        path = joined(node, self._folder.text, self._names.resolve)
+        if path is not None:
+            self._reading.path(path)
+
     def _text(self, text: str) -> None:
+        self._reading.path(text)
         if self._is_sql(text):
             self._reading.sql(text)
 
@@ -219,7 +229,7 @@ class Visitor(ast.NodeVisitor):
             reading.obfuscated.add(".".join(name.split(".")[:2]))
         elif name in ("get_ipython.run_line_magic", "get_ipython.run_cell_magic"):
             if first is None:
-                reading.obfuscated.add("computed magic")
+                reading.obfuscated.add(COMPUTED_MAGIC)
             else:
                 body = texts[2] if len(texts) > 2 else None
                 reading.magic(first, (texts[1] if len(texts) > 1 else None) or "", body)

@@ -38,9 +38,65 @@ SHELL_ALIASES = frozenset(
 
 SHELL_MAGICS = frozenset({"sx", "system", "!", "bash", "sh", "script", "cmd"})
 
-CODE_MAGICS = frozenset({"time", "timeit", "prun", "lprun", "mprun", "memit", "debug", "capture", "pyinstrument", "scalene"})
+CODE_MAGICS = frozenset(
+    {"time", "timeit", "prun", "lprun", "mprun", "memit", "debug", "capture", "config", "pyinstrument", "scalene"}
+)
+
+LOADER_MAGICS = frozenset({"load_ext", "reload_ext", "aimport"})
+"""Magics that import the module that they name."""
+
+HARMLESS_MAGICS = frozenset(
+    {
+        "audit",
+        "autoreload",
+        "automagic",
+        "cd",
+        "colors",
+        "dhist",
+        "dirs",
+        "doctest_mode",
+        "env",
+        "hist",
+        "history",
+        "html",
+        "latex",
+        "lsmagic",
+        "magic",
+        "markdown",
+        "matplotlib",
+        "notebook",
+        "page",
+        "pdef",
+        "pdoc",
+        "pfile",
+        "pinfo",
+        "pinfo2",
+        "pprint",
+        "precision",
+        "psearch",
+        "psource",
+        "pwd",
+        "pylab",
+        "quickref",
+        "reset",
+        "reset_selective",
+        "set_env",
+        "svg",
+        "tb",
+        "unload_ext",
+        "who",
+        "who_ls",
+        "whos",
+        "xdel",
+        "xmode",
+    }
+)
+"""Magics that run none of the words after them as code."""
 
 SQL_MAGICS = frozenset({"sql", "sqlcmd", "bigquery", "sparksql", "duckdb"})
+
+READ_MAGICS = frozenset({"!"}) | SHELL_ALIASES | SHELL_MAGICS | CODE_MAGICS | SQL_MAGICS | LOADER_MAGICS | HARMLESS_MAGICS
+"""Magics of which it is known what they do with their words; what any other runs is not read."""
 
 PROCESS_STARTERS = (
     "os.system",
@@ -136,3 +192,10 @@ READS_A_TABLE = frozenset({"read_sql_table", "read_sql"})
 
 TAKES_FEW = frozenset({"fetchone", "fetchmany", "first", "scalar", "scalar_one", "one", "one_or_none"})
 """Methods that, called on a query's result at once, take a known number of rows from it."""
+
+TOO_LONG = "longer than is read"
+TOO_DEEP = "nested deeper than is read"
+TOO_MANY = "more names than are kept"
+COMPUTED_MAGIC = "computed magic"
+UNREAD = frozenset({TOO_LONG, TOO_DEEP, TOO_MANY, COMPUTED_MAGIC})
+"""What the field `obfuscated` says of code that was not read whole: what it does is not in the other fields."""

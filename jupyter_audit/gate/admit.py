@@ -26,6 +26,7 @@ from jupyter_audit.access.terms import fulfils
 from jupyter_audit.clock import Clock, format_time
 from jupyter_audit.errors import RecordError
 from jupyter_audit.gate.decide import Admit, Cause, Refuse, Situation, decide
+from jupyter_audit.gate.guardrails import UNBROKEN, JudgeCode, Judged, judged
 from jupyter_audit.gate.room import Room
 from jupyter_audit.gate.sessions import Session
 from jupyter_audit.ledger import LedgerReader
@@ -76,10 +77,11 @@ class ClientMessage:
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """The message's entry is durable. `permit` goes into its metadata."""
+    """The message's entry is durable. `permit` goes into its metadata; `warning` is for the user, where it is not empty."""
 
     entry: int
     permit: Mapping[str, Any]
+    warning: str = ""
 
 
 @dataclass(slots=True)
@@ -95,6 +97,7 @@ class Gate:
     keep: int
     room: Room
     timeout: float
+    judge_code: JudgeCode | None = None
     _late_verdicts: set[Future[list[Entry]]] = field(default_factory=set)
 
     async def admit(self, message: ClientMessage, session: Session, principal: Principal) -> Passed | Refuse:
@@ -105,10 +108,19 @@ class Gate:
         in time becomes one (P1).
         """
         verdict = self._judge(message, session, principal)
+        code = UNBROKEN
+        if isinstance(verdict, Admit) and verdict.grant is not None:
+            profile = self.policy.profiles.get(verdict.grant.profile)
+            if profile is not None and profile.guardrails:
+                code = await judged(self.judge_code, profile, message, session, principal)
+                # The grant may have ended while the code was read.
+                verdict = self._judge(message, session, principal)
+                if code.refused and isinstance(verdict, Admit):
+                    verdict = Refuse(Cause.GUARDRAIL, code.sentence, code.refused)
         if isinstance(verdict, Refuse):
             self.recorder.owe(self._refusal(verdict, message, session.kernel_id, principal, session))
             return verdict
-        drafts = self._admission(verdict, message, session, principal)
+        drafts = self._admission(verdict, message, session, principal, code)
         if not verdict.rule.waits:
             self.recorder.owe(drafts[-1])
             return Passed(-1, {})
@@ -129,7 +141,7 @@ class Gate:
             session.active = time.monotonic()
         entry = entries[-1]
         session.capture.sent(self._sent(message, entry, session))
-        return Passed(entry.seq, self._permit(verdict, message, entry, session))
+        return Passed(entry.seq, self._permit(verdict, message, entry, session), code.sentence)
 
     def refuse_without_session(self, message: ClientMessage, kernel_id: str, principal: Principal) -> Refuse:
         """Put down and return the refusal of a message to a kernel whose life nobody began, or whose life is over."""
@@ -198,7 +210,7 @@ class Gate:
     # --- putting down -----------------------------------------------------------------------------
 
     def _admission(
-        self, verdict: Admit, message: ClientMessage, session: Session, principal: Principal
+        self, verdict: Admit, message: ClientMessage, session: Session, principal: Principal, code: Judged
     ) -> list[Draft]:
         actor = Actor.of(principal)
         grant = verdict.grant.id if verdict.grant else None
@@ -208,7 +220,7 @@ class Gate:
             drafts.append(kinds.draft(bound, actor=actor, grant=grant, session=session.id))
         kind: kinds.Kind
         if verdict.rule.is_cell:
-            kind = cell_admitted(message, session)
+            kind = cell_admitted(message, session, warned=list(code.warned))
         else:
             kind = kinds.MessageAdmitted(
                 kernel_id=session.kernel_id,
@@ -217,6 +229,7 @@ class Gate:
                 channel=message.channel,
                 masked=self._is_password(message, session),
                 buffers=len(message.buffers),
+                warned=list(code.warned),
             )
         contents = contents_of(message, hide=self._is_password(message, session))
         drafts.append(kinds.draft(kind, actor=actor, grant=grant, session=session.id, contents=contents))
@@ -235,6 +248,7 @@ class Gate:
                 cause=verdict.cause.value,
                 lines=_lines(message),
                 cut=is_too_large(message),
+                guardrails=list(verdict.rules),
             )
         else:
             kind = kinds.MessageRefused(
@@ -246,6 +260,7 @@ class Gate:
                 cut=is_too_large(message),
                 masked=self._is_password(message, session),
                 buffers=len(message.buffers),
+                guardrails=list(verdict.rules),
             )
         return kinds.draft(
             kind,
@@ -324,7 +339,9 @@ def write_permit(message: ClientMessage, entry: int, not_after: int, session: Se
     return sign_permit(permit, session.signing_key)
 
 
-def cell_admitted(message: ClientMessage, session: Session, *, canary: bool = False) -> kinds.CellAdmitted:
+def cell_admitted(
+    message: ClientMessage, session: Session, *, canary: bool = False, warned: Sequence[str] = ()
+) -> kinds.CellAdmitted:
     """Return what an admitted execute_request is put down as."""
     return kinds.CellAdmitted(
         kernel_id=session.kernel_id,
@@ -335,6 +352,7 @@ def cell_admitted(message: ClientMessage, session: Session, *, canary: bool = Fa
         store_history=bool(message.content.get("store_history", True)),
         lines=_lines(message),
         canary=canary,
+        warned=warned,
     )
 
 

@@ -40,6 +40,7 @@ class Cause(StrEnum):
     TERMINAL_NOT_COVERED = "terminal_not_covered"
     NOT_READ = "not_read"
     NOT_SENT = "not_sent"
+    GUARDRAIL = "guardrail"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +53,11 @@ class Admit:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """The message may not pass; `sentence` tells the user why and what to do."""
+    """The message may not pass; `sentence` tells the user why and what to do. `rules` are the guardrails that it breaks."""
 
     cause: Cause
     sentence: str
+    rules: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from jupyter_audit.record.kinds import CellAdmitted, CellAnswered, CellRefused, MessageAdmitted, MessageRefused
 
@@ -19,6 +20,38 @@ STDIN = "stdin"
 
 NOT_PASSED: frozenset[str] = frozenset()
 """The channels of a type that no client may send."""
+
+
+class Judging(StrEnum):
+    """What guardrails make of a message, under a profile that has some."""
+
+    WHOLE = "judged; refused if it cannot be read"
+    AS_FAR = "judged as far as it can be read"
+    PASSED = "passed"
+
+
+JUDGED: Mapping[str, tuple[Judging, str]] = {
+    "execute_request": (Judging.WHOLE, "its code and its user_expressions"),
+    "debug_request": (Judging.WHOLE, "what it has evaluated: expressions, values, conditions, log messages, a dumped cell"),
+    "input_reply": (Judging.AS_FAR, "what was typed, which may be an answer as well as code; a password is not judged"),
+    "complete_request": (Judging.AS_FAR, "a completer may evaluate the code before the cursor, which is seldom whole"),
+    "inspect_request": (Judging.PASSED, "it looks up dotted names, and runs none of the code around them"),
+    "is_complete_request": (Judging.PASSED, "the code is looked at, and not run"),
+    "history_request": (Judging.PASSED, "what was run before was judged then"),
+    "comm_open": (Judging.PASSED, "data for a handler, whose code was judged when it came"),
+    "comm_msg": (Judging.PASSED, "data for a handler, whose code was judged when it came"),
+    "comm_close": (Judging.PASSED, "data for a handler, whose code was judged when it came"),
+    "usage_request": (Judging.PASSED, "it carries no code"),
+}
+"""What guardrails make of each type that needs a grant, and of what in it. What needs no grant carries no code."""
+
+
+def judging_of(msg_type: str) -> Judging:
+    """Return what guardrails make of a type of message that may pass; of one that nobody thought of the strictest."""
+    if msg_type in JUDGED:
+        return JUDGED[msg_type][0]
+    rule = MESSAGES.get(msg_type)
+    return Judging.PASSED if rule is not None and not rule.needs_grant else Judging.WHOLE
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ from jupyter_audit.server.assertions import assess
 from jupyter_audit.server.endings import Endings
 from jupyter_audit.server.handlers import handlers_for
 from jupyter_audit.server.identity import check_identity
+from jupyter_audit.server.judging import CodeJudge
 from jupyter_audit.server.kernels import ENDINGS_KEY, LIVES_KEY
 from jupyter_audit.server.lives import Lives
 from jupyter_audit.server.observers import Observers
@@ -73,6 +74,7 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):
     _sweeper: asyncio.Task[None] | None = None
     _life: aftermath.LifeLock | None = None
     _anchoring: Anchoring | None = None
+    _judge: CodeJudge | None = None
 
     def _link_jupyter_server_extension(self, serverapp: Any) -> None:
         """Before anything is built: set the gate's classes on a server that the launcher did not start."""
@@ -127,6 +129,7 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):
         book.refresh(reader)
         panel = url_path_join(serverapp.base_url, "audit/panel")
         room = Room(home.path, settings.free_space_floor)
+        self._judge = CodeJudge(policy, self.log) if policy.has_guardrails else None
         gate = Gate(
             recorder=recorder,
             book=book,
@@ -137,6 +140,7 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):
             keep=settings.preview_bytes,
             room=room,
             timeout=settings.record_timeout_seconds,
+            judge_code=self._judge,
         )
         lives: Lives
         watcher = Watcher(lambda session, observed: lives.observed(session, observed))
@@ -219,6 +223,8 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):
         await asyncio.wrap_future(changed)
         await asyncio.wrap_future(services.recorder.record(kinds.draft(started)))
         self._detections.start()
+        if self._judge is not None:
+            self._judge.warm_up()
         if self._anchoring is not None:
             self._anchoring.start()
         self._sweeper = asyncio.get_running_loop().create_task(endings.sweep_for_ever())
@@ -233,6 +239,8 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):
         if self._sweeper is not None:
             self._sweeper.cancel()
         await endings.end_all("server_stopped", "The server was stopped, so this session was ended.")
+        if self._judge is not None:
+            await asyncio.to_thread(self._judge.close)
         if self._detections is not None:
             await asyncio.to_thread(self._detections.close)
         services.recorder.owe(kinds.draft(kinds.ServerStopped(server=services.server_id)))

@@ -40,6 +40,7 @@ REFUSED_NAMES = {
     Cause.GRANT_ENDED: "GrantEnded",
     Cause.SESSION_ENDED: "SessionEnded",
     Cause.NOT_RECORDED: "NotRecorded",
+    Cause.GUARDRAIL: "GuardrailBroken",
 }
 """The error names that a notebook shows; any other refusal is `Refused`."""
 
@@ -272,6 +273,8 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
         else:
             hidden = message.msg_type == "input_reply" and bool(session.passwords_asked)
             services.observers.admitted(session, message, verdict.entry, hidden=hidden)
+            if verdict.warning and message.msg_type == "execute_request" and not message.content.get("silent"):
+                self._write("iopub", "stream", {"name": "stderr", "text": f"{verdict.warning}\n"}, message.header)
             sent = False
             try:
                 sent = self._send(message, verdict, session)
@@ -416,6 +419,8 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
         self._write("iopub", "status", {"execution_state": "busy"}, parent)
         if is_cell and not message.content.get("silent"):
             self.tell_error(name, refusal.sentence, parent)
+        if message.msg_type == "input_reply":
+            self._tell_still_waiting(refusal)
         if rule is not None and rule.reply:
             content: dict[str, Any] = {"status": "error", "ename": name, "evalue": refusal.sentence, "traceback": []}
             if message.msg_type == "debug_request":
@@ -427,6 +432,13 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
             reply_on = message.channel if message.channel in ("shell", "control") else "shell"
             self._write(reply_on, rule.reply, content, parent)
         self._write("iopub", "status", {"execution_state": "idle"}, parent)
+
+    def _tell_still_waiting(self, refusal: Refuse) -> None:
+        """Say in the output of the cell that reads input why it got none: an answer has no output of its own."""
+        session = self._services.sessions.of_kernel(self.kernel_id) if self._services is not None else None
+        text = f"{refusal.sentence} The cell still waits for input: interrupt the kernel, and run it again.\n"
+        for sent in session.capture.running() if session is not None else ():
+            self._write("iopub", "stream", {"name": "stderr", "text": text}, sent.header)
 
     def tell_error(self, name: str, sentence: str, parent: Mapping[str, Any]) -> None:
         """Show `sentence` as an error output of the cell whose header is `parent`."""

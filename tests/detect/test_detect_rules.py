@@ -48,6 +48,7 @@ def test_there_are_the_rules_that_were_promised() -> None:
     assert sorted(rule.title for rule in load_rules()) == [
         "Broken glass",
         "Burst of refusals",
+        "Guardrail crossed",
         "Shell escape",
         "Unlimited mass read",
         "Work at an unusual hour",
@@ -153,7 +154,7 @@ def test_a_broken_rule_is_named_with_its_line(tmp_path: Path, old: str, new: str
     (tmp_path / "bad.yml").write_text(GOOD.replace(old, new))
     with pytest.raises(ConfigError) as caught:
         load_rules(tmp_path)
-    assert str(caught.value).startswith(f"The detection rule bad.yml, line {line}, cannot be used:")
+    assert str(caught.value).startswith(f"The rule bad.yml, line {line}, cannot be used:")
     assert why.lower() in str(caught.value).lower()
     assert "bad.yml" in caught.value.advice
 

@@ -15,7 +15,8 @@ class CellAdmitted(Kind):
     An execute_request was covered by the grant in the envelope and went to the kernel after this entry was durable.
 
     Content `message` is the whole content of the message that was sent on, code included. `cell` is the
-    client's name for the notebook cell; `msg_id` its name for the message: both are its word.
+    client's name for the notebook cell; `msg_id` its name for the message: both are its word. `warned` names the guardrails
+    that it breaks and that the profile only warns of.
     """
 
     TYPE = "cell.admitted"
@@ -27,11 +28,16 @@ class CellAdmitted(Kind):
     store_history: bool
     lines: int
     canary: bool
+    warned: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class CellRefused(Kind):
-    """An execute_request was refused and never reached the kernel. Content `message` as in cell.admitted; `cut` if not whole."""
+    """
+    An execute_request was refused and never reached the kernel. Content `message` as in cell.admitted; `cut` if not whole.
+
+    `guardrails` names those that it breaks, where the cause is `guardrail`; `unreadable` is code that none could judge.
+    """
 
     TYPE = "cell.refused"
     kernel_id: str
@@ -41,6 +47,7 @@ class CellRefused(Kind):
     cause: str
     lines: int
     cut: bool = False
+    guardrails: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +115,14 @@ class MessageAdmitted(Kind):
     channel: str
     masked: bool = False
     buffers: int = 0
+    warned: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class MessageRefused(Kind):
-    """A message other than execute_request was refused: no grant, unknown type, or it did not parse."""
+    """
+    A message other than execute_request was refused: no grant, unknown type, it did not parse, or it breaks `guardrails`.
+    """
 
     TYPE = "message.refused"
     kernel_id: str
@@ -123,6 +133,7 @@ class MessageRefused(Kind):
     cut: bool = False
     masked: bool = False
     buffers: int = 0
+    guardrails: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
