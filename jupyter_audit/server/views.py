@@ -97,6 +97,7 @@ def profile_view(profile: Profile) -> View:
         "weekly_break_glass": profile.weekly_break_glass,
         "kernels": list(profile.kernels),
         "notebooks": list(profile.notebooks),
+        "guardrails": {one.name: one.mode.value for one in profile.guardrails},
         "terminals": profile.terminals,
         "recovery": profile.recovery,
     }

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from jupyter_audit.access.inwords import version
 from jupyter_audit.access.policy import Policy
+from jupyter_audit.access.policydiff import changes
 from jupyter_audit.errors import ConfigError, NotPermittedError
 from jupyter_audit.model import Role
 from jupyter_audit.settings import JupyterAudit
@@ -90,3 +93,44 @@ def test_the_digest_tells_two_policies_apart_and_equal_ones_not() -> None:
         policy(profiles={"production-debug": {"longest_minutes": 479}}),
     ]
     assert len({made.digest() for made in [policy(), *different]}) == 4
+
+
+def own_rules(folder: Path, name: str = "mine.yml", mode: int = 0o600) -> str:
+    folder.mkdir(mode=0o700)
+    (folder / name).write_text("title: x")
+    (folder / name).chmod(mode)
+    return str(folder)
+
+
+def test_guardrails_that_are_not_there_or_not_safe_are_refused(tmp_path: Path) -> None:
+    def guarded(guardrails: Any, **settings: Any) -> Policy:
+        return policy(profiles={"p": {"guardrails": guardrails, **settings.pop("profile", {})}}, **settings)
+
+    for given, told in [
+        (["no_such"], "no such guardrail"),
+        ({"no_shell": "maybe"}, "'guardrails'] must be"),
+        ("no_shell", "'guardrails'] must be"),
+        (["../x"], "'guardrails'] must be"),
+    ]:
+        with pytest.raises(ConfigError, match=told):
+            guarded(given)
+    with pytest.raises(ConfigError, match="terminals"):
+        guarded(["no_shell"], profile={"terminals": True})
+    with pytest.raises(ConfigError, match="can be changed by other accounts"):
+        guarded(["mine"], guardrail_rules=own_rules(tmp_path / "open", mode=0o666))
+    for name in ("no_shell.yml", "unreadable.yml", "Mine.yml"):
+        with pytest.raises(ConfigError, match="guardrail"):
+            guarded(["no_shell"], guardrail_rules=own_rules(tmp_path / name, name))
+    with pytest.raises(ConfigError, match="full path of a folder"):
+        guarded(["no_shell"], guardrail_rules="rules")
+
+
+def test_an_edited_rule_is_another_policy_and_rules_to_acknowledge_anew(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"profiles": {"p": {"guardrails": ["mine"]}}, "guardrail_rules": own_rules(tmp_path / "rules")}
+    before = policy(**settings)
+    (tmp_path / "rules" / "mine.yml").write_text("title: y")
+    after = policy(**settings)
+    assert before.digest() != after.digest()
+    assert version(before.profile("p")) != version(after.profile("p"))
+    [change] = changes(before.to_json(), after.to_json())
+    assert change.path == "/profiles/p/guardrails/mine/digest"

@@ -169,3 +169,38 @@ def test_feedback_and_numbers_on_the_command_line(cli: CommandLine) -> None:
     assert cli("feedback", "--about", "100000", "x").code == 6
     config = cli.config('c.JupyterAudit.roles = {"engineer": ["*"]}\n')
     assert cli("stats", "--config", config).code == 6
+
+
+GUARDED = """\
+c.JupyterAudit.roles = {"engineer": ["ada"], "approver": ["bea"], "admin": ["*"], "auditor": ["*"]}
+c.JupyterAudit.profiles = {"p": {"guardrails": {"no_shell": "refuse", "no_network": "warn"}}}
+"""
+
+CODE_CASES = """\
+cases:
+  - {user: ada, profile: p, act: run, code: "!ls", expect: refused, why: Guardrail no_shell}
+  - {user: ada, profile: p, act: run, code: "import requests as r; r.get('x')", expect: warned, why: no_network}
+  - {user: ada, profile: p, act: run, code: "print(1)", expect: allowed}
+  - {user: ada, profile: p, act: run, code: "(", expect: refused, why: does not parse}
+"""
+
+
+def test_cases_of_code_are_asked_of_the_guardrails_and_a_loosened_policy_fails_them(cli: CommandLine) -> None:
+    config, file = cli.config(GUARDED), cli.folder / "cases.yaml"
+    file.write_text(CODE_CASES)
+    assert "4 cases, 0 failed." in cli.good("policy", "test", str(file), "--config", config).out
+    config = cli.config(GUARDED.replace('"no_shell": "refuse"', '"no_shell": "warn"'))
+    done = cli("policy", "test", str(file), "--config", config)
+    assert done.code == 1
+    assert "warned" in done.out.splitlines()[0]
+
+
+def test_a_guardrail_in_force_is_shown_in_words_and_in_the_diff(cli: CommandLine) -> None:
+    cli.good("request", "--profile", "p", "--reason", "because it is", "--ticket", "T-1", "--config", cli.config(GUARDED + SOLO))
+    loosened = cli.config(GUARDED.replace("refuse", "warn") + SOLO)
+    assert 'no_shell.mode: "refuse" -> "warn"' in cli.good("policy", "diff", "--config", loosened).out
+    words = cli.good("profile", "explain", "ada", "p", "--config", loosened).out
+    assert "runs with a warning, and auditors are told: no_network, no_shell." in words
+
+
+SOLO = "c.JupyterAudit.solo = True\n"
