@@ -57,6 +57,9 @@ NOT_STOPPED = 1
 LONGEST_STOP_S = 18.0
 """Seconds that a stop may take besides the grace; sinks alone are given most of it."""
 
+TIMES_CANCELLED, CANCEL_S = 10, 0.2
+"""How often what still runs after a stop is told to end, and how many seconds it has each time."""
+
 TOKEN_VARIABLE = "JUPYTER_TOKEN"  # noqa: S105 (a name)
 KEPT_VARIABLES = frozenset({"JUPYTER_TOKEN_FILE", HOME_VARIABLE})
 """Of Jupyter's own environment variables, those that a server of ours still heeds."""
@@ -198,10 +201,15 @@ class AuditServerApp(ServerApp):
         super().start_ioloop()
         # A thread of anyio's lives until the request that began it is done, and the process until its threads are.
         loop = asyncio.get_event_loop()
-        left = asyncio.all_tasks(loop)
-        for task in left:
-            task.cancel()
-        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        for _ in range(TIMES_CANCELLED):
+            left = asyncio.all_tasks(loop)
+            if not left:
+                return
+            for task in left:
+                task.cancel()
+            # Once is not enough: what a websocket that just opened waits for takes its being cancelled as an answer, and goes on.
+            loop.run_until_complete(asyncio.wait(left, timeout=CANCEL_S))
+        self.log.warning("jupyter-audit: stopped with %d tasks that do not end", len(asyncio.all_tasks(loop)))
 
     async def cleanup_extensions(self) -> None:
         """Stop the extensions, of which ours ends every session and closes the ledger; whatever hangs is not waited for."""
