@@ -17,6 +17,7 @@ The error tree. Each error says what happened, to what, and (`advice`) what to d
     │   ├── NotFoundError
     │   └── TooManyError          asked too often; says after how many seconds to ask again
     ├── GateError                 a kernel, a session or a server may not start
+    │   └── NotStartedError       it may, and could not: its program is missing, or its sandbox cannot be entered
     └── ServerUnreachableError    a running server was needed and did not answer
 
 The CLI, REST and the notebook show the same sentence: `str(error)`, then `error.advice`.
@@ -173,6 +174,13 @@ class GateError(AuditError):
     code = "gate"
     exit_code = 7
     http_status = 403
+
+
+class NotStartedError(GateError):
+    """A process that may start could not be started: its program is missing, or its sandbox cannot be entered."""
+
+    code = "not_started"
+    http_status = 500
 
 
 class ServerUnreachableError(AuditError):

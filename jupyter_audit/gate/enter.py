@@ -6,8 +6,10 @@ there are:
 
     python -I -S -c '… from jupyter_audit.gate.enter import main; main(…)' FD -- COMMAND …
 
-FD holds the terms as JSON. Nothing of the user's has run yet. Only the standard library may be imported here, and
-little of it: this is on the way of every kernel start.
+FD holds the terms as JSON. A descriptor that they name, `begun`, tells the server how far it came: `+` where only
+the command itself is left to be run, then, if it cannot be, why; the end of file says that it runs. Nothing of the
+user's has run yet. Only the standard library may be imported here, and little of it: this is on the way of every
+kernel start.
 """
 
 from __future__ import annotations
@@ -45,8 +47,17 @@ def main(arguments: list[str]) -> NoReturn:
         os.setsid()
         go_in(command, terms)
     except BaseException as error:
-        os.write(2, f"jupyter-audit: the sandbox could not be entered: {error}\n".encode())
+        tell_failure(terms["begun"], f"the sandbox could not be entered: {error}")
     os._exit(126)
+
+
+def tell_failure(begun: int, why: str) -> None:
+    """Say why there will be no command, to the server and in its log."""
+    for fd in (begun, 2):
+        try:
+            os.write(fd, f"jupyter-audit: {why}\n".encode()[:1000])
+        except OSError:
+            continue
 
 
 def go_in(command: list[str], terms: Mapping[str, Any]) -> NoReturn:
@@ -65,7 +76,13 @@ def go_in(command: list[str], terms: Mapping[str, Any]) -> NoReturn:
         seccomp.confine(network=terms["network"])
     if terms["landlock"]:
         landlock.confine(terms["readable"], terms["writable"])
-    os.execvpe(command[0], command, os.environ)  # noqa: S606 (the command is the server's own)
+    os.write(terms["begun"], b"+")
+    os.set_inheritable(terms["begun"], False)
+    try:
+        os.execvpe(command[0], command, os.environ)  # noqa: S606 (the command is the server's own)
+    except OSError as error:
+        tell_failure(terms["begun"], f"{command[0]} could not be run: {error.strerror}")
+    os._exit(127)
 
 
 def take_terminal(terminal: int) -> None:

@@ -28,6 +28,7 @@ from jupyter_audit_kernel.formats import PACKAGES_VARIABLE, SESSION_VARIABLE, VE
 from nacl.signing import VerifyKey
 
 from jupyter_audit.access.terms import OPEN, NetworkPolicy, Rung
+from jupyter_audit.errors import NotStartedError
 from jupyter_audit.gate import orphans, seccomp
 from jupyter_audit.gate.bubblewrap import View, command_prefix
 from jupyter_audit.gate.isolation import account_of, allowed_paths, clear_of
@@ -35,6 +36,9 @@ from jupyter_audit.gate.network import FILTER, enforcement, hosts_file, routes
 from jupyter_audit.gate.supervisor import MARKER
 
 POLL_S = 0.01
+
+BEGIN_S = 20.0
+"""Seconds that a command has to be begun before it is taken for a slow one; what follows it looks whether it answers."""
 
 CLOCK_TICK_S = 1.0
 """How exactly the times at which processes began are known, in seconds, and some more."""
@@ -84,11 +88,12 @@ class EndOutcome:
 class Supervised:
     """One command under the supervisor. `process` is the supervisor's."""
 
-    def __init__(self, terms: LaunchTerms, process: subprocess.Popen[bytes], result_fd: int) -> None:
+    def __init__(self, terms: LaunchTerms, process: subprocess.Popen[bytes], result_fd: int, begun_fd: int) -> None:
         self.terms = terms
         self.process = process
         self.outcome: EndOutcome | None = None
         self._result_fd: int | None = result_fd
+        self._begun_fd: int | None = begun_fd
         self._started = time.time()
 
     @classmethod
@@ -110,7 +115,9 @@ class Supervised:
         told = json.dumps(plan(terms, folder or os.getcwd(), terminal)).encode()  # noqa: PTH109 (as Popen's own default)
         orphans.adopt_from_now_on()
         result_in, result_out = os.pipe()
-        supervisor = [*interpreter("supervisor"), str(result_out)]
+        begun_in, begun_out = os.pipe()
+        supervisor = [*interpreter("supervisor"), str(result_out), str(begun_out)]
+        passed = [result_out, begun_out, *([] if terminal is None else [terminal])]
         try:
             process = subprocess.Popen(
                 [*supervisor, "--", *command],
@@ -118,18 +125,45 @@ class Supervised:
                 cwd=folder or None,
                 stdin=subprocess.PIPE,
                 bufsize=0,  # an order that the supervisor no longer reads must not be left over for close()
-                pass_fds=(result_out,) if terminal is None else (result_out, terminal),
+                pass_fds=passed,
                 start_new_session=True,
             )
         except BaseException:
             os.close(result_in)
+            os.close(begun_in)
             raise
         finally:
             os.close(result_out)
+            os.close(begun_out)
         orphans.register(process.pid)
-        supervised = cls(terms, process, result_in)
+        supervised = cls(terms, process, result_in, begun_in)
         supervised._order(len(told).to_bytes(4, "big") + told)
         return supervised
+
+    async def begun(self) -> None:
+        """
+        Return once the command runs. Raises `NotStartedError` if it does not: then there is nothing but its end to wait for.
+        """
+        fd, self._begun_fd = self._begun_fd, None
+        if fd is None:
+            return
+        os.set_blocking(fd, False)
+        told, until = b"", time.monotonic() + BEGIN_S
+        try:
+            while time.monotonic() < until:
+                try:
+                    part = os.read(fd, 4096)
+                except BlockingIOError:
+                    await asyncio.sleep(POLL_S)
+                    continue
+                told += part
+                if not part:
+                    break
+        finally:
+            os.close(fd)
+        if told != b"+" and time.monotonic() < until:
+            why = told.lstrip(b"+").decode(errors="replace").strip().removeprefix("jupyter-audit: ")
+            raise NotStartedError(f"The process could not be started: {why or 'its sandbox could not be made'}.")
 
     def send_signal(self, number: int) -> None:
         """Have the supervisor send a signal to the command's process group."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
-from jupyter_audit.errors import GateError
+from jupyter_audit.errors import GateError, NotStartedError
 from jupyter_audit.gate.launch import (
     EndOutcome,
     LaunchTerms,
@@ -62,6 +62,11 @@ class AuditProvisioner(LocalProvisioner):
         self.process = self._kernel.process
         self.pid = self.process.pid
         self.pgid = None
+        try:
+            await self._kernel.begun()
+        except NotStartedError as error:
+            error.advice = "Mend the `argv` of its kernelspec (`jupyter kernelspec list` says where), or choose another kernel."
+            raise
         return self.connection_info
 
     async def poll(self) -> int | None:

@@ -1,7 +1,7 @@
 """
 The supervisor: one small process between the server and a kernel, which ends everything the kernel started (P2).
 
-    python -I -S -c '… from jupyter_audit.gate.supervisor import main; main(…)' RESULT_FD -- KERNEL_COMMAND …
+    python -I -S -c '… from jupyter_audit.gate.supervisor import main; main(…)' RESULT_FD BEGUN_FD -- KERNEL_COMMAND …
 
 A terminal's shell is started like a kernel, but for the controlling terminal that it gets. The supervisor
 makes itself the subreaper of whatever its kernel starts (Linux), so that daemons cannot slip away to init; it
@@ -9,6 +9,7 @@ stays outside of the kernel's sandbox, and out of reach of its signals. Its stan
 hold on it: first come the terms, then orders. `S` and a byte is a signal for the kernel's process group, `E` is the
 end, and so is the end of the pipe, which comes by itself if the server dies. When the kernel is gone, for whatever
 reason, everything it left is killed until nothing is left, and one line of JSON on RESULT_FD says how many there were.
+BEGUN_FD is the kernel's, until it runs (enter.py).
 
 Nothing of a kernel's output or input passes through here, and no secret is known here.
 """
@@ -23,7 +24,7 @@ import signal
 import sys
 import time
 
-from jupyter_audit.gate.enter import go_in
+from jupyter_audit.gate.enter import go_in, tell_failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # what only describes types is left out of what every kernel start waits for
@@ -53,7 +54,7 @@ def main(arguments: list[str]) -> NoReturn:
 
 def supervise(arguments: list[str]) -> int:
     """Run a kernel to its end and sweep up after it; return its exit code."""
-    result_fd, command = int(arguments[0]), arguments[2:]
+    result_fd, begun, command = int(arguments[0]), int(arguments[1]), arguments[3:]
     terms = _read_terms()
     libc = ctypes.CDLL(None, use_errno=True)
     if LINUX:
@@ -67,11 +68,12 @@ def supervise(arguments: list[str]) -> int:
         signal.signal(number, lambda *_: None)
     ours = (result_fd, wake_in, wake_out)
     channel = _new_channel() if terms["targets"] else None
-    relay = _start_relay(channel, terms["targets"], ours) if channel else None
+    relay = _start_relay(channel, terms["targets"], (*ours, begun)) if channel else None
     supervisor = os.getpid()
     kernel = os.fork()
     if kernel == 0:
-        _become_kernel(command, terms, channel[1].fileno() if channel else -1, ours, supervisor)
+        _become_kernel(command, {**terms, "begun": begun}, channel[1].fileno() if channel else -1, ours, supervisor)
+    os.close(begun)
     if channel:
         for end in channel:
             end.close()
@@ -157,12 +159,12 @@ def _become_kernel(
             # Before `_leave`: who changes their account is no longer told of their parent's death.
             _change_account(terms["account"])
         _leave(ours, ctypes.CDLL(None, use_errno=True) if LINUX else None)
-        inside = {**terms["inside"], "terminal": terms["terminal"], "channel": channel}
+        inside = {**terms["inside"], "terminal": terms["terminal"], "channel": channel, "begun": terms["begun"]}
         if terms["outer"]:
             told = os.memfd_create("terms", 0)
             os.write(told, json.dumps(inside).encode())
             os.lseek(told, 0, os.SEEK_SET)
-            for fd in (told, channel, terms["terminal"]):
+            for fd in (told, channel, terms["terminal"], terms["begun"]):
                 if fd is not None and fd >= 0:
                     os.set_inheritable(fd, True)
             # Inside, the parent is always there: to ipykernel's own check it is init, which it leaves alone.
@@ -174,7 +176,7 @@ def _become_kernel(
         go_in(command, inside)
     except BaseException as error:
         # Whatever failed, this process must never return into the supervisor's code.
-        os.write(2, f"jupyter-audit: the kernel could not be started: {error}\n".encode())
+        tell_failure(terms["begun"], f"the sandbox could not be entered: {error}")
     os._exit(126)
 
 

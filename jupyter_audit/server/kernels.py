@@ -9,6 +9,8 @@ multi-kernel manager.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from jupyter_server.utils import ApiPath
 from tornado import web
 
 from jupyter_audit.access.terms import NetworkPolicy
-from jupyter_audit.errors import AuditError, GateError
+from jupyter_audit.errors import AuditError, GateError, NotStartedError
 from jupyter_audit.gate.launch import SOCKETS, LaunchTerms, packages_folder
 from jupyter_audit.gate.provisioner import AuditProvisioner
 from jupyter_audit.gate.sessions import Session
@@ -41,6 +43,7 @@ class AuditKernelManager(ServerKernelManager):
     _audit_owner: Principal | None = None
     _audit_documents: dict[str, str]
     _audit_died: bool = False
+    _audit_comes_back: bool = False
     _audit_proof: asyncio.Task[None] | None = None
 
     def __init__(self, **kwargs: Any) -> None:
@@ -77,7 +80,13 @@ class AuditKernelManager(ServerKernelManager):
         if (now := self._audit_use()) != use:
             # It was moved while its beginning was put down.
             lives.moved(session, now, use.notebook, owner)
-        self._audit_died = False
+        self._audit_died, self._audit_comes_back = False, self._audit_died
+        async with self._or_end():
+            return await self._prepare_launch(services, session, kw)
+
+    async def _prepare_launch(
+        self, services: Services, session: Session, kw: dict[str, Any]
+    ) -> tuple[list[str], dict[str, Any]]:
         if not isinstance(self.provisioner, AuditProvisioner):
             # A kernelspec may name a provisioner; on this server only ours starts processes.
             self.provisioner = AuditProvisioner(
@@ -88,6 +97,28 @@ class AuditKernelManager(ServerKernelManager):
         self._choose_transport(session, terms)
         command, kw = await super()._async_pre_start_kernel(**kw)
         return command, kw
+
+    async def _async_launch_kernel(self, kernel_cmd: list[str], **kw: Any) -> None:
+        async with self._or_end():
+            try:
+                await super()._async_launch_kernel(kernel_cmd, **kw)
+            except NotStartedError as error:
+                if not self._audit_comes_back:
+                    raise
+                # What restarts kernels that died counts how often, where it finds them dead; an error it would not count.
+                self.log.error("jupyter-audit: %s", error)
+
+    @asynccontextmanager
+    async def _or_end(self) -> AsyncIterator[None]:
+        """Put down the end of a session whose kernel could not be started, and leave nothing of it."""
+        try:
+            yield
+        except Exception:
+            if isinstance(self.provisioner, AuditProvisioner):
+                await self.provisioner.kill()
+                await self.provisioner.cleanup()
+            await self._end_life("not_started")
+            raise
 
     def audit_document(self, jupyter_session: str, path: str) -> None:
         """Take in that a client uses this kernel, by this session of Jupyter's, for `path`."""

@@ -25,7 +25,7 @@ from terminado.management import PtyWithClients
 from tornado.ioloop import IOLoop
 
 from jupyter_audit.clock import format_time
-from jupyter_audit.errors import GateError, RecordError, UsageError
+from jupyter_audit.errors import GateError, NotStartedError, RecordError, UsageError
 from jupyter_audit.gate.admit import report_type
 from jupyter_audit.gate.decide import Cause, Refuse
 from jupyter_audit.gate.fences import fences_of
@@ -163,9 +163,16 @@ class AuditTerminalManager(TerminalManager):
             environment = terminal_environment(session_environment(terms, os.environ))
             ptyproc = SupervisedPty.start(terms, self.shell_command, environment=environment, folder=str(where))
         except OSError as error:
-            await self.lives.end(session, "died", 0, clean=True)
-            remove_session_folder(terms)
-            raise GateError(f"The terminal could not be started: {error}.") from error
+            await self._not_started(session, terms)
+            raise NotStartedError(f"The terminal could not be started: {error}.") from error
+        try:
+            await ptyproc.supervised.begun()
+        except NotStartedError as error:
+            await ptyproc.supervised.end()
+            ptyproc.close()
+            await self._not_started(session, terms)
+            error.advice = "Tell an admin: c.JupyterAudit.terminal_command names the program."
+            raise
         terminal = AuditTerminal(session, terms, ptyproc)
         given = name if name is not None and name not in self.terminals else self._next_available_name()
         terminal.term_name = str(given)
@@ -173,6 +180,10 @@ class AuditTerminalManager(TerminalManager):
         self.start_reading(terminal)
         model: dict[str, Any] = self.get_terminal_model(terminal.term_name)
         return model
+
+    async def _not_started(self, session: Session, terms: LaunchTerms) -> None:
+        await self.lives.end(session, "not_started", 0, clean=True)
+        remove_session_folder(terms)
 
     async def _begin(self, owner: Principal, folder: str) -> Session:
         services = self.services

@@ -145,7 +145,8 @@ class SessionEnded(Kind):
     A kernel's or a terminal's life is over, with everything it started.
 
     `cause` is one of `shutdown`, `restart`, `exited` (a terminal's shell ended by itself), `expired`, `revoked`,
-    `taken_over` (somebody else carries its grant on), `died`, `canary`, `foreign_code`, `not_recorded`, `no_room`,
+    `taken_over` (somebody else carries its grant on), `idle` (for as long as its profile says), `died`, `not_started` (its
+    program is missing, or its sandbox could not be entered), `canary`, `foreign_code`, `not_recorded`, `no_room`,
     `observer` (`session.end_ordered` says who), `server_stopped`, `server_died` (put down by a later server; nobody saw
     it). `processes` counts what was still alive and was killed; `clean` is false if something of it could not be shown
     to be gone.
