@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from jupyter_audit.access.principals import same_person
 from jupyter_audit.access.passkey import Passkey, PasskeyError, decode, public_of
+from jupyter_audit.access.principals import same_person
 from jupyter_audit.access.signing import (
     PASSKEY_REGISTRATION,
     REGISTRATION,
@@ -35,7 +35,6 @@ from jupyter_audit.access.signing import (
 from jupyter_audit.ledger.note import NoteError, VerifierKey, parse_named_key
 from jupyter_audit.model import Entry
 from jupyter_audit.record import kinds
-
 
 LONGEST_LABEL = 60
 """Characters of what a passkey is called."""

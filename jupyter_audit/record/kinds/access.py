@@ -174,7 +174,7 @@ class AccessRefused(Kind):
     """
     Somebody tried to request, approve, deny or revoke and was not allowed to.
 
-    `code` is a word for programs that says why, where it is of note beyond that: `cloned_passkey`.
+    `cause` says why, and `code` says it in a word for programs, such as `not_permitted` or `cloned_passkey`.
     """
 
     TYPE = "access.refused"
