@@ -36,12 +36,6 @@ from jupyter_audit.ledger.note import NoteError, VerifierKey, parse_named_key
 from jupyter_audit.model import Entry
 from jupyter_audit.record import kinds
 
-LONGEST_LABEL = 60
-"""Characters of what a passkey is called."""
-
-MOST_PASSKEYS = 20
-"""Of one person in force: enough for every device, and no more than a browser is told of at once."""
-
 
 class Trust(StrEnum):
     """What a key rests on: the server's word at its registration, or the signature of one before it."""
@@ -146,8 +140,6 @@ class KeyRing:
         others = [each.key for each in self._keys if isinstance(each.key, Passkey)]
         if any(passkey.text == other.text or passkey.credential == other.credential for other in others):
             raise SigningError("this passkey was registered before; one that was withdrawn never comes back")
-        if len(self.passkeys(name)) >= MOST_PASSKEYS:
-            raise SigningError(f"{name} has {MOST_PASSKEYS} passkeys already")
         text = passkey_text(origin, name, passkey)
         counter = check_seal(passkey, PASSKEY_REGISTRATION, text, said.proof)
         return self._vouched(name, Coming(passkey, Trust.FIRST, None, counter), PASSKEY_REGISTRATION, text, said.vouched)
@@ -217,8 +209,8 @@ def passkey_of(said: kinds.AccessPasskeyRegistered) -> Passkey:
             raise PasskeyError("the id of a passkey has 1 to 1023 bytes")
     except PasskeyError as error:
         raise SigningError(str(error)) from error
-    if not said.rp_id or not said.label or len(said.label) > LONGEST_LABEL or not said.label.isprintable():
-        raise SigningError(f"a passkey has a host, and a name of at most {LONGEST_LABEL} characters that can be printed")
+    if not said.rp_id:
+        raise SigningError("a passkey is for a host, and this one names none")
     return Passkey(said.key, said.credential, said.rp_id, said.label, said.aaguid)
 
 

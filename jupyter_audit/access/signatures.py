@@ -15,9 +15,15 @@ from jupyter_audit.access.principals import same_person
 from jupyter_audit.access.profiles import Profile
 from jupyter_audit.access.signing import ClonedError, Decision, Signed, SigningError, signed_at
 from jupyter_audit.clock import format_time
-from jupyter_audit.errors import ClonedPasskeyError, NotFoundError, NotPermittedError
+from jupyter_audit.errors import ClonedPasskeyError, NotFoundError, NotPermittedError, UsageError
 from jupyter_audit.model import Principal, Role
 from jupyter_audit.record import kinds
+
+LONGEST_LABEL = 60
+"""Characters of what a passkey is called."""
+
+MOST_PASSKEYS = 20
+"""Of one person in force: enough for every device, and no more than a browser is told of at once."""
 
 CLOCKS_APART = timedelta(minutes=5)
 """How far the clock of an approver's machine may be from the server's."""
@@ -91,9 +97,22 @@ def must_be_fresh(stale: str) -> None:
         raise NotPermittedError(f"What the passkey signed is not taken: {stale}.", advice="Press the button in the panel again.")
 
 
+def passkey_label(text: str) -> str:
+    """Return what a passkey may be called. Raises `UsageError`."""
+    label = text.strip()
+    if not label or len(label) > LONGEST_LABEL or not label.isprintable():
+        raise UsageError(f"A passkey's name has 1 to {LONGEST_LABEL} characters that can be printed.")
+    return label
+
+
 def may_register_passkey(book: GrantBook, principal: Principal, kind: kinds.AccessPasskeyRegistered) -> None:
     """Raise `NotPermittedError` unless `principal` is an approver who shows to hold this passkey, and one that vouches for it."""
     rules.must_approve(principal)
+    passkey_label(kind.label)
+    if len(book.keys.passkeys(principal.name)) >= MOST_PASSKEYS:
+        raise NotPermittedError(
+            f"{principal.name} has {MOST_PASSKEYS} passkeys already.", advice="Remove one that is not used any more."
+        )
     try:
         book.keys.check_new_passkey(book.origin, principal.name, kind)
     except ClonedError as error:

@@ -16,7 +16,6 @@ from typing import Any
 from tornado.httputil import HTTPServerRequest
 
 from jupyter_audit.access import rules, signatures
-from jupyter_audit.access.approverkeys import LONGEST_LABEL, MOST_PASSKEYS
 from jupyter_audit.access.ceremonies import CREATION, Ceremonies, Offer
 from jupyter_audit.access.passkey import Passkey, PasskeyError, challenge_of, decode, encode, is_assertion
 from jupyter_audit.access.signing import (
@@ -111,8 +110,6 @@ class PasskeyCreationHandler(PasskeyApiHandler):
         self.body()
         party, name = self.begin(), self.principal.name
         known = [passkey for _, passkey in self.services.book.keys.passkeys(name)]
-        if len(known) >= MOST_PASSKEYS:
-            raise AccessError(f"{name} has {MOST_PASSKEYS} passkeys already.", advice="Remove one that is not used any more.")
         challenge = secrets.token_bytes(32)
         self.ceremonies.ask(name, CREATION, encode(challenge))
         here = [passkey for passkey in known if passkey.rp_id == party.rp_id]
@@ -134,9 +131,7 @@ class PasskeyOffersHandler(PasskeyApiHandler):
     async def post(self) -> None:
         """Take the passkey, and answer with what it signs, and what vouches for it."""
         given = self.body(label=TEXT, id=TEXT, client_data=TEXT, attestation=TEXT)
-        label = given["label"].strip()
-        if not label or len(label) > LONGEST_LABEL or not label.isprintable():
-            raise UsageError(f"A passkey's name has 1 to {LONGEST_LABEL} characters that can be printed.")
+        label = signatures.passkey_label(given["label"])
         party, name, book = self.begin(), self.principal.name, self.services.book
         try:
             client_data, attestation = decode(given["client_data"]), decode(given["attestation"])
