@@ -77,8 +77,8 @@ def add_commands(commands: Any) -> None:
         action="append",
         default=[],
         metavar="NAME=KEY",
-        help="the key or passkey of an approver as they told it themselves (or a file that holds it); repeatable. A registration of "
-        "another one that it did not sign in is found to be forged (docs/signed-approvals.md)",
+        help="the key or passkey of an approver as they told it themselves (or a file that holds it); repeatable. A "
+        "registration of another one that it did not sign in is found to be forged (docs/signed-approvals.md)",
     )
     command.add_argument("--proof", metavar="FILE", help="check this file of `jupyter audit prove` instead; needs no ledger")
     add_auditor_key(command)
@@ -164,7 +164,7 @@ def _pins(given: Sequence[str]) -> dict[str, list[str]]:
         try:
             pins.setdefault(name, []).append(_public(key))
         except (NoteError, PasskeyError) as error:
-            advice = "`jupyter audit keys mine show` prints it, on the approver's machine; that of a passkey stands in their panel."
+            advice = "`jupyter audit keys mine show` prints it, on the approver's machine; a passkey's stands in their panel."
             raise UsageError(f"That is not the key of {name}: {error}.", advice=advice) from error
     return pins
 
