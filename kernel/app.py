@@ -21,7 +21,7 @@ from jupyter_audit_kernel.kernel import AuditKernel
 from jupyter_audit_kernel.session import AuditSession
 from jupyter_client.session import Session
 from nacl.signing import VerifyKey
-from traitlets import Bool, default
+from traitlets import Bool, DottedObjectName, default
 from traitlets.config import Config
 
 
@@ -30,6 +30,7 @@ class AuditKernelApp(IPKernelApp):  # type: ignore[misc]
 
     name = "jupyter-audit-kernel"
     kernel_class = AuditKernel
+    outstream_class = DottedObjectName("jupyter_audit_kernel.output.AuditOutStream").tag(config=True)
     exec_PYTHONSTARTUP = Bool(False)  # noqa: N815 (the trait's own name in IPython)
     # Nothing beside the notebook may shadow a module that is imported while the kernel starts.
     ignore_cwd = Bool(True)

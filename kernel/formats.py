@@ -67,14 +67,19 @@ class Permit:
     not_after: int
 
 
-def content_digest(content: Mapping[str, Any]) -> str:
+def content_text(content: Mapping[str, Any]) -> bytes:
     """
-    Return the SHA-256, in hex, of a message's content as sorted compact JSON.
+    Return a message's content as sorted compact JSON.
 
     Both sides parse the same frame with Python's json, so both arrive at the same text.
     """
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return text.encode("utf-8", "surrogatepass")
+
+
+def content_digest(content: Mapping[str, Any]) -> str:
+    """Return the SHA-256, in hex, of a message's content as `content_text` writes it."""
+    return hashlib.sha256(content_text(content)).hexdigest()
 
 
 def _signed_bytes(permit: Permit) -> bytes:

@@ -13,7 +13,7 @@ from ipykernel.ipkernel import IPythonKernel
 from jupyter_audit_kernel.formats import REPORT_TYPE
 from jupyter_audit_kernel.session import AuditSession, RefusedError
 from jupyter_audit_kernel.version import __version__
-from traitlets import Type
+from traitlets import Float, Type
 
 NAME = "PermitRefused"
 SENTENCE = (
@@ -28,6 +28,9 @@ class AuditKernel(IPythonKernel):  # type: ignore[misc]
     implementation = "jupyter-audit"
     implementation_version = __version__
     debugger_class = Type("jupyter_audit_kernel.debugger.AuditDebugger")
+    # ipykernel sleeps after each cell, from times when a flush did not wait for what it flushed. Outputs come on another socket
+    # than the reply, and clients wait for `idle`, which comes after them: no sleep makes that safer.
+    _execute_sleep = Float(0.0).tag(config=True)
     _told_of_unreadable = False
 
     def __init__(self, **kwargs: Any) -> None:

@@ -6,10 +6,11 @@ itself and can be dropped at any time (P4).
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from jupyter_audit.access.approverkeys import ApproverKey, KeyRing
+from jupyter_audit.access.approverkeys import KeyRing
 from jupyter_audit.access.grants import (
     BEGINNING,
     AccessState,
@@ -18,7 +19,6 @@ from jupyter_audit.access.grants import (
     GrantState,
     Request,
     RequestState,
-    answer_to,
     check_answer,
     fold,
 )
@@ -33,16 +33,20 @@ ACCESS = ("access.",)
 FEW = 64
 """Up to so many new entries are read whole: cheaper than asking the index for each type of `access.*`."""
 
+MOST_HEARD = 256
+"""Entries that are kept until the next `refresh`."""
+
 SLACK = timedelta(seconds=1)
 """How far a clock may fall behind the monotonic one before it counts as set back: time servers take such steps."""
 
 
 class GrantBook:
-    """Follows the `access.*` entries of one ledger. Belongs to one thread. `monotonic` returns seconds."""
+    """Follows the `access.*` entries of one ledger. Belongs to one thread, but for `hear`. `monotonic` returns seconds."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._state = AccessState()
         self._next = 0
+        self._heard: deque[Entry] = deque(maxlen=MOST_HEARD)
         self._monotonic = monotonic
         self._latest = BEGINNING
         # The furthest that a clock was ahead of the monotonic one.
@@ -55,6 +59,8 @@ class GrantBook:
 
         Raises `RollbackError` if there is less than there was, `LedgerError` if it cannot be read.
         """
+        while self._heard:
+            self.take([self._heard.popleft()])
         size = reader.size()
         if size == self._next:
             return
@@ -71,6 +77,14 @@ class GrantBook:
             self._next = size - 1
         for entry in reader.entries(start=self._next, stop=size):
             self._take(entry)
+
+    def hear(self, entries: Sequence[Entry]) -> None:
+        """
+        Be told, in any thread, of entries that this process has just appended: they need not be read back.
+
+        What is missed here (others append, too) is read from the ledger at the next `refresh`.
+        """
+        self._heard.extend(entries)
 
     def take(self, entries: Sequence[Entry]) -> None:
         """Take in entries that were just appended, if they follow directly on what was taken in before."""
@@ -164,14 +178,10 @@ class GrantBook:
         """The keys of approvers."""
         return self._state.keys
 
-    def answer_to(self, request: Request, approver: str, decision: Decision, reason: str = "") -> Statement:
-        """Return what an approver signs to answer a request so, but for what is up to the key."""
-        return answer_to(self._state, request, approver, decision, reason)
-
     def check_answer(
         self, request: Request, approver: str, signed: Signed, decision: Decision, reason: str = ""
-    ) -> tuple[Statement, ApproverKey]:
-        """Return what an approver signed, if it is this answer to this request, and with what. Raises `SigningError`."""
+    ) -> Statement:
+        """Return what an approver signed, if it is this answer to this request. Raises `SigningError`."""
         return check_answer(self._state, request, approver, signed, decision, reason)
 
     def anomalies(self) -> list[Anomaly]:

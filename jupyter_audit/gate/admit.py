@@ -8,23 +8,24 @@ the refusal that the user reads. It never sends anything itself, and knows nothi
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
-import json
 import math
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property
 from typing import Any, cast
 
-from jupyter_audit_kernel.formats import REPORT_TYPE, Permit, content_digest, sign_permit
+from jupyter_audit_kernel.formats import REPORT_TYPE, Permit, content_text, sign_permit
 
 from jupyter_audit.access.book import GrantBook
 from jupyter_audit.access.policy import Policy
 from jupyter_audit.access.terms import fulfils
 from jupyter_audit.clock import Clock, format_time
-from jupyter_audit.errors import RecordError
+from jupyter_audit.errors import LedgerError, RecordError
 from jupyter_audit.gate.decide import Admit, Cause, Refuse, Situation, decide
 from jupyter_audit.gate.guardrails import UNBROKEN, JudgeCode, Judged, judged
 from jupyter_audit.gate.room import Room
@@ -35,7 +36,7 @@ from jupyter_audit.record import kinds
 from jupyter_audit.record.bounds import bounded
 from jupyter_audit.record.capture import Sent
 from jupyter_audit.record.outputs import OutputSummary
-from jupyter_audit.record.recorder import Recorder
+from jupyter_audit.record.recorder import Recorder, settled
 
 MOST_CODE = 4 * 1024 * 1024
 """Bytes of one message's content. What is larger is refused, whatever its type: nothing runs that is not kept whole."""
@@ -47,7 +48,7 @@ UNBOUND_PERMIT = timedelta(minutes=2)
 """How long a permit lasts for a message that needs no grant."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ClientMessage:
     """A message as it was parsed from the wire: what is judged, put down and sent on, and nothing else."""
 
@@ -67,6 +68,11 @@ class ClientMessage:
     def msg_type(self) -> str:
         """The type in the header, which is the one that the kernel goes by."""
         return str(self.header["msg_type"])
+
+    @cached_property
+    def text(self) -> bytes:
+        """The content as it is put down, and as its permit digests it. Made once: cells can be large."""
+        return content_text(self.content)
 
     @property
     def command(self) -> str:
@@ -125,11 +131,11 @@ class Gate:
             self.recorder.owe(drafts[-1])
             return Passed(-1, {})
         stored = self.recorder.record_all(drafts)
-        try:
-            entries = await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(stored)), self.timeout)
-        except TimeoutError:
+        if not await settled(stored, self.timeout):
             self._put_down_when_late(stored, session)
             return Refuse(Cause.NOT_RECORDED, self._not_recorded(f"no answer in {self.timeout:g} seconds"))
+        try:
+            entries = stored.result()
         except RecordError as error:
             return Refuse(Cause.NOT_RECORDED, self._not_recorded(str(error)))
         if not session.open:
@@ -158,28 +164,10 @@ class Gate:
     # --- judging ----------------------------------------------------------------------------------
 
     def _judge(self, message: ClientMessage, session: Session, principal: Principal) -> Admit | Refuse:
-        self.book.refresh(self.reader)
-        now = self.book.now(self.clock.now())
-        situation = Situation(
-            principal=principal.name,
-            owner=session.owner.name,
-            kernel_name=session.kernel_name,
-            session_open=session.open,
-            bound=self.book.grant(session.grant) if session.grant else None,
-            live=self.book.live(principal.name, now),
-            covered_kernels={name: profile.kernels for name, profile in self.policy.profiles.items()},
-            fulfilled=frozenset(
-                name
-                for name, profile in self.policy.profiles.items()
-                if fulfils(session.isolation, session.network, profile.isolation, profile.network)
-            ),
-            outside=session.outside,
-            notebook=session.notebook,
-            exempt=frozenset(name for name, profile in self.policy.profiles.items() if profile.recovery),
-            short_of_room=str(self.room) if self.room.short else "",
-            panel=self.panel,
-            now=now,
-        )
+        try:
+            situation = self._situation(session, principal)
+        except LedgerError as error:  # nobody can say what is in force now
+            return Refuse(Cause.NOT_RECORDED, self._not_recorded(str(error)))
         verdict = decide(message.msg_type, message.channel, situation, message.command)
         if isinstance(verdict, Refuse):
             return verdict
@@ -199,6 +187,37 @@ class Gate:
             # Bound before the entry is durable: nothing that arrives meanwhile may pick another grant.
             session.grant = verdict.grant.id
         return verdict
+
+    def _situation(self, session: Session, principal: Principal) -> Situation:
+        self.book.refresh(self.reader)
+        now = self.book.now(self.clock.now())
+        profiles = self.policy.profiles
+        bound = self.book.grant(session.grant) if session.grant else None
+        situation = Situation(
+            principal=principal.name,
+            owner=session.owner.name,
+            kernel_name=session.kernel_name,
+            session_open=session.open,
+            bound=bound,
+            outside=session.outside,
+            notebook=session.notebook,
+            exempt=[name for name, profile in profiles.items() if profile.recovery] if self.room.short else (),
+            short_of_room=str(self.room) if self.room.short else "",
+            panel=self.panel,
+            now=now,
+        )
+        if bound is not None:
+            return situation  # the session lives and dies with it: no other grant is asked for
+        return dataclasses.replace(
+            situation,
+            live=self.book.live(principal.name, now),
+            covered_kernels={name: profile.kernels for name, profile in profiles.items()},
+            fulfilled=[
+                name
+                for name, profile in profiles.items()
+                if fulfils(session.isolation, session.network, profile.isolation, profile.network)
+            ],
+        )
 
     @staticmethod
     def _not_recorded(why: str) -> str:
@@ -333,7 +352,7 @@ def write_permit(message: ClientMessage, entry: int, not_after: int, session: Se
         session=session.id,
         msg_id=message.msg_id,
         msg_type=message.msg_type,
-        content_digest=content_digest(message.content),
+        content_digest=hashlib.sha256(message.text).hexdigest(),
         not_after=not_after,
     )
     return sign_permit(permit, session.signing_key)
@@ -364,33 +383,28 @@ def contents_of(message: ClientMessage, *, hide: bool = False) -> dict[str, Cont
     """
     if hide:
         return {"message": Content(b'{"value":"(a password, not recorded)"}', "application/json")}
-    text = _canonical(message.content)
+    text = message.text
     contents: dict[str, Content] = {}
     if len(text) <= MOST_CODE:
         contents["message"] = Content(text, "application/json")
     else:
         cut = {"cut": True, "bytes": len(text), "sha256": hashlib.sha256(text).hexdigest()}
         head = text[:MOST_REFUSED].decode("utf-8", "replace")
-        contents["message"] = Content(_canonical({**cut, "head": head}), "application/json")
+        contents["message"] = Content(content_text({**cut, "head": head}), "application/json")
     if message.buffers:
         listed = [{"bytes": len(b), "sha256": hashlib.sha256(b).hexdigest()} for b in message.buffers]
-        contents["buffers"] = Content(_canonical({"buffers": listed}), "application/json")
+        contents["buffers"] = Content(content_text({"buffers": listed}), "application/json")
     return contents
 
 
 def is_too_large(message: ClientMessage) -> bool:
     """Say whether a message's content is larger than what the ledger keeps whole."""
-    return len(_canonical(message.content)) > MOST_CODE
+    return len(message.text) > MOST_CODE
 
 
 def report_type() -> str:
     """Return the iopub message type of the kernel's own reports, which browsers never see."""
     return REPORT_TYPE
-
-
-def _canonical(content: Mapping[str, Any]) -> bytes:
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return text.encode("utf-8", "surrogatepass")
 
 
 def _lines(message: ClientMessage) -> int:

@@ -6,8 +6,8 @@ What it says in a refusal is what the user reads in the notebook, so each senten
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -65,9 +65,9 @@ class Situation:
     """
     What the judge needs to know.
 
-    `live` are the grants of `principal` in force at `now`. `bound` is the grant that the session is bound
-    to, if any message of it was admitted before. `fulfilled` are the profiles whose isolation and network its kernel
-    keeps to, `outside` those that are for other notebooks than it is used for, of which `notebook` is the newest.
+    `bound` is the grant that the session is bound to, if any message of it was admitted before. Otherwise `live` are
+    the grants of `principal` in force at `now`, and `fulfilled` the profiles whose isolation and network its kernel
+    keeps to. `outside` are the profiles that are for other notebooks than it is used for, of which `notebook` is the newest.
     `short_of_room` says how little room the ledger has left, if it is too little for any but the `exempt`
     profiles. `panel` is where to ask for access.
     """
@@ -77,15 +77,15 @@ class Situation:
     kernel_name: str
     session_open: bool
     bound: Grant | None
-    live: Sequence[Grant]
-    covered_kernels: dict[str, Sequence[str]]
-    fulfilled: Container[str]
     outside: Container[str]
     notebook: str
     exempt: Container[str]
     short_of_room: str
     panel: str
     now: datetime
+    live: Sequence[Grant] = ()
+    covered_kernels: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    fulfilled: Container[str] = ()
 
 
 def decide(msg_type: str, channel: str, situation: Situation, command: str = "") -> Admit | Refuse:

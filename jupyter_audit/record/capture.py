@@ -93,6 +93,10 @@ class Observed:
     not_begun: tuple[Sent, ...] = ()
 
 
+NOTHING = Observed()
+"""What most looks give."""
+
+
 @dataclass(slots=True)
 class Capture:
     """
@@ -140,9 +144,9 @@ class Capture:
         with self._lock:
             message = self._open.get(msg_id)
             if message is None:
-                return Observed()
+                return NOTHING
             message.reply, message.reply_error = status, bounded(error, 200)
-            return self._finish(message, now) if message.idle_at is not None else Observed()
+            return self._finish(message, now) if message.idle_at is not None else NOTHING
 
     def observe(
         self, msg_type: str, parent: Mapping[str, Any], content: Mapping[str, Any], now: float
@@ -162,12 +166,12 @@ class Capture:
                     message.outputs.add(msg_type, content)
                 else:
                     self._late_output(parent_id, message, msg_type, content, now)
-                return Observed()
+                return NOTHING
             if msg_type == "status" and content.get("execution_state") == "idle" and message is not None:
                 message.idle_at = self._free_since = now
                 if message.reply or message.msg_type != "execute_request":
                     return self._finish(message, now)
-            return Observed()
+            return NOTHING
 
     def due(self, now: float) -> Observed:
         """Return what has waited long enough: idle cells without a reply, gathered late output, cells that do not begin."""
@@ -184,6 +188,8 @@ class Capture:
                     drafts.append(self._late_draft(self._late.pop(key)))
             not_begun = self._not_begun(now)
             drafts += [self._gap(message, now) for message in not_begun]
+            if not drafts and not finished:
+                return NOTHING
             return Observed(tuple(drafts), tuple(finished), not_begun=not_begun)
 
     def close(self, now: float) -> Observed:

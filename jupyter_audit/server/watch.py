@@ -7,8 +7,6 @@ high-water mark, because a subscriber that drops messages would miss a cell's en
 
 from __future__ import annotations
 
-import hmac
-import json
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -22,7 +20,8 @@ from jupyter_client.session import Session as WireSession
 from jupyter_audit.gate.sessions import Session
 from jupyter_audit.model import Draft, Json
 from jupyter_audit.record import kinds
-from jupyter_audit.record.capture import Observed
+from jupyter_audit.record.capture import NOTHING, Observed
+from jupyter_audit.server.wire import read_parts
 
 MOST_AT_ONCE = 2000
 """Messages read from one kernel before the others get their turn."""
@@ -150,26 +149,40 @@ class Watcher:
     # --- the watcher's thread ---------------------------------------------------------------------
 
     def _run(self) -> None:
+        looked = time.monotonic()
         while True:
+            ordered = False
             for socket, _ in self._poller.poll(POLL_MS):
                 if socket is self._wake_in:
                     self._wake_in.recv()
+                    ordered = True
                 else:
                     self._drain(self._watched[socket])
-            while True:
-                try:
-                    order = self._orders.get_nowait()
-                except Empty:
-                    break
-                if order is None:
-                    self._wake_in.close()
-                    for watched in self._watched.values():
-                        watched.socket.close()
-                    return
-                order()
+            if ordered and not self._obey():
+                return
             now = time.monotonic()
-            for watched in self._watched.values():
-                self._observed(watched.session, watched.session.capture.due(now))
+            if now - looked >= POLL_MS / 1000:
+                looked = now
+                for watched in self._watched.values():
+                    self._tell(watched, watched.session.capture.due(now))
+
+    def _obey(self) -> bool:
+        """Do what was ordered; return False if that is to end."""
+        while True:
+            try:
+                order = self._orders.get_nowait()
+            except Empty:
+                return True
+            if order is None:
+                self._wake_in.close()
+                for watched in self._watched.values():
+                    watched.socket.close()
+                return False
+            order()
+
+    def _tell(self, watched: _Watched, observed: Observed) -> None:
+        if observed is not NOTHING:
+            self._observed(watched.session, observed)
 
     def _drain(self, watched: _Watched) -> None:
         for _ in range(MOST_AT_ONCE):
@@ -195,22 +208,9 @@ class Watcher:
             if watched.unreadable == 1:
                 self._observed(watched.session, Observed(drafts=(_unreadable(watched.session, error),)))
             return
-        self._observed(watched.session, observed)
+        self._tell(watched, observed)
         for listener in self._listeners.get(watched.session.id, ()):
             listener(str(header["msg_type"]), parent or {}, content or {}, sum(map(len, parts)))
-
-
-def read_parts(parts: list[bytes], wire: WireSession) -> tuple[Any, Any, Any]:
-    """
-    Return header, parent header and content of a message whose signature is right.
-
-    As jupyter_client reads it, but for the dates: parsing those took longer than all the rest, on every message.
-    Raises `ValueError` for a message that was not signed with the kernel's key.
-    """
-    signature, header, parent, metadata, content = parts[:5]
-    if wire.auth is not None and not hmac.compare_digest(wire.sign([header, parent, metadata, content]), signature):
-        raise ValueError("the signature does not fit")
-    return json.loads(header), json.loads(parent), json.loads(content)
 
 
 def _not_seen(session: Session, missed: Mapping[str, Json]) -> Draft:

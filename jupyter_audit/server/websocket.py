@@ -33,7 +33,7 @@ from jupyter_audit.server.observers import Observer
 from jupyter_audit.server.people import principal_of
 from jupyter_audit.server.services import Services, find_services
 from jupyter_audit.server.web import find_web
-from jupyter_audit.server.wire import V1_PROTOCOL, MalformedMessageError, format_message, parse_message
+from jupyter_audit.server.wire import V1_PROTOCOL, MalformedMessageError, format_message, parse_message, read_outgoing
 
 REFUSED_NAMES = {
     Cause.NO_GRANT: "NoActiveGrant",
@@ -378,24 +378,35 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
     # --- to the client ----------------------------------------------------------------------------
 
     def handle_outgoing_message(self, stream: Any, outgoing_msg: list[Any]) -> None:
-        """Look at what the kernel sends before it is passed on; the kernel's own reports are not."""
+        """
+        Look at what the kernel sends, then pass it on as Jupyter does; the kernel's own reports are not passed on.
+
+        Jupyter's own way reads the message again, and the dates in it: on a cell's way that costs as much as its permit.
+        """
+        frames = self.session.feed_identities(outgoing_msg)[1]
+        if isinstance(stream, str):
+            stream = self.channels[stream]
+        channel = getattr(stream, "channel", "")
+        message = read_outgoing(frames, self.session, self.subprotocol)
         services = self._services
         session = services.sessions.of_kernel(self.kernel_id) if services is not None else None
-        if services is not None and session is not None and not self._note(stream, outgoing_msg, session, services):
+        if services is not None and session is not None and not self._note(channel, message, frames, session, services):
             return
-        super().handle_outgoing_message(stream, outgoing_msg)
+        parts = frames[1:]
+        self._on_error(channel, message, parts)  # type: ignore[no-untyped-call]
+        if not self._limit_rate(channel, message, parts):  # type: ignore[no-untyped-call]
+            self._on_zmq_reply(stream, parts if self.subprotocol == V1_PROTOCOL else message)  # type: ignore[no-untyped-call]
 
-    def _note(self, stream: Any, raw: list[Any], session: Session, services: Services) -> bool:
+    def _note(
+        self, channel: str, message: Mapping[str, Any], frames: list[Any], session: Session, services: Services
+    ) -> bool:
         """Tell the capture of replies and password prompts; return False for what the client is not to see."""
-        channel = stream if isinstance(stream, str) else getattr(stream, "channel", "")
-        parts: list[Any] = self.session.feed_identities(raw)[1]
-        header = json.loads(bytes(parts[1]))
+        header = message["header"]
         msg_type = header.get("msg_type")
         if msg_type == report_type():
             return False
         if channel in ("shell", "control") and msg_type == "execute_reply":
-            content = json.loads(bytes(parts[4]))
-            parent = json.loads(bytes(parts[2]))
+            content, parent = json.loads(bytes(frames[4])), json.loads(bytes(frames[2]))
             session.count(content.get("execution_count"))
             services.replied(
                 session,
@@ -405,8 +416,9 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
             )
         elif channel == "iopub" and session.canary_id:
             # The canary's own traffic would only make a client blink.
-            return bool(json.loads(bytes(parts[2])).get("msg_id") != session.canary_id)
-        elif channel == "stdin" and msg_type == "input_request" and json.loads(bytes(parts[4])).get("password"):
+            parent = message["parent_header"]
+            return bool((json.loads(bytes(frames[2])) if parent is None else parent).get("msg_id") != session.canary_id)
+        elif channel == "stdin" and msg_type == "input_request" and json.loads(bytes(frames[4])).get("password"):
             session.passwords_asked.add(str(header.get("msg_id")))
         return True
 

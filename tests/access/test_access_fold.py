@@ -262,3 +262,27 @@ def test_what_another_process_appends_is_seen(house: House) -> None:
     assert book.request(request) is not None
     book.take(entries)
     assert book.anomalies() == []
+
+
+def test_what_this_process_appended_is_not_read_back_and_what_another_appended_is(house: House) -> None:
+    book = GrantBook()
+    book.refresh(house.ledger)
+    heard = house.ask()
+    book.hear(list(house.ledger.entries(start=1)))
+
+    class Unread:
+        origin = house.ledger.origin
+
+        def size(self) -> int:
+            return house.ledger.size()
+
+    book.refresh(Unread())  # type: ignore[arg-type]
+    assert book.request(heard) is not None
+    missed, late = house.ask(), house.ask()
+    book.hear(list(house.ledger.entries(start=house.ledger.size() - 1)))
+    book.refresh(house.ledger)
+    assert book.request(missed) is not None
+    assert book.request(late) is not None
+    book.hear(list(house.ledger.entries(start=1)))
+    book.refresh(house.ledger)
+    assert book.anomalies() == []

@@ -67,7 +67,7 @@ def a_copy_of_the_journal_in_its_place(home: Home) -> Iterator[None]:
 
 def write(home: Home, sql: str, *values: object) -> None:
     """Write into the ledger past its triggers, as an insider does."""
-    guards = [name for kind, name in OBJECTS if kind == "trigger" and name.startswith("entry")]
+    guards = [name for kind, name in OBJECTS if kind == "trigger" and name.startswith("checkpoint")]
     with closing(sqlite3.connect(home.ledger, timeout=20)) as connection, connection:
         connection.execute("BEGIN IMMEDIATE")
         for name in guards:
@@ -80,23 +80,23 @@ def write(home: Home, sql: str, *values: object) -> None:
 @contextmanager
 def the_newest_checkpoint_changed(home: Home) -> Iterator[None]:
     with closing(sqlite3.connect(home.ledger)) as connection:
-        size, note = connection.execute("SELECT seq + 1, note FROM entry ORDER BY seq DESC LIMIT 1").fetchone()
-    write(home, "UPDATE entry SET note = note || ? WHERE seq = ?", "x", size - 1)
+        size, note = connection.execute("SELECT size, note FROM checkpoint ORDER BY size DESC LIMIT 1").fetchone()
+    write(home, "UPDATE checkpoint SET note = note || ? WHERE size = ?", "x", size)
     try:
         yield
     finally:
-        write(home, "UPDATE entry SET note = ? WHERE seq = ?", note, size - 1)
+        write(home, "UPDATE checkpoint SET note = ? WHERE size = ?", note, size)
 
 
 @contextmanager
 def the_newest_checkpoint_deleted(home: Home) -> Iterator[None]:
     with closing(sqlite3.connect(home.ledger)) as connection:
-        size, note = connection.execute("SELECT seq + 1, note FROM entry ORDER BY seq DESC LIMIT 1").fetchone()
-    write(home, "UPDATE entry SET note = NULL WHERE seq = ?", size - 1)
+        size, note = connection.execute("SELECT size, note FROM checkpoint ORDER BY size DESC LIMIT 1").fetchone()
+    write(home, "DELETE FROM checkpoint WHERE size = ?", size)
     try:
         yield
     finally:
-        write(home, "UPDATE entry SET note = ? WHERE seq = ?", note, size - 1)
+        write(home, "INSERT INTO checkpoint VALUES (?, ?)", size, note)
 
 
 FAULTS: dict[Callable[[Home], object], str] = {
@@ -105,7 +105,7 @@ FAULTS: dict[Callable[[Home], object], str] = {
     a_copy_in_its_place: "replaced or removed",
     the_whole_home_taken_away: "replaced or removed",
     the_newest_checkpoint_changed: "changed while it was open",
-    the_newest_checkpoint_deleted: "changed while it was open",
+    the_newest_checkpoint_deleted: "cut off while it was in use",
 }
 
 

@@ -53,7 +53,6 @@ from jupyter_audit.record.kinds.following import (
 from jupyter_audit.record.kinds.people import (
     AccessKeyRegistered,
     AccessKeyWithdrawn,
-    AccessPasskeyRegistered,
     PeopleAccepted,
     PeopleAdded,
     PeopleChanged,
@@ -93,7 +92,6 @@ __all__ = [
     "AccessKeyRegistered",
     "AccessKeyWithdrawn",
     "AccessLapsed",
-    "AccessPasskeyRegistered",
     "AccessRefused",
     "AccessRequested",
     "AccessReviewed",
@@ -165,7 +163,6 @@ KINDS: Mapping[str, type[Kind]] = {
         PeopleRemoved,
         PeopleAccepted,
         AccessKeyRegistered,
-        AccessPasskeyRegistered,
         AccessKeyWithdrawn,
         ServerStarted,
         ServerStopped,

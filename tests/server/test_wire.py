@@ -1,0 +1,115 @@
+"""What kernels send is passed on as Jupyter Server would pass it on, though it is read another way."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from jupyter_client.jsonutil import json_default
+from jupyter_client.session import Session
+from jupyter_server.services.kernels.kernelmanager import MappingKernelManager
+
+from jupyter_audit.server.activity import activity_of
+from jupyter_audit.server.wire import V1_PROTOCOL, read_outgoing
+
+KEY = b"key"
+CONTENTS: dict[str, dict[str, Any]] = {
+    "plain": {"name": "stdout", "text": "a\n"},
+    "unicode": {"text": "ä\u2028\U0001f600 \x00"},
+    "lone surrogate": {"text": "\ud800"},
+    "numbers": {"data": {"application/json": [1, -0.0, 1e300, 2**70, -(2**70), 0.1]}},
+    "no number": {"data": {"application/json": [float("inf"), float("-inf")]}},
+    "looks like a date": {"text": "2026-11-25T09:00:00.000000Z"},
+    "nested": {"a": {"b": [{"c": None}, True, [], {}]}},
+}
+
+
+def sent(content: dict[str, Any], *, parent: dict[str, Any] | None = None, msg_type: str = "stream", **changed: Any) -> list[bytes]:
+    """Return the frames of a message, from its signature on."""
+    session = Session(key=KEY)
+    message = session.msg(msg_type, {}, parent=parent, metadata={"m": 1})
+    message["header"].update(changed)
+    frames: list[bytes] = session.feed_identities(session.serialize(message))[1]
+    frames[4] = json.dumps(content).encode()  # as a kernel can write it that does not use Jupyter's packer
+    frames[0] = session.sign(frames[1:5])
+    return frames
+
+
+@pytest.mark.parametrize("content", CONTENTS.values(), ids=list(CONTENTS))
+@pytest.mark.parametrize("buffers", [[], [b"\x00\xff", b""]], ids=["without buffers", "with buffers"])
+def test_a_message_is_read_as_jupyter_server_reads_it(content: dict[str, Any], buffers: list[bytes]) -> None:
+    frames = [*sent(content, parent=Session(key=KEY).msg("execute_request", {})), *buffers]
+    theirs = Session(key=KEY).deserialize(list(frames))
+    ours = read_outgoing(list(frames), Session(key=KEY), None)
+    assert [bytes(one) for one in ours.pop("buffers")] == [bytes(one) for one in theirs.pop("buffers")] == buffers
+    assert json.dumps(ours, default=json_default) == json.dumps(theirs, default=json_default)
+
+
+@pytest.mark.parametrize("part", range(5))
+def test_a_message_that_the_kernel_did_not_sign_is_not_read(part: int) -> None:
+    frames = sent({"text": "a"})
+    frames[part] = frames[part].replace(b"1", b"2").replace(b"a", b"b").replace(b"{}", b'{"x":1}')
+    with pytest.raises(ValueError, match=r"(?i)signature"):
+        read_outgoing(frames, Session(key=KEY), None)
+
+
+def test_a_kernel_of_an_older_protocol_is_still_translated() -> None:
+    frames = sent({"text": "a", "data": "b", "name": "stdout"}, msg_type="stream", version="4.1")
+    assert read_outgoing(frames, Session(key=KEY), None)["content"]["text"] == "b"
+    undated = sent({"text": "a"})
+    undated[1] = json.dumps({name: value for name, value in json.loads(undated[1]).items() if name != "date"}).encode()
+    undated[0] = Session(key=KEY).sign(undated[1:])
+    assert read_outgoing(undated, Session(key=KEY), None)["header"]["date"]
+
+
+def test_in_the_v1_protocol_only_the_header_is_read() -> None:
+    frames = sent({"text": "a"})
+    frames[4] = b"not JSON"
+    message = read_outgoing(frames, Session(key=KEY), V1_PROTOCOL)
+    assert message["header"]["msg_type"] == "stream"
+    assert message["content"] is None
+
+
+class Stream:
+    """Takes what is to be called with each message."""
+
+    def on_recv(self, callback: Any) -> None:
+        self.callback = callback
+
+
+def followed(ours: bool) -> tuple[Any, Any, Any]:
+    """Return a kernel, those around it, and what is told of its messages: Jupyter's own watch, or ours."""
+    kernel = SimpleNamespace(session=Session(key=KEY), execution_state="starting", last_activity=None, connect_iopub=Stream)
+    kernels = MappingKernelManager()  # type: ignore[no-untyped-call]
+    kernels._kernels["k"] = kernel
+    kernels.start_watching_activity("k")  # type: ignore[no-untyped-call]
+    kernel.last_activity = None
+    return kernel, kernels, activity_of(kernels, kernel) if ours else kernel._activity_stream.callback
+
+
+def test_activity_is_told_as_jupyter_server_tells_it() -> None:
+    def request(msg_type: str) -> Any:
+        return Session(key=KEY).msg(msg_type, {})
+
+    steps: list[tuple[str, dict[str, Any], Any]] = [
+        ("status", {"execution_state": "starting"}, None),
+        ("status", {"execution_state": "busy"}, request("kernel_info_request")),
+        ("stream", {"text": "a"}, None),
+        ("status", {"execution_state": "busy"}, request("execute_request")),
+        ("stream", {"text": "a"}, None),
+        ("comm_msg", {}, None),
+        ("status", {"execution_state": "idle"}, request("execute_request")),
+        ("status", {"execution_state": "busy"}, request("comm_info_request")),
+        ("execute_result", {}, request("execute_request")),
+        ("audit_report", {}, None),
+    ]
+    (mine, _, note), (theirs, _, record) = followed(ours=True), followed(ours=False)
+    for msg_type, content, parent in steps:
+        mine.last_activity = theirs.last_activity = None
+        frames = sent(content, parent=parent, msg_type=msg_type)
+        note([b"<IDS|MSG>", *frames])
+        record([b"<IDS|MSG>", *frames])
+        assert mine.execution_state == theirs.execution_state, msg_type
+        assert (mine.last_activity is None) == (theirs.last_activity is None), msg_type
