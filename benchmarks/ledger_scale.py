@@ -45,12 +45,12 @@ def build(folder: Path, entries: int, batch: int) -> Home:
 def read_and_hash(home: Home) -> None:
     """Read every row of the ledger, and hash it."""
     connection = sqlite3.connect(home.ledger)
-    for _, raw in connection.execute("SELECT seq, raw FROM entry ORDER BY seq"):
+    for raw, note in connection.execute("SELECT raw, note FROM entry ORDER BY seq"):
         sha256(raw.encode()).digest()
+        if note is not None:
+            sha256(note.encode()).digest()
     for *_, data in connection.execute("SELECT seq, name, salt, encoding, data FROM content ORDER BY seq, name"):
         sha256(data).digest()
-    for _, note in connection.execute("SELECT size, note FROM checkpoint ORDER BY size"):
-        sha256(note.encode()).digest()
     connection.close()
 
 

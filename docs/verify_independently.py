@@ -326,7 +326,8 @@ class Verifier:
         self, database: sqlite3.Connection, key: Key, kept: str | None, auditors: dict[bytes, PrivateKey], witness: Key | None
     ) -> None:
         self.database, self.keys, self.tree, self.auditors = database, [key], Tree(), auditors
-        self.start, self.end, self.signed = 0, 1, 0
+        self.start, self.end, self.signed, self.places = 0, 1, 0, 0
+        self.labels: list[tuple[str, str | None, str | None]] = []
         self.suspect: int | None = None
         self.pending: DamagedError | None = None
         self.unkept = "witness" if witness else "remembered"
@@ -363,23 +364,20 @@ class Verifier:
             need(next(self.rows(f"PRAGMA {pragma}"))[0] == value, "schema", None, f"{pragma} is not {value}")
         self.schema("table")
         purges = self.find_purges()
-        checkpoints = self.rows("SELECT size, note FROM checkpoint ORDER BY size")
-        checkpoint = next(checkpoints, None)
         previous = ""
         try:
-            for seq, raw, leaf in self.rows("SELECT seq, raw, leaf FROM entry NOT INDEXED ORDER BY seq"):
+            for seq, leaf, note, raw in self.rows("SELECT seq, leaf, note, raw FROM entry ORDER BY seq"):
                 entry = self.take(seq, raw, leaf, previous)
                 previous = entry["time"]
                 self.take_contents(entry, purges)
-                while checkpoint is not None and checkpoint[0] <= self.tree.size:
-                    self.take_checkpoint(entry, *checkpoint)
-                    checkpoint = next(checkpoints, None)
+                if note is not None:
+                    self.take_checkpoint(entry, note)
                 if self.end == self.tree.size != self.signed:
                     need(self.suspect is None, "entry_changed", self.suspect, "an entry is not what was signed")
                     raise DamagedError("checkpoint_missing", self.start, f"the commit from entry {self.start} has no checkpoint")
                 if self.kept and self.kept[1] == self.tree.size:
                     need(self.kept[2] == self.tree.root(), "fork", None, "the first entries are not those of the kept checkpoint")
-            return self.conclude(checkpoint)
+            return self.conclude()
         except DamagedError as error:
             if self.suspect is None or error.seq == self.suspect:
                 raise
@@ -387,7 +385,7 @@ class Verifier:
 
     def find_purges(self) -> list[dict[str, Any]]:
         found = []
-        for seq, raw in self.rows("SELECT seq, raw FROM entry NOT INDEXED ORDER BY seq"):
+        for seq, raw in self.rows("SELECT seq, raw FROM entry ORDER BY seq"):
             if isinstance(raw, str) and '"type":"content.purged"' in raw:
                 try:
                     entry = parse_entry(raw)
@@ -426,7 +424,21 @@ class Verifier:
         for level, position, node in self.tree.add(digest):  # (8)
             row = next(self.rows("SELECT hash FROM subtree WHERE level = ? AND position = ?", level, position), None)
             self.suspend(row == (node,), "subtree", position << level, f"subtree {position} of level {level} is wrong")
+        self.labels.append((entry["type"], entry.get("session"), entry.get("grant")))
+        if len(self.labels) == 256:
+            self.take_places(number >> 8)
         return entry
+
+    def take_places(self, block: int) -> None:
+        """(8) Where in a complete block of entries each type, session and grant stands."""
+        for name, values in zip(("type", "session", "grant"), zip(*self.labels, strict=True), strict=True):
+            for value in set(values) - {None}:
+                offsets = canonical([offset for offset in range(256) if values[offset] == value])
+                sql = "SELECT offsets FROM place WHERE name = ? AND value = ? AND block = ?"
+                right = next(self.rows(sql, name, value, block), None) == (offsets,)
+                self.suspend(right, "place", block << 8, f"the places of {name} {value} in block {block} are wrong")
+                self.places += 1
+        self.labels = []
 
     def take_origin(self, entry: dict[str, Any]) -> None:
         """(4) Entry 0 names format, origin and the key that the verifier has."""
@@ -454,10 +466,10 @@ class Verifier:
             wrong = judge(commitment, *held[name], self.auditors)
             self.suspend(not wrong, wrong, seq, f"content {name} of entry {seq} is not what was recorded")
 
-    def take_checkpoint(self, entry: dict[str, Any], size: int, note: object) -> None:
+    def take_checkpoint(self, entry: dict[str, Any], note: object) -> None:
         """(6) The checkpoint where a commit ends."""
-        at_end = size == self.tree.size == self.end
-        need(at_end, "checkpoint_foreign", max(size - 1, 0), f"a checkpoint of size {size} where no commit ends")
+        size = self.tree.size
+        need(size == self.end, "checkpoint_foreign", size - 1, f"a checkpoint of size {size} where no commit ends")
         try:
             origin, signed_size, root, text, signed = parse_checkpoint(note)
         except ValueError as error:
@@ -480,17 +492,17 @@ class Verifier:
             need(right, "key", size - 1, f"the key change in entry {size - 1} is of another origin or epoch")
             self.keys.append(key)
 
-    def conclude(self, checkpoint: tuple[int, str] | None) -> str:
+    def conclude(self) -> str:
         size = self.tree.size
         need(size, "origin", 0, "there are no entries")
-        need(checkpoint is None, "truncated", size, f"a checkpoint covers more than the {size} entries")
         cut = "truncated" if self.end > size else "checkpoint_missing"
         need(self.signed == size, cut, size, f"the commit from entry {self.start} is not whole")
         foreign = next(self.rows("SELECT seq FROM content WHERE seq < 0 OR seq >= ? LIMIT 1", size), None)
         need(foreign is None, "content_foreign", foreign and foreign[0], "content is stored for an entry that there is not")
         right = sum(size >> level for level in range(8, 64, 8))
-        more = next(self.rows("SELECT 1 FROM subtree LIMIT 1 OFFSET ?", right), None)
-        need(more is None, "subtree", None, "there are subtree hashes of no entries")
+        for table, count in (("subtree", right), ("place", self.places)):
+            more = next(self.rows(f"SELECT 1 FROM {table} LIMIT 1 OFFSET ?", count), None)  # noqa: S608
+            need(more is None, table, None, f"table {table} has rows of no entries")
         self.schema()  # (8)
         need(next(self.rows("PRAGMA integrity_check(1)")) == ("ok",), "file", None, "the file's pages contradict each other")
         if self.kept:  # (9)

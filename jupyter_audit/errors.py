@@ -14,6 +14,7 @@ The error tree. Each error says what happened, to what, and (`advice`) what to d
     ├── RecordError               an entry could not be made durable: whatever it was for must not happen
     ├── AccessError               a rule of access says no
     │   ├── NotPermittedError
+    │   │   └── ClonedPasskeyError  a passkey's counter did not go on: there may be a copy of it
     │   ├── NotFoundError
     │   └── TooManyError          asked too often; says after how many seconds to ask again
     ├── GateError                 a kernel, a session or a server may not start
@@ -148,6 +149,12 @@ class NotPermittedError(AccessError):
 
     code = "not_permitted"
     http_status = 403
+
+
+class ClonedPasskeyError(NotPermittedError):
+    """A passkey's counter did not go on: there may be a copy of it."""
+
+    code = "cloned_passkey"
 
 
 class NotFoundError(AccessError):

@@ -64,6 +64,20 @@ class JupyterAudit(Configurable):
         "revoke and end sessions without this limit.",
     ).tag(config=True)
 
+    passkey_rp_id = Unicode(
+        "",
+        help="The host that approvers' passkeys are for (WebAuthn's RP ID): that of passkey_origins, or a domain above it. A "
+        "passkey works for no other, so a change of it ends them all. Empty: the host of passkey_origins, or of the page.",
+    ).tag(config=True)
+
+    passkey_origins = List(
+        Unicode(),
+        default_value=[],
+        help="Where approvers open the panel, such as ['https://debug.example']: passkeys sign there and nowhere else. Set it "
+        "on a server that others reach, and behind a proxy that ends TLS. Empty: at the address that a request names, "
+        "https or http://localhost.",
+    ).tag(config=True)
+
     allowed_kernels = List(
         Unicode(),
         default_value=["audit"],

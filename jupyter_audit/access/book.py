@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from jupyter_audit.access.approverkeys import KeyRing
+from jupyter_audit.access.approverkeys import ApproverKey, KeyRing
 from jupyter_audit.access.grants import (
     BEGINNING,
     AccessState,
@@ -19,6 +19,7 @@ from jupyter_audit.access.grants import (
     GrantState,
     Request,
     RequestState,
+    answer_to,
     check_answer,
     fold,
 )
@@ -178,10 +179,14 @@ class GrantBook:
         """The keys of approvers."""
         return self._state.keys
 
+    def answer_to(self, request: Request, approver: str, decision: Decision, reason: str = "") -> Statement:
+        """Return what an approver signs to answer a request so, but for what is up to the key."""
+        return answer_to(self._state, request, approver, decision, reason)
+
     def check_answer(
         self, request: Request, approver: str, signed: Signed, decision: Decision, reason: str = ""
-    ) -> Statement:
-        """Return what an approver signed, if it is this answer to this request. Raises `SigningError`."""
+    ) -> tuple[Statement, ApproverKey]:
+        """Return what an approver signed, if it is this answer to this request, and with what. Raises `SigningError`."""
         return check_answer(self._state, request, approver, signed, decision, reason)
 
     def anomalies(self) -> list[Anomaly]:

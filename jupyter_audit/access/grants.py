@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from jupyter_audit.access.approverkeys import KeyRing
+from jupyter_audit.access.approverkeys import ApproverKey, KeyRing
 from jupyter_audit.access.bodies import AnomalyError, read_body
 from jupyter_audit.access.principals import same_person
 from jupyter_audit.access.profiles import ABSOLUTE_LONGEST_MINUTES, LONGEST_BREAK_GLASS_MINUTES, MOST_APPROVALS
-from jupyter_audit.access.signing import Decision, Signed, SigningError, Statement, check
+from jupyter_audit.access.signing import Decision, Signed, SigningError, Statement
 from jupyter_audit.clock import parse_time
 from jupyter_audit.errors import LedgerError
 from jupyter_audit.ledger.merkle import leaf_hash
@@ -215,6 +215,8 @@ def fold(state: AccessState, entry: Entry) -> None:
                 _expired(state, entry)
             case kinds.AccessKeyRegistered.TYPE:
                 state.keys.register(state.origin, entry, read_body(entry, kinds.AccessKeyRegistered))
+            case kinds.AccessPasskeyRegistered.TYPE:
+                state.keys.register_passkey(state.origin, entry, read_body(entry, kinds.AccessPasskeyRegistered))
             case kinds.AccessKeyWithdrawn.TYPE:
                 state.keys.withdraw(state.origin, entry, read_body(entry, kinds.AccessKeyWithdrawn))
     except (AnomalyError, SigningError) as error:
@@ -276,19 +278,24 @@ def _answer(state: AccessState, entry: Entry, request_id: str, answer: RequestSt
 
 def _denied(state: AccessState, entry: Entry) -> None:
     said = read_body(entry, kinds.AccessDenied)
-    if signed := Signed(said.statement, said.signature):
-        check_answer(state, _pending(state, said.request), entry.actor.name, signed, Decision.DENY, said.reason)
+    _check_signature(state, entry, said.request, Signed(said.statement, said.signature), Decision.DENY, said.reason)
     _answer(state, entry, said.request, RequestState.DENIED, said.reason)
 
 
 def check_answer(
     state: AccessState, request: Request, approver: str, signed: Signed, decision: Decision, reason: str = ""
-) -> Statement:
-    """Return what `approver` signed, if it is this answer to this request, with their key. Raises `SigningError`."""
-    key = state.keys.of(approver)
-    if key is None:
-        raise SigningError(f"{approver} has no registered key")
-    expected = Statement(
+) -> tuple[Statement, ApproverKey]:
+    """
+    Return what `approver` signed, if it is this answer to this request, and the key that they signed it with.
+
+    Raises `SigningError`.
+    """
+    return state.keys.check(approver, signed, answer_to(state, request, approver, decision, reason))
+
+
+def answer_to(state: AccessState, request: Request, approver: str, decision: Decision, reason: str = "") -> Statement:
+    """Return what an approver signs to answer a request so, but for what is up to the key: `key`, `time` and `nonce`."""
+    return Statement(
         origin=state.origin,
         request=request.id,
         entry=request.leaf,
@@ -299,23 +306,32 @@ def check_answer(
         decision=decision.value,
         reason=reason,
         approver=approver,
-        key=key.text,
+        key="",
         time="",
     )
-    return check(signed, expected, key.key)
 
 
-def _check_signed_yes(state: AccessState, request: Request, entry: Entry, statement: str, signature: str) -> None:
-    if signed := Signed(statement, signature):
-        check_answer(state, request, entry.actor.name, signed, Decision.APPROVE)
-    elif request.signed_approvals:
+def _check_signature(
+    state: AccessState, entry: Entry, request_id: str, signed: Signed, decision: Decision, reason: str = ""
+) -> None:
+    """Raise `SigningError` for a signature that does not hold. One that does counts, whatever comes of the answer."""
+    request = state.requests.get(request_id)
+    if signed and request is not None:
+        _, key = check_answer(state, request, entry.actor.name, signed, decision, reason)
+        state.keys.used(key)
+
+
+def _check_signed_yes(state: AccessState, entry: Entry, request_id: str, statement: str, signature: str) -> None:
+    signed, request = Signed(statement, signature), state.requests.get(request_id)
+    _check_signature(state, entry, request_id, signed, Decision.APPROVE)
+    if request is not None and request.signed_approvals and not signed:
         raise AnomalyError(f"a yes to {request.id} is not signed, and had to be")
 
 
 def _endorsed(state: AccessState, entry: Entry) -> None:
     said = read_body(entry, kinds.AccessEndorsed)
+    _check_signed_yes(state, entry, said.request, said.statement, said.signature)
     request = _pending(state, said.request)
-    _check_signed_yes(state, request, entry, said.statement, said.signature)
     if request.is_of(entry.actor.name) or any(same_person(entry.actor.name, name) for name in request.endorsers):
         raise AnomalyError(f"request {request.id} was endorsed by its requester, or twice by one person")
     state.requests[request.id] = replace(request, endorsers=(*request.endorsers, entry.actor.name))
@@ -354,6 +370,7 @@ def _lapsed(state: AccessState, entry: Entry) -> None:
 
 def _approved(state: AccessState, entry: Entry) -> None:
     said = read_body(entry, kinds.AccessApproved)
+    _check_signed_yes(state, entry, said.request, said.statement, said.signature)
     request = _pending(state, said.request)
     not_before, not_after = parse_time(said.not_before), parse_time(said.not_after)
     wrong = _check_yes(request, entry, said.self_approved)
@@ -373,7 +390,6 @@ def _approved(state: AccessState, entry: Entry) -> None:
         wrong = "it takes over another grant than was asked for"
     if wrong:
         raise AnomalyError(f"approval of {said.request}: {wrong}")
-    _check_signed_yes(state, request, entry, said.statement, said.signature)
     assert entry.grant is not None
     if request.takes_over:
         _hand_over(state, request, entry, not_after)
@@ -417,6 +433,7 @@ def _hand_over(state: AccessState, request: Request, entry: Entry, not_after: da
 
 def _extended(state: AccessState, entry: Entry) -> None:
     said = read_body(entry, kinds.AccessExtended)
+    _check_signed_yes(state, entry, said.request, said.statement, said.signature)
     request = _pending(state, said.request)
     grant, not_after = _unended(state, entry.grant or ""), parse_time(said.not_after)
     wrong = _check_yes(request, entry, said.self_approved)
@@ -428,7 +445,6 @@ def _extended(state: AccessState, entry: Entry) -> None:
         wrong = "the grant would last longer than any may"
     if wrong:
         raise AnomalyError(f"extension by {said.request}: {wrong}")
-    _check_signed_yes(state, request, entry, said.statement, said.signature)
     _answer(state, entry, request.id, RequestState.APPROVED, "")
     state.grants[grant.id] = replace(grant, not_after=not_after, extensions=(*grant.extensions, entry.time))
     state.noticed.discard(grant.id)

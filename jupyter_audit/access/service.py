@@ -17,10 +17,11 @@ from typing import TypeVar, cast
 from jupyter_audit.access import answering, asking, feedback, inwords, rules, signatures
 from jupyter_audit.access.approverkeys import ApproverKey
 from jupyter_audit.access.book import GrantBook
+from jupyter_audit.access.ceremonies import Ceremonies
 from jupyter_audit.access.grants import Grant, GrantState, Request
 from jupyter_audit.access.policy import Policy
 from jupyter_audit.access.profiles import Profile
-from jupyter_audit.access.signing import Signed
+from jupyter_audit.access.signing import APPROVAL, Signed
 from jupyter_audit.access.tickets import Seen, Tickets
 from jupyter_audit.clock import Clock, format_time
 from jupyter_audit.errors import AccessError, LedgerError, NotPermittedError, UsageError
@@ -44,7 +45,8 @@ class AccessService:
     The acts of the way of a grant. `transact` is the ledger's own, or the recorder's.
 
     The same rules hold for the command line and for REST: both come here. Safe to call from any thread;
-    one act is done at a time. `book` is the service's own, never one that others use.
+    one act is done at a time. `book` is the service's own, never one that others use. `ceremonies` is what passkeys are asked to
+    sign: nothing that a passkey signed is taken unless it stands there.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class AccessService:
         self._clock = clock
         self._book = book or GrantBook()
         self._tickets = tickets or Tickets()
+        self.ceremonies = Ceremonies()
         # The book is one for all acts, and a server's acts come from several threads (REST, the sweeper).
         self._lock = threading.Lock()
 
@@ -115,9 +118,12 @@ class AccessService:
         seen = None
         if known is not None and Role.APPROVER in principal.roles:
             seen = self._seen(self._policy.profiles.get(known.profile), known.ticket, known.principal)
+        stale = self.ceremonies.spend(principal.name, APPROVAL, signed.statement, signed.signature)
 
         def judge(book: GrantBook, now: datetime) -> Draft:
-            return answering.yes(self._policy, book, principal, answering.Yes(request_id, grant_id, signed, seen), now)
+            said = answering.yes(self._policy, book, principal, answering.Yes(request_id, grant_id, signed, seen), now)
+            signatures.must_be_fresh(stale)
+            return said
 
         def outcome(book: GrantBook) -> Request | Grant | None:
             request = book.request(request_id)
@@ -129,9 +135,12 @@ class AccessService:
 
     def deny(self, principal: Principal, request_id: str, reason: str, signed: Signed = UNSIGNED) -> Request:
         """Say no, and why; `signed` holds the same reason. Raises as `approve` does."""
+        stale = self.ceremonies.spend(principal.name, APPROVAL, signed.statement, signed.signature)
 
         def judge(book: GrantBook, now: datetime) -> Draft:
-            return answering.no(book, principal, request_id, reason, signed, now)
+            said = answering.no(book, principal, request_id, reason, signed, now)
+            signatures.must_be_fresh(stale)
+            return said
 
         return self._act(principal, "deny", request_id, judge, lambda book: book.request(request_id))
 
@@ -221,12 +230,31 @@ class AccessService:
 
         return self._act(principal, "register_key", key, judge, lambda book: book.keys.of(principal.name))
 
-    def withdraw_key(self, principal: Principal, person: str, *, reason: str, signature: str = "") -> ApproverKey:
-        """End a key: one's own, or as an admin anybody's. `signature` is that of the key, where it is at hand."""
+    def register_passkey(self, principal: Principal, kind: kinds.AccessPasskeyRegistered, stale: str) -> ApproverKey:
+        """Register a passkey. `stale` is what `ceremonies` said of its signatures. Raises `NotPermittedError`."""
+
+        def judge(book: GrantBook, _: datetime) -> Draft:
+            signatures.may_register_passkey(book, principal, kind)
+            signatures.must_be_fresh(stale)
+            return kinds.draft(kind, actor=Actor.of(principal))
+
+        def outcome(book: GrantBook) -> ApproverKey | None:
+            return next((each for each, _ in book.keys.passkeys(principal.name) if each.text == kind.key), None)
+
+        return self._act(principal, "register_passkey", kind.label, judge, outcome)
+
+    def withdraw_key(
+        self, principal: Principal, person: str, *, reason: str, signature: str = "", key: str = ""
+    ) -> ApproverKey:
+        """
+        End a key or passkey: one's own, or as an admin anybody's.
+
+        `key` is its text (empty: the key that a person has beside their passkeys), `signature` its own, where it is at hand.
+        """
         ended: list[str] = []
 
         def judge(book: GrantBook, _: datetime) -> Draft:
-            kind = signatures.withdrawal(book, principal, person, reason, signature)
+            kind = signatures.withdrawal(book, principal, person, reason, signature, key)
             ended.append(kind.key)
             return kinds.draft(kind, actor=Actor.of(principal))
 
@@ -351,7 +379,7 @@ class AccessService:
             except (AccessError, UsageError) as error:
                 refused.append(error)
                 cause = rules.printable(str(error), LONGEST_CAUSE)
-                kind = kinds.AccessRefused(action=action, target=rules.printable(target), cause=cause)
+                kind = kinds.AccessRefused(action=action, target=rules.printable(target), cause=cause, code=error.code)
                 return [kinds.draft(kind, actor=Actor.of(principal))]
 
         with self._lock:

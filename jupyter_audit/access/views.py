@@ -7,6 +7,7 @@ from typing import Any
 
 from jupyter_audit.access.approverkeys import ApproverKey
 from jupyter_audit.access.grants import Grant, Request
+from jupyter_audit.access.passkey import Passkey
 from jupyter_audit.clock import format_time
 
 View = dict[str, Any]
@@ -65,10 +66,18 @@ def grant_view(grant: Grant, now: datetime) -> View:
 
 
 def key_view(key: ApproverKey) -> View:
-    """Return an approver's key, and what became of it."""
+    """Return an approver's key or passkey, and what became of it."""
+    passkey = key.key if isinstance(key.key, Passkey) else None
     return {
         "person": key.person,
+        "kind": "key" if passkey is None else "passkey",
         "key": key.text,
+        "label": "" if passkey is None else passkey.label,
+        "host": "" if passkey is None else passkey.rp_id,
+        "aaguid": "" if passkey is None else passkey.aaguid,
+        "credential": "" if passkey is None else passkey.credential,
+        "counter": key.counter,
+        "voucher": key.voucher,
         "entry": key.seq,
         "registered": format_time(key.time),
         "trust": key.trust.value,

@@ -44,6 +44,8 @@ from jupyter_audit.record import kinds
 
 COLUMNS = {
     "person": "WHO",
+    "kind": "KIND",
+    "label": "NAME",
     "key": "KEY",
     "entry": "ENTRY",
     "registered": "SINCE",
@@ -130,7 +132,7 @@ def _register(options: argparse.Namespace) -> int:
     path, house = _key_file(options), _house(options)
     signer, listed = load_own_key(path), house.keys()
     origin, me = str(listed["origin"]), str(listed["me"])
-    old = next((row for row in listed["keys"] if row["ended"] is None and same_person(row["person"], me)), None)
+    old = _key_of(listed, me)
     key = format_verifier_key(signer.verifier)
     if old is not None and old["key"] == key:
         remember_ledger(path, origin, house.where)
@@ -158,7 +160,7 @@ def _withdraw(options: argparse.Namespace) -> int:
     house = _house(options)
     listed = house.keys()
     person = options.person or str(listed["me"])
-    row = next((row for row in listed["keys"] if row["ended"] is None and same_person(row["person"], person)), None)
+    row = _key_of(listed, person)
     if row is None:
         raise NotFoundError(f"{person} has no key.", advice="`jupyter audit keys people` lists them.")
     signature, path = "", _key_file(options)
@@ -178,6 +180,12 @@ def _withdraw(options: argparse.Namespace) -> int:
     else:
         print(f"The key {clean(made['key'])} of {clean(made['person'])} signs no more.")
     return 0
+
+
+def _key_of(listed: Row, person: str) -> Row | None:
+    """Return the key (no passkey) with which a person signs now."""
+    keys = (row for row in listed["keys"] if row["ended"] is None and row["kind"] == "key")
+    return next((row for row in keys if same_person(row["person"], person)), None)
 
 
 def _tell_key(options: argparse.Namespace, signer: Signer, more: str) -> None:

@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from jupyter_audit.access.passkey import PREFIX, PasskeyError, public_of, text_of
 from jupyter_audit.cli.context import context_of, home_of
 from jupyter_audit.cli.options import add_auditor_key, add_command, auditors_of
 from jupyter_audit.cli.output import clean, clean_block, print_json
@@ -76,8 +77,8 @@ def add_commands(commands: Any) -> None:
         action="append",
         default=[],
         metavar="NAME=KEY",
-        help="the key of an approver as they told it themselves (or a file that holds it); repeatable. A registration of another "
-        "one is found to be forged (docs/signed-approvals.md)",
+        help="the key or passkey of an approver as they told it themselves (or a file that holds it); repeatable. A "
+        "registration of another one that it did not sign in is found to be forged (docs/signed-approvals.md)",
     )
     command.add_argument("--proof", metavar="FILE", help="check this file of `jupyter audit prove` instead; needs no ledger")
     add_auditor_key(command)
@@ -161,11 +162,19 @@ def _pins(given: Sequence[str]) -> dict[str, list[str]]:
         if not separator or not name:
             raise UsageError(f"--approver-key reads NAME=KEY, not {text!r}.")
         try:
-            pins.setdefault(name, []).append(format_verifier_key(parse_verifier_key(_key(key))))
-        except NoteError as error:
-            advice = "`jupyter audit keys mine show` prints it, on the approver's machine."
+            pins.setdefault(name, []).append(_public(key))
+        except (NoteError, PasskeyError) as error:
+            advice = "`jupyter audit keys mine show` prints it, on the approver's machine; a passkey's stands in their panel."
             raise UsageError(f"That is not the key of {name}: {error}.", advice=advice) from error
     return pins
+
+
+def _public(key: str) -> str:
+    """Return the text of an approver's key or passkey, given as such or by the file that holds it."""
+    text = key.strip() if key.startswith(f"{PREFIX}:") else _key(key)
+    if not text.startswith(f"{PREFIX}:"):
+        return format_verifier_key(parse_verifier_key(text))
+    return text_of(public_of(text))
 
 
 def _kept_cosigned(ledger: Path, witness_keys: Sequence[str]) -> Iterator[str]:

@@ -55,7 +55,7 @@ class EventView:
         connection.execute("INSERT INTO temp.audit_window VALUES (0, -1, NULL)")
         connection.execute(
             f"CREATE TEMP VIEW audit_events AS SELECT\n  {columns}\nFROM temp.audit_window AS w "
-            f"CROSS JOIN main.entry AS e NOT INDEXED WHERE e.seq BETWEEN w.low AND w.high "
+            f"CROSS JOIN main.entry AS e WHERE e.seq BETWEEN w.low AND w.high "
             f"AND e.type NOT IN ({hidden}) AND (w.person IS NULL OR w.person = ({PERSON}))"
         )
 
@@ -71,7 +71,7 @@ class EventView:
     def read_code(self, low: int, high: int) -> None:
         """Read the code of the entries `low` to `high` in their order, so that aliases are known in time."""
         rows = self.connection.execute(
-            "SELECT seq FROM main.entry NOT INDEXED WHERE seq BETWEEN ? AND ? "
+            "SELECT seq FROM main.entry WHERE seq BETWEEN ? AND ? "
             "AND type IN ('cell.admitted', 'message.admitted') ORDER BY seq",
             (low, high),
         ).fetchall()

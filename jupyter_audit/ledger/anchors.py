@@ -53,7 +53,7 @@ def _owed(reader: LedgerReader, delivered: int) -> list[str]:
     """Return the checkpoints that a sink lacks which takes all of them, oldest first, some at a time."""
     with explained("read the ledger"):
         rows = reader.connection.execute(
-            "SELECT note FROM checkpoint WHERE size > ? ORDER BY size LIMIT ?", (delivered, _AT_ONCE)
+            "SELECT note FROM entry WHERE seq >= ? AND note IS NOT NULL ORDER BY seq LIMIT ?", (delivered, _AT_ONCE)
         ).fetchall()
     return [str(note) for (note,) in rows]
 

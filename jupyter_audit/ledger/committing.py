@@ -1,5 +1,5 @@
 """
-A commit: entries, their contents, the subtrees that they complete, and the one signed checkpoint over them.
+A commit: entries, their contents, the one signed checkpoint over them, and what is kept of the blocks that they complete.
 
 Called inside a transaction that holds the write lock; what it returns is true once that is committed.
 """
@@ -17,29 +17,32 @@ from jupyter_audit.ledger.head import Head
 from jupyter_audit.ledger.keys import Signer
 from jupyter_audit.ledger.merkle import leaf_hash
 from jupyter_audit.ledger.packing import Packed
+from jupyter_audit.ledger.places import BLOCK, PlaceRow, label_of, places_of
 from jupyter_audit.ledger.tree import STEP
 from jupyter_audit.model import Entry
 
-_INSERT_ENTRY = "INSERT INTO entry (seq, raw, leaf) VALUES (?, ?, ?)"
+_INSERT_ENTRY = "INSERT INTO entry (seq, leaf, note, raw) VALUES (?, ?, ?, ?)"
 _INSERT_CONTENT = "INSERT INTO content (seq, name, salt, encoding, data) VALUES (?, ?, ?, ?, ?)"
 _INSERT_SUBTREE = "INSERT INTO subtree (level, position, hash) VALUES (?, ?, ?)"
-_INSERT_CHECKPOINT = "INSERT INTO checkpoint (size, note) VALUES (?, ?)"
+_INSERT_PLACE = "INSERT INTO place (name, value, block, offsets) VALUES (?, ?, ?, ?)"
 
 
 def insert(
     connection: sqlite3.Connection, head: Head, packed: Sequence[Packed], clock: Clock, signer: Signer
 ) -> tuple[list[Entry], Head]:
-    """Insert entries, contents, subtrees and the checkpoint over them, inside the caller's transaction."""
+    """Insert entries, contents and the checkpoint over them, with what is due of blocks, inside the caller's transaction."""
     tree = head.tree.copy()
+    labels = list(head.labels)
     moment = clock.now()
     stamp = format_time(moment)
     # The clock is read under the write lock, so between entries it can only seem to go back if it was
     # set back. What it says is put down as it is, and that it went back is said beside it.
     clock_back = stamp < head.time
     entries: list[Entry] = []
-    entry_rows: list[tuple[int, str, bytes]] = []
+    entry_rows: list[tuple[int, bytes, str | None, str]] = []
     content_rows: list[tuple[object, ...]] = []
     subtree_rows: list[tuple[int, int, bytes]] = []
+    place_rows: list[PlaceRow] = []
     for item in packed:
         try:
             entry = format_entry(
@@ -56,14 +59,20 @@ def insert(
         clock_back = False
         content_rows.extend((entry.seq, *row) for row in item.rows)
         leaf = leaf_hash(entry.raw.encode())
-        entry_rows.append((entry.seq, entry.raw, leaf))
+        entry_rows.append((entry.seq, leaf, None, entry.raw))
         subtree_rows += tree.append(leaf, levels=STEP)
+        labels.append(label_of(entry))
+        if len(labels) == BLOCK:
+            place_rows += places_of(entry.seq >> STEP, labels)
+            labels = []
         entries.append(entry)
     note = signer.sign(format_checkpoint(Checkpoint(signer.verifier.name, tree.size, tree.root())))
+    entry_rows[-1] = (entry.seq, leaf, note, entry.raw)
     connection.executemany(_INSERT_ENTRY, entry_rows)
     if content_rows:
         connection.executemany(_INSERT_CONTENT, content_rows)
     if subtree_rows:
         connection.executemany(_INSERT_SUBTREE, subtree_rows)
-    connection.execute(_INSERT_CHECKPOINT, (tree.size, note))
-    return entries, Head(tree, note, stamp)
+    if place_rows:
+        connection.executemany(_INSERT_PLACE, place_rows)
+    return entries, Head(tree, labels, note, stamp)

@@ -87,7 +87,7 @@ def _create_file(path: Path, first: Draft, signer: Signer, clock: Clock) -> str:
     try:
         connection.execute("BEGIN IMMEDIATE")
         create_schema(connection)
-        _, head = insert(connection, Head(CompactRange(), "", ""), [pack(first, own=True)], clock, signer)
+        _, head = insert(connection, Head(CompactRange(), [], "", ""), [pack(first, own=True)], clock, signer)
         connection.execute("COMMIT")
     finally:
         connection.close()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from jupyter_audit.errors import VerificationError
 
 DAMAGES: Mapping[str, str] = {
-    "file": "The file is not a readable SQLite database, or its pages or indexes contradict each other.",
+    "file": "The file is not a readable SQLite database, or its pages contradict each other.",
     "schema": "Tables, indexes or triggers are missing, changed, or do not belong there; or another format.",
     "origin": "Entry 0 is not a `ledger.created` that names origin, format and key; or there are two.",
     "key": "The ledger was begun under a key that the verifier was not given, or a key change is malformed.",
@@ -17,10 +17,10 @@ DAMAGES: Mapping[str, str] = {
     "time": "An entry is earlier than the one before it and does not say so, or says so and is not.",
     "leaf": "The leaf hash stored beside an entry is not the entry's, though the entry is what was signed.",
     "subtree": "A stored subtree hash is missing, wrong or superfluous.",
-    "truncated": "A checkpoint covers more entries than the ledger has: entries were cut off.",
+    "truncated": "The last commit has more entries than the ledger: entries were cut off.",
     "checkpoint_missing": "A commit has no checkpoint: it was deleted, or its entries were put in unsigned.",
     "checkpoint_foreign": "A checkpoint stands where no commit ends.",
-    "checkpoint_form": "A checkpoint is malformed, of another origin, or filed under another size.",
+    "checkpoint_form": "A checkpoint is malformed, or of another origin or size.",
     "checkpoint_signature": "A checkpoint is not signed by the key in force at its size.",
     "content_missing": "Content is gone, and no purge entry explains it.",
     "content_changed": "Content does not fit the commitment in its entry.",
@@ -32,6 +32,7 @@ DAMAGES: Mapping[str, str] = {
     "content_false": "Sealed content is malformed, or does not open with the key of an auditor whom it names, or holds "
     "something else than its entry commits to.",
     "witness": "A witness's cosignature that was demanded is missing or does not hold, or is of another ledger.",
+    "place": "A stored list of the places of a type, session or grant is missing, wrong or superfluous.",
 }
 """Damage class to its meaning, as docs/ledger-format.md shows it. Grows at its end only: the order gives the exit codes."""
 

@@ -17,11 +17,13 @@ from jupyter_audit.ledger.damage import damaged
 from jupyter_audit.ledger.envelope import KEY_ROTATED
 from jupyter_audit.ledger.merkle import CompactRange
 from jupyter_audit.ledger.note import NoteError, VerifierKey, parse_named_key, parse_note
+from jupyter_audit.ledger.places import BLOCK, Label, read_labels
 from jupyter_audit.ledger.reader import LedgerReader
 from jupyter_audit.ledger.tree import STEP, StoredTree, read_leaves
 from jupyter_audit.model import Entry
 
-NEWEST_CHECKPOINT = "SELECT size, note FROM checkpoint ORDER BY size DESC LIMIT 1"
+NEWEST_ENTRY = "SELECT seq + 1, note FROM entry ORDER BY seq DESC LIMIT 1"
+"""The size of the ledger, and the checkpoint over all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,8 @@ class Head:
     """Where the ledger stood when this writer last saw it."""
 
     tree: CompactRange
+    labels: Sequence[Label]
+    """Of the entries in the newest block, which is not complete."""
     note: str
     time: str  # of the newest entry
 
@@ -49,19 +53,12 @@ def named_key(entry: Entry) -> VerifierKey:
 def load_head(reader: LedgerReader) -> Head:
     """Return the head, after the newest entries were hashed again and found under the newest signature."""
     connection = reader.connection
-    row = connection.execute(NEWEST_CHECKPOINT).fetchone()
-    (newest,) = connection.execute("SELECT max(seq) FROM entry").fetchone()
+    row = connection.execute(NEWEST_ENTRY).fetchone()
     if row is None:
-        raise damaged("checkpoint_missing", "The ledger has no checkpoint.")
+        raise damaged("origin", "The ledger has no entries.", seq=0)
     size, note = row
-    if newest is None or newest + 1 != size:
-        held = 0 if newest is None else newest + 1
-        damage = "truncated" if held < size else "checkpoint_missing"
-        raise damaged(
-            damage,
-            f"The newest checkpoint covers {size} entries, but the ledger has {held}.",
-            seq=min(held, size),
-        )
+    if note is None:
+        raise damaged("checkpoint_missing", f"No checkpoint covers the newest of the {size} entries.", seq=size - 1)
     stored = StoredTree(connection)
     tree = stored.compact_range(size)
     checkpoint = read_checkpoint(note, key_at(reader, size), reader.origin, size)
@@ -73,7 +70,8 @@ def load_head(reader: LedgerReader) -> Head:
         stored.subtree(STEP, complete - 1)
     ):
         raise damaged("entry_changed", f"Entries before {complete << STEP} are not those that were signed.")
-    return Head(tree, note, format_time(reader.entry(size - 1).time))
+    labels = read_labels(connection, size - size % BLOCK, size)
+    return Head(tree, labels, note, format_time(reader.entry(size - 1).time))
 
 
 def _tree_of(leaves: Sequence[bytes]) -> CompactRange:

@@ -13,11 +13,11 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from jupyter_audit.errors import VerificationError
+from jupyter_audit.errors import LedgerError, VerificationError
 from jupyter_audit.ledger.envelope import CREATED, KEY_ROTATED, EnvelopeError, parse_envelope
 from jupyter_audit.ledger.merkle import node_hash, peak_positions
 from jupyter_audit.ledger.note import NoteError, VerifierKey, parse_verifier_key
-from jupyter_audit.ledger.schema import has_object
+from jupyter_audit.ledger.places import BLOCK, Label, PlaceRow, parse_offsets, read_labels
 from jupyter_audit.ledger.tree import STEP, StoredTree
 from jupyter_audit.ledger.walk import NO_ROW, Counts, Row, Rows, Standing, Terms, Walk, number_of
 
@@ -36,8 +36,9 @@ class Piece:
     """The text of the entry before."""
     keys: tuple[VerifierKey, ...]
     peaks: tuple[bytes, ...]
+    labels: tuple[Label, ...]
+    """Of the entries before in the block that it begins in."""
     entries: Sequence[Row]
-    checkpoints: Sequence[Row]
     contents: Sequence[Row]
     subtrees: dict[tuple[int, int], object]
 
@@ -49,6 +50,8 @@ class Walked:
     began: Standing
     ended: Standing
     counts: Counts
+    places: Sequence[PlaceRow]
+    """What must be stored of the blocks that it completes; whoever puts the pieces together looks."""
 
 
 def cut(connection: sqlite3.Connection) -> Iterator[Piece]:
@@ -58,37 +61,33 @@ def cut(connection: sqlite3.Connection) -> Iterator[Piece]:
     Rows are read with `connection`, in the caller's transaction. No piece is much larger than `PIECE_BYTES`, unless
     one commit is. Ends early where the file cannot be read: the one who walks in turn comes upon it, and says so.
     """
-    with contextlib.suppress(sqlite3.Error, VerificationError, TypeError, ValueError):
+    with contextlib.suppress(sqlite3.Error, LedgerError, TypeError, ValueError):
         yield from _cut(connection)
 
 
 def _cut(connection: sqlite3.Connection) -> Iterator[Piece]:
-    entries = connection.execute("SELECT seq, raw, leaf FROM entry NOT INDEXED ORDER BY seq")
-    checkpoints = connection.execute("SELECT size, note FROM checkpoint ORDER BY size")
+    entries = connection.execute("SELECT seq, leaf, note, raw FROM entry ORDER BY seq")
     contents = connection.execute("SELECT seq, name, salt, encoding, data FROM content ORDER BY seq, name")
-    checkpoint, content = next(checkpoints, NO_ROW), next(contents, NO_ROW)
+    content = next(contents, NO_ROW)
     keys = _keys(connection)
     start, before = 0, None
-    taken: tuple[list[Row], list[Row], list[Row]] = ([], [], [])
+    taken: tuple[list[Row], list[Row]] = ([], [])
     weight = 0
     for row in entries:
         seq = number_of(row[0])
         taken[0].append(row)
-        weight += len(row[1])
+        weight += len(row[3])
         while content is not NO_ROW and content[0] <= seq and weight <= _MOST_BYTES:
-            taken[2].append(content)
+            taken[1].append(content)
             weight += len(content[4])
             content = next(contents, NO_ROW)
-        ends = False
-        while checkpoint is not NO_ROW and checkpoint[0] <= seq + 1:
-            taken[1].append(checkpoint)
-            ends = checkpoint[0] == seq + 1
-            checkpoint = next(checkpoints, NO_ROW)
-        if ends and (len(taken[0]) >= PIECE_ENTRIES or weight >= PIECE_BYTES):
+        if row[2] is not None and (len(taken[0]) >= PIECE_ENTRIES or weight >= PIECE_BYTES):
             in_force = tuple(key for since, key in keys if since < start or since == 0 < start)
-            yield Piece(start, before, in_force, _peaks(connection, start), *taken, _subtrees(connection, start, seq + 1))
-            start, before = seq + 1, row[1]
-            taken, weight = ([], [], []), 0
+            labels = tuple(read_labels(connection, start - start % BLOCK, start))
+            subtrees = _subtrees(connection, start, seq + 1)
+            yield Piece(start, before, in_force, _peaks(connection, start), labels, *taken, subtrees)
+            start, before = seq + 1, row[3]
+            taken, weight = ([], []), 0
         elif weight > _MOST_BYTES:
             return
 
@@ -98,12 +97,18 @@ def walk_piece(terms: Terms, piece: Piece) -> Walked | None:
     try:
         time = parse_envelope(str(piece.before)).entry.time if piece.start else None
         origin = piece.keys[0].name if piece.keys else ""
-        began = Standing(origin, piece.keys, piece.start, piece.peaks, time)
+        began = Standing(origin, piece.keys, piece.start, piece.peaks, time, piece.labels)
         walk = Walk(terms, began)
-        walk.go(Rows(piece.entries, piece.checkpoints, piece.contents, lambda *at: piece.subtrees.get(at)))
+        places: list[PlaceRow] = []
+
+        def has_places(rows: Sequence[PlaceRow]) -> bool:
+            places.extend(rows)
+            return True
+
+        walk.go(Rows(piece.entries, piece.contents, lambda *at: piece.subtrees.get(at), has_places))
     except Exception:  # whatever it is: the one who walks in turn comes upon it, and says so
         return None
-    return Walked(began, walk.standing(), walk.counts) if walk.ended() else None
+    return Walked(began, walk.standing(), walk.counts, places) if walk.ended() else None
 
 
 def rows_from(connection: sqlite3.Connection, size: int) -> Rows:
@@ -115,21 +120,37 @@ def rows_from(connection: sqlite3.Connection, size: int) -> Rows:
 
     least = size or -(2**63)  # also what should not be there: rows before the first
     return Rows(
-        connection.execute("SELECT seq, raw, leaf FROM entry NOT INDEXED WHERE seq >= ? ORDER BY seq", (least,)),
-        connection.execute("SELECT size, note FROM checkpoint WHERE size >= ? ORDER BY size", (size + 1 if size else least,)),
+        connection.execute("SELECT seq, leaf, note, raw FROM entry WHERE seq >= ? ORDER BY seq", (least,)),
         connection.execute("SELECT seq, name, salt, encoding, data FROM content WHERE seq >= ? ORDER BY seq, name", (least,)),
         subtree,
+        lambda places: has_places(connection, places),
     )
 
 
-def entries_of_type(connection: sqlite3.Connection, kind: str) -> Iterator[Row]:
-    """Yield seq and raw of what the index by type knows; without that index, of whatever looks like one of that type."""
-    if has_object(connection, "index", "entry_by_type"):
-        sql = "SELECT seq, raw FROM entry INDEXED BY entry_by_type WHERE type = ? ORDER BY seq"
-        return connection.execute(sql, (kind,))
-    # Damaged already, but what the damage hides is to be named: look at the texts themselves.
-    sql = "SELECT seq, raw FROM entry NOT INDEXED WHERE instr(raw, ?) ORDER BY seq"
-    return connection.execute(sql, (f'"type":"{kind}"',))
+def has_places(connection: sqlite3.Connection, places: Sequence[PlaceRow]) -> bool:
+    """Return whether these rows are stored."""
+    return all(
+        connection.execute("SELECT offsets FROM place WHERE name = ? AND value = ? AND block = ?", row[:3]).fetchone() == row[3:]
+        for row in places
+    )
+
+
+def entries_of_type(connection: sqlite3.Connection, kind: str) -> list[Row]:
+    """Return seq and raw of the entries that stored places name for a type, and of those in the newest block that look so."""
+    (size,) = connection.execute("SELECT coalesce(max(seq) + 1, 0) FROM entry").fetchone()
+    places = connection.execute("SELECT block, offsets FROM place WHERE name = 'type' AND value = ? ORDER BY block", (kind,))
+    found: list[Row] = []
+    for block, offsets in places.fetchall():
+        with contextlib.suppress(VerificationError):
+            for offset in sorted(parse_offsets(block, offsets)):
+                found += connection.execute("SELECT seq, raw FROM entry WHERE seq = ?", (block * BLOCK + offset,))
+    return [*found, *entries_that_look_so(connection, kind, size - size % BLOCK)]
+
+
+def entries_that_look_so(connection: sqlite3.Connection, kind: str, start: int = 0) -> Iterator[Row]:
+    """Yield seq and raw of the entries from `start` on whose text has that type in it somewhere; reads all of them."""
+    sql = "SELECT seq, raw FROM entry WHERE seq >= ? AND instr(raw, ?) ORDER BY seq"
+    return connection.execute(sql, (start, f'"type":"{kind}"'))
 
 
 def _keys(connection: sqlite3.Connection) -> list[tuple[int, VerifierKey]]:

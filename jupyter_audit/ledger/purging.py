@@ -8,7 +8,7 @@ reach: backups, snapshots of the file system, blocks that a disk has set aside.
 
 from __future__ import annotations
 
-import sqlite3
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -68,7 +68,7 @@ class Purge:
 def measure(reader: LedgerReader, wanted: Wanted) -> Extent:
     """Return how much a purge would take now, without taking it."""
     last = _last(reader, wanted, reader.size())
-    return Extent(0, 0) if last is None else _extent(reader.connection, wanted, last)
+    return Extent(0, 0) if last is None else _extent(reader, wanted, last)
 
 
 def purge(ledger: Ledger, wanted: Wanted, *, actor: Actor, reason: str) -> Purge:
@@ -87,10 +87,10 @@ def purge(ledger: Ledger, wanted: Wanted, *, actor: Actor, reason: str) -> Purge
         if last is None:
             return None
         connection = ledger.connection
-        taken = _extent(connection, wanted, last)
+        taken = _extent(ledger, wanted, last)
         if not taken.contents:
             return None
-        condition, values = _condition(wanted, last)
+        condition, values = _condition(ledger, wanted, last)
         # The trigger that stops mistakes stands aside for this one statement, in this transaction.
         connection.execute(f"DROP TRIGGER {_GUARD}")
         connection.execute(f"DELETE FROM content WHERE {condition}", values)  # noqa: S608 (our own words)
@@ -119,27 +119,27 @@ def _last(reader: LedgerReader, wanted: Wanted, size: int) -> int | None:
         return size - 1
     with explained(_PURGING):
         row = reader.connection.execute(
-            "SELECT seq FROM entry NOT INDEXED WHERE seq < ? AND time >= ? ORDER BY seq LIMIT 1",
+            "SELECT seq FROM entry WHERE seq < ? AND time >= ? ORDER BY seq LIMIT 1",
             (size, format_time(wanted.before)),
         ).fetchone()
     last = size - 1 if row is None else int(row[0]) - 1
     return last if last >= 0 else None
 
 
-def _extent(connection: sqlite3.Connection, wanted: Wanted, last: int) -> Extent:
-    condition, values = _condition(wanted, last)
+def _extent(reader: LedgerReader, wanted: Wanted, last: int) -> Extent:
+    condition, values = _condition(reader, wanted, last)
     sql = f"SELECT count(*), coalesce(sum(length(data)), 0) FROM content WHERE {condition}"  # noqa: S608
     with explained(_PURGING):
-        contents, size = connection.execute(sql, values).fetchone()
+        contents, size = reader.connection.execute(sql, values).fetchone()
     return Extent(contents, size)
 
 
-def _condition(wanted: Wanted, last: int) -> tuple[str, list[object]]:
+def _condition(reader: LedgerReader, wanted: Wanted, last: int) -> tuple[str, list[object]]:
     conditions = ["seq <= ?"]
     parameters: list[object] = [last]
     if wanted.session is not None:
-        conditions.append("seq IN (SELECT seq FROM entry WHERE session = ?)")
-        parameters.append(wanted.session)
+        conditions.append("seq IN (SELECT value FROM json_each(?))")
+        parameters.append(json.dumps(list(reader.numbers(0, last + 1, session=wanted.session))))
     if wanted.actor is not None:
         conditions.append("seq IN (SELECT seq FROM entry WHERE actor = ?)")
         parameters.append(wanted.actor)

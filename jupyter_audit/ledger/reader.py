@@ -8,10 +8,10 @@ and keeps no more than a page in memory. It shows what is stored; whether that i
 
 from __future__ import annotations
 
-import heapq
 import json
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -22,6 +22,7 @@ from jupyter_audit.ledger.auditors import AuditorSecret
 from jupyter_audit.ledger.content import ContentError, UnopenedError, open_salted
 from jupyter_audit.ledger.damage import damaged
 from jupyter_audit.ledger.envelope import CREATED, EnvelopeError, parse_moment
+from jupyter_audit.ledger.places import StoredPlaces
 from jupyter_audit.ledger.schema import verify_schema
 from jupyter_audit.ledger.store import connect, explain, explained
 from jupyter_audit.ledger.tree import StoredTree
@@ -29,6 +30,7 @@ from jupyter_audit.model import Actor, Commitment, Entry
 
 _PAGE = 256
 _READING = "read the ledger"
+_NEWEST_SIGNED = "FROM entry WHERE note IS NOT NULL ORDER BY seq DESC LIMIT 1"
 
 
 def read_entry(seq: int, raw: object) -> Entry:
@@ -75,6 +77,7 @@ class LedgerReader:
         self._connection = connection
         self.path = path
         self._tree = StoredTree(connection)
+        self._places = StoredPlaces(connection)
         self.origin = self._read_origin()
 
     @classmethod
@@ -106,13 +109,16 @@ class LedgerReader:
     def size(self) -> int:
         """Return how many entries are committed now, by any process."""
         try:
-            (size,) = self._connection.execute("SELECT max(size) FROM checkpoint").fetchone()
+            row = self._connection.execute(f"SELECT seq + 1 {_NEWEST_SIGNED}").fetchone()
         except sqlite3.Error as error:
             raise explain(error, _READING) from error
-        return int(size or 0)
+        return 0 if row is None else int(row[0])
 
     def entry(self, seq: int) -> Entry:
         """Return entry `seq`; raises `LedgerError` if there is none."""
+        return self._entry(seq)
+
+    def _entry(self, seq: int) -> Entry:
         row = self._one("SELECT raw FROM entry WHERE seq = ?", seq)
         if row is None:
             raise LedgerError(f"There is no entry {seq}; the ledger has {self.size()}.")
@@ -133,26 +139,38 @@ class LedgerReader:
         Yield the entries from `start` up to, not including, `stop` that match every filter given.
 
         `types` holds exact types, or prefixes that end in a dot. What is appended after the first entry was
-        asked for is not yielded. Every filter uses an index, and memory stays flat.
+        asked for is not yielded. No filter reads more than it finds and one block, and memory stays flat.
         """
         size = self.size()
         stop = size if stop is None else min(stop, size)
         start = max(start, 0)
-        found: Iterator[tuple[int, object]]
-        if session is not None or grant is not None:
-            found = self._by_name(start, stop, types, session, grant, newest_first)
-        elif types is not None:
-            streams = [
-                self._pages("entry INDEXED BY entry_by_type", ["type = ?"], [kind], start, stop, newest_first)
-                for kind in self._types(types)
-            ]
-            found = heapq.merge(*streams, key=lambda row: row[0], reverse=newest_first)
+        found: Iterator[Entry]
+        if session is None and grant is None and types is None:
+            found = (read_entry(seq, raw) for seq, raw in self._pages(start, stop, newest_first))
         else:
-            found = self._pages("entry NOT INDEXED", [], [], start, stop, newest_first)
-        for count, (seq, raw) in enumerate(found):
-            if limit is not None and count >= limit:
-                return
-            yield read_entry(seq, raw)
+            found = map(self._entry, self.numbers(start, stop, types, session, grant, newest_first=newest_first))
+        yield from islice(found, limit)
+
+    def numbers(
+        self,
+        start: int,
+        stop: int,
+        types: Collection[str] | None = None,
+        session: str | None = None,
+        grant: str | None = None,
+        *,
+        newest_first: bool = False,
+    ) -> Iterator[int]:
+        """Yield the numbers of the entries that `entries` would yield for these filters, one of them at least."""
+        wanted: list[tuple[str, Collection[str]]] = []
+        if session is not None:
+            wanted.append(("session", [session]))
+        if grant is not None:
+            wanted.append(("grant", [grant]))
+        size = self.size()
+        if types is not None:
+            wanted.append(("type", self._types(types, size)))
+        return self._places.seqs(wanted, start, stop, size, newest_first=newest_first)
 
     def content(self, seq: int, name: str) -> bytes | None:
         """
@@ -188,11 +206,11 @@ class LedgerReader:
 
     def checkpoint_note(self) -> str:
         """Return the newest checkpoint, as the signed note that others can keep and compare."""
-        return self._note(self._one("SELECT note FROM checkpoint ORDER BY size DESC LIMIT 1"), "")
+        return self._note(self._one(f"SELECT note {_NEWEST_SIGNED}"), "")
 
     def checkpoint_at(self, size: int) -> str:
         """Return the checkpoint over the first `size` entries; raises `VerificationError` where none was made."""
-        return self._note(self._one("SELECT note FROM checkpoint WHERE size = ?", size), f" of size {size}")
+        return self._note(self._one("SELECT note FROM entry WHERE seq = ?", size - 1), f" of size {size}")
 
     @staticmethod
     def _note(row: tuple[object, ...] | None, which: str) -> str:
@@ -244,67 +262,20 @@ class LedgerReader:
             raise explain(error, _READING) from error
         return row
 
-    def _types(self, wanted: Collection[str]) -> list[str]:
+    def _types(self, wanted: Collection[str], size: int) -> list[str]:
         """Return the exact types among `wanted`, and those in the ledger that its prefixes stand for."""
         types = {kind for kind in wanted if not kind.endswith(".")}
         for prefix in {kind for kind in wanted if kind.endswith(".")}:
-            after, end = prefix, prefix[:-1] + "/"  # "/" follows "." in every collation of bytes
-            while True:
-                row = self._one(
-                    "SELECT type FROM entry INDEXED BY entry_by_type WHERE type > ? AND type < ? "
-                    "ORDER BY type LIMIT 1",
-                    after,
-                    end,
-                )
-                if row is None:
-                    break
-                after = str(row[0])
-                types.add(after)
+            types |= self._places.types(prefix, size)
         return sorted(types)
 
-    def _by_name(
-        self,
-        start: int,
-        stop: int,
-        types: Collection[str] | None,
-        session: str | None,
-        grant: str | None,
-        newest_first: bool,
-    ) -> Iterator[tuple[int, object]]:
-        conditions: list[str] = []
-        values: list[object] = []
-        if session is not None:
-            conditions.append("session = ?")
-            values.append(session)
-        if grant is not None:
-            conditions.append('"grant" = ?')
-            values.append(grant)
-        if types is not None:
-            exact = self._types(types)
-            if not exact:
-                return iter(())
-            conditions.append(f"type IN ({', '.join('?' * len(exact))})")
-            values.extend(exact)
-        index = "entry_by_grant" if session is None else "entry_by_session"
-        return self._pages(f"entry INDEXED BY {index}", conditions, values, start, stop, newest_first)
-
-    def _pages(
-        self,
-        source: str,
-        conditions: list[str],
-        values: list[object],
-        start: int,
-        stop: int,
-        newest_first: bool,
-    ) -> Iterator[tuple[int, object]]:
+    def _pages(self, start: int, stop: int, newest_first: bool) -> Iterator[tuple[int, object]]:
         """Yield (seq, raw) page by page; between two pages no read transaction is open."""
-        where = " AND ".join([*conditions, "seq >= ?", "seq < ?"])
         order = "DESC" if newest_first else "ASC"
-        # Only this module's own words are put into the text; what a caller gave is always a parameter.
-        sql = f"SELECT seq, raw FROM {source} WHERE {where} ORDER BY seq {order} LIMIT {_PAGE}"  # noqa: S608
+        sql = f"SELECT seq, raw FROM entry WHERE seq >= ? AND seq < ? ORDER BY seq {order} LIMIT {_PAGE}"  # noqa: S608 (our own words)
         while start < stop:
             with explained(_READING):
-                page = self._connection.execute(sql, (*values, start, stop)).fetchall()
+                page = self._connection.execute(sql, (start, stop)).fetchall()
             yield from page
             if len(page) < _PAGE:
                 return

@@ -14,7 +14,7 @@ from jupyter_audit.errors import RollbackError
 from jupyter_audit.ledger.checkpoint import Checkpoint, unverified_checkpoint
 from jupyter_audit.ledger.note import NoteError
 
-_NEWEST = "SELECT note FROM checkpoint ORDER BY size DESC LIMIT 1"
+_NEWEST = "SELECT note FROM entry WHERE note IS NOT NULL ORDER BY seq DESC LIMIT 1"
 
 
 def load_remembered(path: Path, ledger: Path) -> Checkpoint:

@@ -1,10 +1,12 @@
 """
 The tables of a ledger file, version 1: the SQL text, and the check that a file has exactly these.
 
-The columns that are searched by are computed from the entry's own text, so there is no second truth to
-edit; `leaf` is a cache of the entry's leaf hash, by which a verifier can name the very entry that was
-changed among several of one commit. The triggers stop mistakes, not an insider: whoever can write the
-file can drop them, and what they do afterwards is found by hashes and signatures (P5).
+A commit of one entry changes one page for it, and one for its content: what else is kept (hashes over many entries,
+places by which to find some) is written once in 256 entries. `leaf` is a cache of the entry's leaf hash, by which a verifier
+can name the very entry that was changed among several of one commit. The columns that people search by are computed from
+the entry's own text, so there is no second truth to edit. The triggers stop mistakes, not an insider: whoever can write
+the file can drop them, and what they do afterwards is found by hashes and signatures (P5). There are no views: with one,
+SQLite's own check may leave out the list of free pages.
 """
 
 from __future__ import annotations
@@ -22,8 +24,9 @@ FORMAT_VERSION = 1
 _ENTRY = """\
 CREATE TABLE entry (
   seq INTEGER PRIMARY KEY,
-  raw TEXT NOT NULL,
   leaf BLOB NOT NULL,
+  note TEXT,
+  raw TEXT NOT NULL,
   time TEXT GENERATED ALWAYS AS (json_extract(raw, '$.time')) VIRTUAL,
   type TEXT GENERATED ALWAYS AS (json_extract(raw, '$.type')) VIRTUAL,
   actor TEXT GENERATED ALWAYS AS (json_extract(raw, '$.actor.name')) VIRTUAL,
@@ -41,18 +44,21 @@ CREATE TABLE content (
   PRIMARY KEY (seq, name)
 ) STRICT, WITHOUT ROWID"""
 
-_CHECKPOINT = """\
-CREATE TABLE checkpoint (
-  size INTEGER PRIMARY KEY,
-  note TEXT NOT NULL
-) STRICT"""
-
 _SUBTREE = """\
 CREATE TABLE subtree (
   level INTEGER NOT NULL,
   position INTEGER NOT NULL,
   hash BLOB NOT NULL,
   PRIMARY KEY (level, position)
+) STRICT, WITHOUT ROWID"""
+
+_PLACE = """\
+CREATE TABLE place (
+  name TEXT NOT NULL,
+  value TEXT NOT NULL,
+  block INTEGER NOT NULL,
+  offsets TEXT NOT NULL,
+  PRIMARY KEY (name, value, block)
 ) STRICT, WITHOUT ROWID"""
 
 
@@ -66,16 +72,11 @@ def _trigger(table: str, verb: str, name: str) -> str:
 OBJECTS: dict[tuple[str, str], str] = {
     ("table", "entry"): _ENTRY,
     ("table", "content"): _CONTENT,
-    ("table", "checkpoint"): _CHECKPOINT,
     ("table", "subtree"): _SUBTREE,
-    ("index", "entry_by_type"): "CREATE INDEX entry_by_type ON entry (type)",
-    ("index", "entry_by_session"): (
-        "CREATE INDEX entry_by_session ON entry (session) WHERE session IS NOT NULL"
-    ),
-    ("index", "entry_by_grant"): 'CREATE INDEX entry_by_grant ON entry ("grant") WHERE "grant" IS NOT NULL',
+    ("table", "place"): _PLACE,
     **{
         ("trigger", f"{table}_{name}"): _trigger(table, verb, name)
-        for table in ("entry", "content", "checkpoint", "subtree")
+        for table in ("entry", "content", "subtree", "place")
         for verb, name in (("UPDATE", "unchanged"), ("DELETE", "kept"))
     },
 }
@@ -126,18 +127,13 @@ def _other_version(version: int) -> str:
     return "No Jupyter Audit made ledgers of that format, so somebody changed the number. Keep the file for evidence."
 
 
-def has_object(connection: sqlite3.Connection, kind: str, name: str) -> bool:
-    """Return whether the file has this object as the format defines it."""
-    return _objects(connection).get((kind, name)) == OBJECTS[kind, name]
-
-
 def _objects(connection: sqlite3.Connection) -> dict[tuple[str, str], object]:
     """Return every object with its SQL text; None for one that is filed under a table that its text is not about."""
     return {
         (str(kind), str(name)): sql if table == _table_of(str(kind), str(name)) else None
         for kind, name, table, sql in connection.execute(
             "SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE name NOT IN "
-            "('sqlite_autoindex_content_1', 'sqlite_autoindex_subtree_1')"
+            "('sqlite_autoindex_content_1', 'sqlite_autoindex_subtree_1', 'sqlite_autoindex_place_1')"
         )
     }
 

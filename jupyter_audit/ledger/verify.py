@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,12 +21,12 @@ from jupyter_audit.ledger.envelope import PURGED, EnvelopeError, parse_envelope
 from jupyter_audit.ledger.integrity import IntegrityCheck, integrity
 from jupyter_audit.ledger.kept import Kept, Witnesses
 from jupyter_audit.ledger.note import NoteError, VerifierKey, format_verifier_key, parse_verifier_key
-from jupyter_audit.ledger.pieces import Walked, cut, entries_of_type, rows_from
+from jupyter_audit.ledger.pieces import Walked, cut, entries_of_type, entries_that_look_so, has_places, rows_from
 from jupyter_audit.ledger.purge import Selection, parse_selections
 from jupyter_audit.ledger.report import LedgerReport
 from jupyter_audit.ledger.schema import verify_schema, verify_tables
 from jupyter_audit.ledger.store import KEEP_AND_VERIFY, connect, end_circles, explain
-from jupyter_audit.ledger.walk import NO_ROW, PROGRESS_EVERY, Counts, Standing, Terms, Walk, number_of
+from jupyter_audit.ledger.walk import NO_ROW, PROGRESS_EVERY, Counts, Row, Standing, Terms, Walk, number_of
 
 _log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def verify_ledger(
     # 3. where a commit ends there is a checkpoint, and nowhere else; its root is that of the entries before
     #    it, and the key in force signed it;
     # 4. content is what its entry commits to, and where it is missing an entry says that it was purged;
-    # 5. what is stored to save time (leaf hashes, subtree hashes, indexes) is what it should be;
+    # 5. what is stored to save time (leaf hashes, subtree hashes, places) is what it should be;
     # 6. the ledger extends the checkpoint that the caller kept, if one was given, and those that witnesses cosigned.
     #
     # That everything was recorded in the first place no check of a ledger can show (docs/threat-model.md).
@@ -85,14 +85,22 @@ def verify_ledger(
         end_circles(connection)
         verify_tables(connection)  # (1)
         compared = [*([] if kept is None else [kept]), *witnesses.kept]
-        verification = _Verification(connection, Terms(trusted, compared, _purges(connection), auditors), progress)
+        terms = Terms(trusted, compared, _purges(entries_of_type(connection, PURGED)), auditors)
+        verification = _Verification(connection, terms, progress)
         workers = verification.workers() if workers is None else workers
         check = IntegrityCheck(path) if workers > 1 else None
         try:
-            if workers > 1:
-                verification.walk_at_once(workers)
-            verification.walk_in_turn()
-            report = _conclude(verification.walk, verification.terms, connection, check)
+            try:
+                if workers > 1:
+                    verification.walk_at_once(workers)
+                report = verification.conclude(check)
+            except VerificationError:
+                # The stored places may hide a purge; what they hide must not be taken for the damage.
+                purges = _purges(entries_that_look_so(connection, PURGED))
+                if purges == terms.purges:
+                    raise
+                verification = _Verification(connection, replace(terms, purges=purges), progress)
+                report = verification.conclude(check)
             return replace(
                 report,
                 since=None if kept is None else kept.checkpoint.size,
@@ -126,10 +134,10 @@ def _parse_key(text: str) -> VerifierKey:
         ) from error
 
 
-def _purges(connection: sqlite3.Connection) -> dict[int, Sequence[Selection]]:
+def _purges(rows: Iterable[Row]) -> dict[int, Sequence[Selection]]:
     """Read what was purged, before the entries it was purged from come by."""
     purges: dict[int, Sequence[Selection]] = {}
-    for seq, raw in entries_of_type(connection, PURGED):
+    for seq, raw in rows:
         try:
             entry = parse_envelope(str(raw)).entry
         except EnvelopeError:
@@ -173,6 +181,8 @@ class _Verification:
         for walked in pieces:
             if walked is None or walked.began != self.walk.standing():
                 return
+            if not has_places(self._connection, walked.places):
+                return
             counts = self.walk.counts
             counts.add(walked.counts)
             self.walk = Walk(self.terms, walked.ended)
@@ -184,6 +194,11 @@ class _Verification:
         self.walk.go(rows_from(self._connection, self.walk.tree.size), self._tell)
         if self.walk.tree.size % PROGRESS_EVERY:
             self._tell(self.walk.tree.size)
+
+    def conclude(self, check: IntegrityCheck | None) -> LedgerReport:
+        """Walk to the end, and judge what only shows there; raises `VerificationError`."""
+        self.walk_in_turn()
+        return _conclude(self.walk, self.terms, self._connection, check)
 
     def _tell(self, done: int) -> None:
         if self._progress is not None:
@@ -197,9 +212,6 @@ def _conclude(
     size, counts = walk.tree.size, walk.counts
     if walk.time is None or counts.first is None:
         raise damaged("origin", "The ledger has no entries.", seq=0)
-    if walk.checkpoint is not NO_ROW:
-        message = f"A checkpoint covers {walk.checkpoint[0]} entries, but the ledger ends after {size}."
-        raise damaged("truncated", message, seq=size)
     if walk.checkpoint_end != size:
         message = f"The commit of entries {walk.commit.start} to {walk.commit.end - 1} is not whole."
         raise damaged("truncated" if walk.commit.end > size else "checkpoint_missing", message, seq=size)
@@ -208,6 +220,8 @@ def _conclude(
         raise damaged("content_foreign", message, seq=number_of(walk.content[0]))
     if connection.execute("SELECT 1 FROM subtree LIMIT 1 OFFSET ?", (counts.subtrees,)).fetchone():
         raise damaged("subtree", "There are stored subtree hashes of no entries.")
+    if connection.execute("SELECT 1 FROM place LIMIT 1 OFFSET ?", (counts.places,)).fetchone():
+        raise damaged("place", "There are stored places of no entries.")
     verify_schema(connection)  # (1)
     word = integrity(connection) if check is None else check.word()
     if word != "ok":

@@ -37,6 +37,7 @@ from jupyter_audit.ledger.note import (
     parse_note,
     parse_verifier_key,
 )
+from jupyter_audit.ledger.places import BLOCK, Label, PlaceRow, label_of, places_of
 from jupyter_audit.ledger.purge import Selection, parse_selections
 from jupyter_audit.ledger.schema import FORMAT_VERSION
 from jupyter_audit.ledger.store import KEEP_AND_VERIFY
@@ -59,6 +60,8 @@ class Standing:
     peaks: tuple[bytes, ...] = ()
     time: datetime | None = None
     """That of the entry before."""
+    labels: tuple[Label, ...] = ()
+    """Of the entries before in a block that is not complete."""
 
 
 @dataclass(slots=True)
@@ -69,6 +72,7 @@ class Counts:
     clock_went_back: int = 0
     checkpoints: int = 0
     subtrees: int = 0
+    places: int = 0
     contents_held: int = 0
     contents_purged: int = 0
     contents_opened: int = 0
@@ -81,6 +85,7 @@ class Counts:
         self.clock_went_back += later.clock_went_back
         self.checkpoints += later.checkpoints
         self.subtrees += later.subtrees
+        self.places += later.places
         self.contents_held += later.contents_held
         self.contents_purged += later.contents_purged
         self.contents_opened += later.contents_opened
@@ -89,16 +94,16 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What is stored of a stretch of the ledger: the rows of three tables in their order, and subtree hashes on demand."""
+    """What is stored of a stretch of the ledger: the rows of two tables in their order, and the caches on demand."""
 
     entries: Iterable[Row]
-    """seq, raw, leaf"""
-    checkpoints: Iterable[Row]
-    """size, note"""
+    """seq, leaf, note, raw"""
     contents: Iterable[Row]
     """seq, name, salt, encoding, data"""
     subtree: Callable[[int, int], object]
     """Level and position to the hash stored there; None if there is none."""
+    has_places: Callable[[Sequence[PlaceRow]], bool]
+    """Whether these rows of one block are stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,27 +134,26 @@ class Walk:
 
     def __init__(self, terms: Terms, start: Standing) -> None:
         self._terms = terms
-        self._rows = Rows((), (), (), lambda level, position: None)
+        self._rows = Rows((), (), lambda level, position: None, lambda rows: False)
         self.origin = start.origin
         self.keys = list(start.keys)
         self.tree = CompactRange(start.size, start.peaks)
         self.time = start.time
+        self.labels = list(start.labels)
         self.commit = _Commit(start.size, start.size)
         self.checkpoint_end = start.size
         self.counts = Counts()
-        self.checkpoint = NO_ROW
-        """After the walk: the first checkpoint that no commit ends in, if there is such a one."""
         self.content = NO_ROW
         """After the walk: the first content of no entry, if there is such a one."""
 
     def standing(self) -> Standing:
         """Return where the walk stands; only to be asked where a commit has ended."""
-        return Standing(self.origin, tuple(self.keys), self.tree.size, tuple(self.tree.peaks), self.time)
+        return Standing(self.origin, tuple(self.keys), self.tree.size, tuple(self.tree.peaks), self.time, tuple(self.labels))
 
     def ended(self) -> bool:
         """Return whether a commit has just ended, and no row was left over."""
         at_end = self.commit.end == self.tree.size == self.checkpoint_end
-        return at_end and self.checkpoint is NO_ROW and self.content is NO_ROW
+        return at_end and self.content is NO_ROW
 
     def go(self, rows: Rows, progress: Callable[[int], None] | None = None) -> None:
         """
@@ -158,11 +162,10 @@ class Walk:
         `progress` is told now and then how many entries are done.
         """
         self._rows = rows
-        checkpoints, contents = iter(rows.checkpoints), iter(rows.contents)
-        self.checkpoint = next(checkpoints, NO_ROW)
+        contents = iter(rows.contents)
         self.content = next(contents, NO_ROW)
         kept = self._terms.kept
-        for seq, raw, leaf in rows.entries:
+        for seq, leaf, note, raw in rows.entries:
             entry = self._take_entry(seq, raw, leaf)  # (2)
             held: dict[object, Row] = {}
             while self.content is not NO_ROW and number_of(self.content[0]) <= entry.seq:
@@ -171,9 +174,8 @@ class Walk:
                 self.content = next(contents, NO_ROW)
             if entry.contents:
                 self._take_contents(entry, held)  # (4)
-            while self.checkpoint is not NO_ROW and number_of(self.checkpoint[0]) <= self.tree.size:
-                self._take_checkpoint(entry, *self.checkpoint)  # (3)
-                self.checkpoint = next(checkpoints, NO_ROW)
+            if note is not None:
+                self._take_checkpoint(entry, note)  # (3)
             if self.commit.end == self.tree.size and self.checkpoint_end != self.tree.size:
                 raise self._no_checkpoint()
             for checkpoint in kept:
@@ -227,6 +229,9 @@ class Walk:
         self._check_kind(entry)
         for level, position, digest in self.tree.append(leaf, levels=STEP):
             self._check_subtree(level, position, digest)
+        self.labels.append(label_of(entry))
+        if len(self.labels) == BLOCK:
+            self._check_places(number >> STEP)
         self.time = entry.time
         if self.counts.first is None:
             self.counts.first = entry.time
@@ -267,7 +272,7 @@ class Walk:
         elif entry.type == KEY_ROTATED and seq + 1 != self.commit.end:
             self._suspend(damaged("key", f"The key change in entry {seq} does not end its commit.", seq=seq))
         elif entry.type == PURGED and self._terms.purges.get(seq) != _selections(entry):
-            self._suspend(damaged("file", f"The index by type does not know entry {seq}.", seq=seq))
+            self._suspend(damaged("place", f"The places of its type do not name entry {seq}.", seq=seq))
 
     def _take_origin(self, entry: Entry) -> None:
         body = entry.body
@@ -295,13 +300,11 @@ class Walk:
 
     # --- checkpoints (3) --------------------------------------------------------------------------
 
-    def _take_checkpoint(self, entry: Entry, stored_size: object, note: object) -> None:
-        size = number_of(stored_size)
-        if size != self.tree.size or size != self.commit.end:
+    def _take_checkpoint(self, entry: Entry, note: object) -> None:
+        size = self.tree.size
+        if size != self.commit.end:
             raise damaged(
-                "checkpoint_foreign",
-                f"There is a checkpoint of size {size}, where no commit ends.",
-                seq=max(size - 1, 0),
+                "checkpoint_foreign", f"There is a checkpoint of size {size}, where no commit ends.", seq=entry.seq
             )
         try:
             if not isinstance(note, str):
@@ -421,6 +424,15 @@ class Walk:
             first, last = position << level, ((position + 1) << level) - 1
             message = f"The hash stored over entries {first} to {last} is not theirs."
             self._suspend(damaged("subtree", message, seq=first))
+
+    def _check_places(self, block: int) -> None:
+        rows = places_of(block, self.labels)
+        self.labels = []
+        self.counts.places += len(rows)
+        if not self._rows.has_places(rows):
+            first = block << STEP
+            message = f"What is stored of the places of types, sessions and grants from entry {first} on is not so."
+            self._suspend(damaged("place", message, seq=first))
 
 
 def _selections(entry: Entry) -> list[Selection] | None:

@@ -23,7 +23,7 @@ from jupyter_audit.ledger.committing import insert
 from jupyter_audit.ledger.damage import damaged
 from jupyter_audit.ledger.envelope import KEY_ROTATED
 from jupyter_audit.ledger.head import (
-    NEWEST_CHECKPOINT,
+    NEWEST_ENTRY,
     Head,
     check_remembered,
     key_at,
@@ -34,6 +34,7 @@ from jupyter_audit.ledger.head import (
 from jupyter_audit.ledger.keys import Signer
 from jupyter_audit.ledger.note import format_verifier_key
 from jupyter_audit.ledger.packing import Packed, pack
+from jupyter_audit.ledger.places import BLOCK, read_labels
 from jupyter_audit.ledger.reader import LedgerReader
 from jupyter_audit.ledger.remembered import load_remembered, remember
 from jupyter_audit.ledger.rotation import load_key_in_force, prepare_successor, rewrite, settle
@@ -160,7 +161,7 @@ class Ledger(LedgerReader):
             raise UsageError("A new key needs a reason: the ledger keeps it.")
 
         def introduce() -> Draft:
-            epoch = 1 + sum(1 for _ in self.entries(types=[KEY_ROTATED]))
+            epoch = 1 + sum(1 for _ in self.numbers(0, self.size(), types=[KEY_ROTATED]))
             successor = prepare_successor(self.home, self.origin)
             body: dict[str, Json] = {"epoch": epoch, "verifier_key": format_verifier_key(successor.verifier)}
             return Draft(KEY_ROTATED, body | {"reason": reason}, actor=actor)
@@ -245,7 +246,7 @@ class Ledger(LedgerReader):
         Raises `LedgerError` if it is there but cannot be made durable.
         """
         try:
-            row = self._connection.execute(NEWEST_CHECKPOINT).fetchone()
+            row = self._connection.execute(NEWEST_ENTRY).fetchone()
             if row is None or row[1] != note:
                 return False
             busy, _, _ = self._connection.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
@@ -294,25 +295,33 @@ class Ledger(LedgerReader):
 
     def _catch_up(self) -> None:
         """Take in what other processes appended, if what they left is a continuation of what was known."""
-        row = self._connection.execute(NEWEST_CHECKPOINT).fetchone()
+        row = self._connection.execute(NEWEST_ENTRY).fetchone()
         head = self._head
         if row is not None and row[1] == head.note:
             return
-        known = self._connection.execute(
-            "SELECT note FROM checkpoint WHERE size = ?", (head.tree.size,)
-        ).fetchone()
+        known = self._connection.execute("SELECT note FROM entry WHERE seq = ?", (head.tree.size - 1,)).fetchone()
         if row is None or known is None or known[0] != head.note:
             raise RollbackError(
                 f"The ledger was changed while it was open: its checkpoint {head.tree.size} is another.",
                 advice=KEEP_AND_VERIFY,
             )
         size, note = row
-        checkpoint = read_checkpoint(note, key_at(self, size), self.origin, size)
-        tree = head.tree.copy()
+        if note is None:
+            raise damaged("checkpoint_missing", f"No checkpoint covers the newest of the {size} entries.", seq=size - 1)
+        tree, labels = head.tree.copy(), list(head.labels)
+        rotated = False
         while tree.size < size:
-            for leaf in read_leaves(self._connection, tree.size, min(tree.size + _CATCH_UP_PAGE, size)):
+            start, stop = tree.size, min(tree.size + _CATCH_UP_PAGE, size)
+            for leaf in read_leaves(self._connection, start, stop):
                 tree.append(leaf)
-        if tree.root() != checkpoint.root:
+            new = read_labels(self._connection, start, stop)
+            rotated = rotated or any(kind == KEY_ROTATED for kind, _, _ in new)
+            labels += new
+        key, key_in_force = self._key_in_force, self._key_in_force
+        if rotated:  # by another process
+            key, key_in_force = key_at(self, size), key_at(self, size + 1)
+        if tree.root() != read_checkpoint(note, key, self.origin, size).root:
             raise damaged("entry_changed", f"The newest checkpoint does not fit the {size} entries.")
-        self._key_in_force = key_at(self, size + 1)  # another process may have changed it
-        self._head = Head(tree, note, format_time(self.entry(size - 1).time))
+        self._key_in_force = key_in_force
+        newest = labels[len(labels) - size % BLOCK :]
+        self._head = Head(tree, newest, note, format_time(self.entry(size - 1).time))

@@ -14,6 +14,7 @@ from typing import Any
 
 from jupyter_audit.access.approverkeys import ApproverKey, Trust
 from jupyter_audit.access.grants import AccessState, Request, check_answer, fold
+from jupyter_audit.access.passkey import Passkey
 from jupyter_audit.access.principals import same_person
 from jupyter_audit.access.signing import Decision, Signed, SigningError
 from jupyter_audit.access.views import key_view
@@ -23,7 +24,9 @@ from jupyter_audit.record import kinds
 TYPES = ("access.",)
 YESES = frozenset({kinds.AccessEndorsed.TYPE, kinds.AccessApproved.TYPE, kinds.AccessExtended.TYPE})
 ANSWERS = YESES | {kinds.AccessDenied.TYPE}
-ABOUT_KEYS = frozenset({kinds.AccessKeyRegistered.TYPE, kinds.AccessKeyWithdrawn.TYPE})
+ABOUT_KEYS = frozenset(
+    {kinds.AccessKeyRegistered.TYPE, kinds.AccessPasskeyRegistered.TYPE, kinds.AccessKeyWithdrawn.TYPE}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,8 @@ class ApprovalsReport:
         for key in self.keys:
             ended = "" if key.ended is None else f", ended by entry {key.ended} of {key.ended_by}"
             how = "as given" if key.text in self.compared else "NOT COMPARED with one from the approver (--approver-key)"
-            lines.append(("Approver", f"{key.person}: {key.text}, entry {key.seq} ({key.trust}){ended}; {how}"))
+            called = f" (passkey {key.key.label!r} at {key.key.rp_id})" if isinstance(key.key, Passkey) else ""
+            lines.append(("Approver", f"{key.person}: {key.text}{called}, entry {key.seq} ({key.trust}){ended}; {how}"))
         lines += [("FORGED", f"entry {each.seq}: {each.what}") for each in self.forged]
         return "\n".join(f"{name:<14}{value}" for name, value in lines)
 
@@ -75,16 +79,16 @@ def judge_approvals(entries: Iterable[Entry], origin: str, pins: Mapping[str, Se
     for entry in entries:
         request = state.requests.get(str(entry.body.get("request")))
         before = len(state.anomalies)
+        # Before the entry counts: a passkey's counter goes on with it.
+        wrong = _wrong_with(state, request, entry) if entry.type in ANSWERS else ""
         fold(state, entry)
         had_effect = len(state.anomalies) == before
         if entry.type in ABOUT_KEYS and not had_effect:
             forged.append(Forged(entry.seq, state.anomalies[-1].what))
-        elif entry.type in ANSWERS:
-            wrong = _wrong_with(state, request, entry)
-            if wrong:
-                forged.append(Forged(entry.seq, f"an answer in the name of {entry.actor.name}: {wrong}"))
-            elif had_effect and entry.type in YESES:
-                (signed if entry.body.get("statement") else unsigned)[entry.actor.name] += 1
+        elif wrong:
+            forged.append(Forged(entry.seq, f"an answer in the name of {entry.actor.name}: {wrong}"))
+        elif had_effect and entry.type in YESES:
+            (signed if entry.body.get("statement") else unsigned)[entry.actor.name] += 1
     keys = tuple(state.keys)
     compared = _compared(keys, pins)
     forged += [
@@ -116,13 +120,10 @@ def _wrong_with(state: AccessState, request: Request | None, entry: Entry) -> st
 def _compared(keys: Sequence[ApproverKey], pins: Mapping[str, Sequence[str]]) -> frozenset[str]:
     """Return the keys that are as given, or that one of those signed in."""
     good: set[str] = set()
-    newest: list[ApproverKey] = []
     for key in keys:
         given = {text for name, texts in pins.items() if same_person(name, key.person) for text in texts}
-        old = next((each for each in reversed(newest) if same_person(each.person, key.person)), None)
-        if key.text in given or (key.trust is Trust.VOUCHED and old is not None and old.text in good):
+        if key.text in given or (key.trust is Trust.VOUCHED and key.voucher in good):
             good.add(key.text)
-        newest.append(key)
     return frozenset(good)
 
 

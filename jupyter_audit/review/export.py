@@ -115,8 +115,8 @@ def _content_line(held: Held) -> dict[str, str]:
 
 def _checkpoint_line(reader: LedgerReader, size: int) -> Iterator[dict[str, Any]]:
     with explained(_READING):
-        row = reader.connection.execute("SELECT note FROM checkpoint WHERE size = ?", (size,)).fetchone()
-    if row is not None:
+        row = reader.connection.execute("SELECT note FROM entry WHERE seq = ?", (size - 1,)).fetchone()
+    if row is not None and row[0] is not None:
         yield {"checkpoint": row[0]}
 
 

@@ -107,7 +107,7 @@ class VerifiedReader(LedgerReader):
         """Return the signed checkpoint over exactly the verified entries: keep it for the next time."""
         with explained("read the ledger"):
             row = self._connection.execute(
-                "SELECT note FROM checkpoint WHERE size = ?", (self.report.entries,)
+                "SELECT note FROM entry WHERE seq = ?", (self.report.entries - 1,)
             ).fetchone()
         try:
             note = parse_note(row[0] if row is not None else "")
@@ -193,7 +193,7 @@ def _leaves_of(connection: sqlite3.Connection, report: LedgerReport) -> bytearra
     tree = CompactRange()
     with explained("read the ledger"):
         rows = connection.execute(
-            "SELECT raw FROM entry NOT INDEXED WHERE seq < ? ORDER BY seq", (report.entries,)
+            "SELECT raw FROM entry WHERE seq < ? ORDER BY seq", (report.entries,)
         )
         for (raw,) in rows:
             leaf = leaf_hash(str(raw).encode("utf-8", "surrogatepass"))

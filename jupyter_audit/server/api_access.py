@@ -16,6 +16,7 @@ from jupyter_audit.access.grants import Grant, Request, RequestState
 from jupyter_audit.access.views import grant_view, request_view
 from jupyter_audit.server.apibase import MOST_ROWS, AuditApiHandler, authorized_to
 from jupyter_audit.server.inputs import LARGEST_NUMBER, Field, Query
+from jupyter_audit.server.passkeys import ChallengeHandler, PasskeyCreationHandler, PasskeyOffersHandler, PasskeysHandler
 from jupyter_audit.server.sight import sees_all
 from jupyter_audit.server.signing import SIGNED, ApproverKeysHandler, EntryToSignHandler, WithdrawKeyHandler, signed_of
 
@@ -207,11 +208,15 @@ class ReviewHandler(AuditApiHandler):
 ROUTES: tuple[tuple[str, type[AuditApiHandler]], ...] = (
     ("requests", RequestsHandler),
     (f"requests/({REQUEST_ID})/approve", ApproveHandler),
+    (f"requests/({REQUEST_ID})/challenge", ChallengeHandler),
     (f"requests/({REQUEST_ID})/deny", DenyHandler),
     (f"requests/({REQUEST_ID})/entry", EntryToSignHandler),
     (f"requests/({REQUEST_ID})/withdraw", WithdrawHandler),
     ("approver-keys", ApproverKeysHandler),
     ("approver-keys/withdraw", WithdrawKeyHandler),
+    ("passkeys", PasskeysHandler),
+    ("passkeys/creation", PasskeyCreationHandler),
+    ("passkeys/offers", PasskeyOffersHandler),
     ("grants", GrantsHandler),
     (f"grants/({GRANT_ID})/extend", ExtendHandler),
     (f"grants/({GRANT_ID})/revoke", RevokeHandler),

@@ -37,7 +37,7 @@ from jupyter_audit.model import SERVER
 from jupyter_audit.record import kinds
 from jupyter_audit.record.fresh import FreshContents
 from jupyter_audit.record.recorder import Recorder
-from jupyter_audit.server import aftermath, guard
+from jupyter_audit.server import aftermath, authenticators, guard
 from jupyter_audit.server.anchoring import Anchoring
 from jupyter_audit.server.assertions import assess
 from jupyter_audit.server.endings import Endings
@@ -118,6 +118,7 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):
         settings = JupyterAudit(parent=serverapp)
         policy = Policy.from_settings(settings)
         check_identity(serverapp.identity_provider, solo=policy.solo)
+        authenticators.check_settings(settings)
         home = Home(Path(settings.home).expanduser().absolute() if settings.home else default_home())
         check_folders(home.path, Path(serverapp.root_dir))
         clock = SystemClock()

@@ -24,6 +24,7 @@ from jupyter_audit.record.terminal import TERMINAL
 from jupyter_audit.server import overview, views
 from jupyter_audit.server.apibase import authorized_to
 from jupyter_audit.server.authorizer import WATCHERS
+from jupyter_audit.server.passkeys import passkeys_of
 from jupyter_audit.server.people import principal_of
 from jupyter_audit.server.services import find_services
 from jupyter_audit.server.web import find_web
@@ -137,6 +138,7 @@ class PanelHandler(AuditPage):
         self.finish(
             self._templates.get_template("panel.html").render(
                 **standing,
+                passkeys=passkeys_of(shared.services, principal, self.request),
                 ledger=ledger,
                 **self.addresses(),
             )

@@ -49,7 +49,7 @@ class EntryToSignHandler(AuditApiHandler):
 
 
 class ApproverKeysHandler(AuditApiHandler):
-    """The keys of approvers."""
+    """The keys and passkeys of approvers."""
 
     @authorized_to("read")
     async def get(self) -> None:
@@ -69,12 +69,12 @@ class ApproverKeysHandler(AuditApiHandler):
 
 
 class WithdrawKeyHandler(AuditApiHandler):
-    """The end of a key."""
+    """The end of a key or passkey."""
 
     @authorized_to("write")
     async def post(self) -> None:
-        """Withdraw one's own key, or as an admin anybody's."""
-        given = self.body(person=TEXT, reason=TEXT, signature=TEXT_OR_NOTHING)
-        person, texts = given["person"], {"reason": given["reason"], "signature": given["signature"] or ""}
+        """Withdraw a key or passkey of one's own, or as an admin anybody's."""
+        given = self.body(person=TEXT, reason=TEXT, signature=TEXT_OR_NOTHING, key=TEXT_OR_NOTHING)
+        person, texts = given["person"], {name: given[name] or "" for name in ("reason", "signature", "key")}
         access, principal = self.services.access, self.principal
         self.answer(key_view(await self.act(lambda: access.withdraw_key(principal, person, **texts))))

@@ -19,7 +19,7 @@ from jupyter_audit.ledger.anchors import Anchors, newest_kept, parse_sink
 
 
 def notes(ledger: Ledger) -> list[str]:
-    return [note for (note,) in ledger.connection.execute("SELECT note FROM checkpoint ORDER BY size")]
+    return [note for (note,) in ledger.connection.execute("SELECT note FROM entry WHERE note IS NOT NULL ORDER BY seq")]
 
 
 def lines(path: Path) -> list[str]:

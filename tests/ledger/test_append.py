@@ -135,7 +135,7 @@ def test_every_commit_has_its_own_checkpoint(ledger: Ledger) -> None:
         ledger.append([a_draft(number) for number in range(batch)])
         sizes.append(unverified_checkpoint(ledger.checkpoint_note()).size)
 
-    rows = ledger.connection.execute("SELECT size FROM checkpoint ORDER BY size").fetchall()
+    rows = ledger.connection.execute("SELECT seq + 1 FROM entry WHERE note IS NOT NULL ORDER BY seq").fetchall()
 
     assert sizes == [2, 5, 6, 8]
     assert [row[0] for row in rows] == [1, *sizes]
@@ -289,7 +289,7 @@ def test_a_slow_reader_holds_no_transaction_and_does_not_see_what_comes_later(
         assert reader.size() == 603
 
 
-def test_every_filter_uses_its_index(filled: Ledger) -> None:
+def test_no_filter_reads_the_whole_ledger(filled: Ledger) -> None:
     asked: list[str] = []
     filled.connection.set_trace_callback(asked.append)
     for question in (
@@ -304,7 +304,7 @@ def test_every_filter_uses_its_index(filled: Ledger) -> None:
 
     for sql in asked:
         plan = " ".join(row[3] for row in filled.connection.execute(f"EXPLAIN QUERY PLAN {sql}"))
-        assert "SCAN entry" not in plan, sql
+        assert "SCAN entry" not in plan or sql.endswith("ORDER BY seq DESC LIMIT 1"), sql
         assert "TEMP B-TREE" not in plan, sql
 
 
@@ -333,7 +333,7 @@ def test_a_readers_connection_cannot_write(ledger: Ledger, home: Home) -> None:
         reader.connection.execute("DELETE FROM entry")
 
 
-@pytest.mark.parametrize("table", ["entry", "content", "checkpoint", "subtree"])
+@pytest.mark.parametrize("table", ["entry", "content", "subtree", "place"])
 def test_a_mistake_cannot_change_what_is_stored(filled: Ledger, table: str) -> None:
     for statement in (
         f"DELETE FROM {table}",

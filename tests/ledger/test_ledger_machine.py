@@ -396,13 +396,13 @@ def cut_off(home: Home, told: list[Told], pick: int) -> bool:
         return False
     levels = [f"DELETE FROM subtree WHERE level = {level} AND position >= {seq >> level}" for level in (8, 16)]
     tamper(home, *(f"DELETE FROM {table} WHERE seq >= {seq}" for table in ("entry", "content")),
-           f"DELETE FROM checkpoint WHERE size > {seq}", *levels)  # fmt: skip
+           f"DELETE FROM place WHERE block >= {seq >> 8}", *levels)  # fmt: skip
     return True
 
 
 def drop_trigger(home: Home, told: list[Told], pick: int) -> bool:
     with closing(sqlite3.connect(home.ledger)) as connection, connection:
-        connection.execute(f"DROP TRIGGER {['entry', 'content', 'checkpoint', 'subtree'][pick % 4]}_kept")
+        connection.execute(f"DROP TRIGGER {['entry', 'content', 'place', 'subtree'][pick % 4]}_kept")
     return True
 
 
@@ -419,8 +419,8 @@ HANDS: dict[str, Callable[[Home, list[Told], int], bool]] = {
     "text": change_text,
     "entry": statement("DELETE FROM entry WHERE seq = ?"),
     "leaf": statement("UPDATE entry SET leaf = zeroblob(32) WHERE seq = ?"),
-    "note": statement("UPDATE checkpoint SET note = replace(note, 'A', 'B') || char(10) WHERE size = 1 + 0 * ?"),
-    "checkpoint": statement("DELETE FROM checkpoint WHERE size = (SELECT min(size) FROM checkpoint WHERE size > ?)"),
+    "note": statement("UPDATE entry SET note = replace(note, 'A', 'B') || char(10) WHERE seq = 0 * ?"),
+    "checkpoint": statement("UPDATE entry SET note = NULL WHERE seq = (SELECT min(seq) FROM entry WHERE seq >= ? AND note IS NOT NULL)"),
     "content": of_content("DELETE FROM content WHERE seq = ?"),
     "salt": of_content("UPDATE content SET salt = zeroblob(32) WHERE seq = ?"),
     "purged": put_purged_back,

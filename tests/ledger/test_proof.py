@@ -70,7 +70,7 @@ def test_the_key_that_was_ended_cannot_prove_what_came_after_it(story: Story) ->
 
 def test_growth_between_any_two_checkpoints_is_proven(story: Story) -> None:
     with LedgerReader.open(story.home.ledger) as reader:
-        notes = [note for (note,) in reader.connection.execute("SELECT note FROM checkpoint ORDER BY size")]
+        notes = [note for (note,) in reader.connection.execute("SELECT note FROM entry WHERE note IS NOT NULL ORDER BY seq")]
         for older, newer in [(0, 1), (0, -1), (3, 12), (11, 13), (-4, -1), (-1, -1)]:
             shown = check_proof(prove_growth(reader, notes[older], notes[newer]), [first_key(story)])
             assert isinstance(shown, ProvenGrowth)

@@ -102,7 +102,7 @@ ledger.rotate_key(actor=Actor("eve", "x"), reason="test")
 
 def test_a_rotation_that_is_killed_at_any_step_leaves_a_ledger_that_goes_on(home: Home, clock: SetClock) -> None:
     outcomes = set()
-    for step in range(1, 80):
+    for step in range(1, 160):
         with LedgerReader.open(home.ledger) as reader:
             before = len(list(reader.entries(types=["ledger.key_rotated"])))
         died = subprocess.run([sys.executable, "-c", ROTATE_AND_DIE, str(home.path), str(step)], check=False)

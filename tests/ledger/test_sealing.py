@@ -105,7 +105,7 @@ def test_the_sealed_ledger_of_version_1_verifies_and_opens(second: ModuleType, t
     assert (opened.contents_held, opened.contents_sealed, opened.contents_opened) == (6, 5, 4)
     assert any("4 sealed contents" in said and "anna+" in said for said in closed.not_checked)
     assert [said for said in opened.not_checked if "sealed" in said] == [
-        "what 1 sealed contents hold: they are sealed for bob@example.org+6837d317e9a5c36f"
+        "what 1 sealed contents hold: they are sealed for bob@example.org+0f614ba96efb7704"
     ]
     with LedgerReader.open(ledger, auditors=[anna]) as reader:
         for seq, text in json.loads((GOOD / "contents.json").read_text()).items():

@@ -14,16 +14,18 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from ledger_story import SetClock, Story, check
+from ledger_story import EVE, SetClock, Story, a_draft, check, tamper
 from test_tampering import ATTACKS, Attack
 
 from jupyter_audit.errors import LedgerError, VerificationError
 from jupyter_audit.home import Home
+from jupyter_audit.ledger import create_ledger, open_ledger
 from jupyter_audit.ledger.checkpoint import Checkpoint, format_checkpoint
 from jupyter_audit.ledger.cosignature import format_witness_key
 from jupyter_audit.ledger.damage import DAMAGES
 from jupyter_audit.ledger.keys import Signer, load_signer
 from jupyter_audit.ledger.note import Note, format_note, parse_note
+from jupyter_audit.ledger.purging import Wanted, purge
 from jupyter_audit.witness.cosigner import Cosigner
 
 SCRIPT = Path(__file__).parents[2] / "docs" / "verify_independently.py"
@@ -180,3 +182,15 @@ def test_both_find_in_a_bad_ledger_what_it_is_bad_for(second: ModuleType, tmp_pa
 
     assert {"damage": found[0], "seq": found[1]} == expected
     assert verdict(second, home, kept, witness) == found
+
+
+def test_a_purge_that_is_hidden_from_searches_is_still_taken_for_one(second: ModuleType, tmp_path: Path, clock: SetClock) -> None:
+    home = Home(tmp_path / "hidden")
+    create_ledger(home, clock=clock, actor=EVE)
+    with open_ledger(home, clock=clock) as ledger:
+        ledger.append([a_draft(1)])
+        purge(ledger, Wanted(session="s-0"), actor=EVE, reason="asked for")
+        ledger.append([a_draft(number) for number in range(3, 300)])
+    tamper(home, "DELETE FROM place WHERE value = 'content.purged'")
+
+    assert ours(home) == verdict(second, home) == ("place", 0)

@@ -56,7 +56,7 @@ def test_the_pages_definitions_alone_are_enough_to_check_it(golden: Path) -> Non
     """Hashes, commitments and signatures as the page defines them, with nothing of ours."""
     with closing(sqlite3.connect(golden)) as connection:
         raws = [raw for (raw,) in connection.execute("SELECT raw FROM entry ORDER BY seq")]
-        notes = connection.execute("SELECT size, note FROM checkpoint ORDER BY size").fetchall()
+        notes = connection.execute("SELECT seq + 1, note FROM entry WHERE note IS NOT NULL ORDER BY seq").fetchall()
         contents = connection.execute("SELECT seq, name, salt, encoding, data FROM content").fetchall()
     leaves = [sha256(b"\x00" + raw.encode()).digest() for raw in raws]
 
@@ -93,7 +93,7 @@ def test_the_specifications_example_is_the_ledgers(golden: Path) -> None:
 
     with LedgerReader.open(golden) as reader:
         assert example.replace("\n", "") == reader.entry(1).raw
-        (note,) = reader.connection.execute("SELECT note FROM checkpoint WHERE size = 2").fetchone()
+        (note,) = reader.connection.execute("SELECT note FROM entry WHERE seq = 1").fetchone()
     assert checkpoint == [note]
 
 

@@ -198,7 +198,7 @@ def test_the_queries_run_on_the_ledger_of_the_test_vectors(connection: sqlite3.C
     connection.execute("ATTACH ? AS vectors", (str(tmp_path / "copy.db"),))
     counts = {}
     for heading, sql in QUERIES.items():
-        of_vectors = re.sub(r"\b(FROM|JOIN) (entry|content|checkpoint)\b", r"\1 vectors.\2", sql)
+        of_vectors = re.sub(r"\b(FROM|JOIN) (entry|content|place)\b", r"\1 vectors.\2", sql)
         counts[heading] = len(connection.execute(of_vectors).fetchall())
     assert counts["Which keys has the ledger had?"] == 2
     assert counts["When did the clock go back?"] >= 1
@@ -206,7 +206,7 @@ def test_the_queries_run_on_the_ledger_of_the_test_vectors(connection: sqlite3.C
 
 
 def test_the_table_names_every_table_and_column(connection: sqlite3.Connection) -> None:
-    for table in ("entry", "content", "checkpoint", "subtree"):
+    for table in ("entry", "content", "subtree", "place"):
         (line,) = [line for line in PAGE.splitlines() if line.startswith(f"| `{table}` |")]
         for row in connection.execute(f"PRAGMA table_xinfo({table})"):
             assert f"`{row['name']}`" in line

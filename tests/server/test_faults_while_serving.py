@@ -67,7 +67,7 @@ def a_copy_of_the_journal_in_its_place(home: Home) -> Iterator[None]:
 
 def write(home: Home, sql: str, *values: object) -> None:
     """Write into the ledger past its triggers, as an insider does."""
-    guards = [name for kind, name in OBJECTS if kind == "trigger" and name.startswith("checkpoint")]
+    guards = [name for kind, name in OBJECTS if kind == "trigger" and name.startswith("entry")]
     with closing(sqlite3.connect(home.ledger, timeout=20)) as connection, connection:
         connection.execute("BEGIN IMMEDIATE")
         for name in guards:
@@ -80,23 +80,23 @@ def write(home: Home, sql: str, *values: object) -> None:
 @contextmanager
 def the_newest_checkpoint_changed(home: Home) -> Iterator[None]:
     with closing(sqlite3.connect(home.ledger)) as connection:
-        size, note = connection.execute("SELECT size, note FROM checkpoint ORDER BY size DESC LIMIT 1").fetchone()
-    write(home, "UPDATE checkpoint SET note = note || ? WHERE size = ?", "x", size)
+        size, note = connection.execute("SELECT seq + 1, note FROM entry ORDER BY seq DESC LIMIT 1").fetchone()
+    write(home, "UPDATE entry SET note = note || ? WHERE seq = ?", "x", size - 1)
     try:
         yield
     finally:
-        write(home, "UPDATE checkpoint SET note = ? WHERE size = ?", note, size)
+        write(home, "UPDATE entry SET note = ? WHERE seq = ?", note, size - 1)
 
 
 @contextmanager
 def the_newest_checkpoint_deleted(home: Home) -> Iterator[None]:
     with closing(sqlite3.connect(home.ledger)) as connection:
-        size, note = connection.execute("SELECT size, note FROM checkpoint ORDER BY size DESC LIMIT 1").fetchone()
-    write(home, "DELETE FROM checkpoint WHERE size = ?", size)
+        size, note = connection.execute("SELECT seq + 1, note FROM entry ORDER BY seq DESC LIMIT 1").fetchone()
+    write(home, "UPDATE entry SET note = NULL WHERE seq = ?", size - 1)
     try:
         yield
     finally:
-        write(home, "INSERT INTO checkpoint VALUES (?, ?)", size, note)
+        write(home, "UPDATE entry SET note = ? WHERE seq = ?", note, size - 1)
 
 
 FAULTS: dict[Callable[[Home], object], str] = {

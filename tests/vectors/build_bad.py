@@ -33,12 +33,12 @@ from jupyter_audit.ledger.purging import Wanted, purge  # noqa: E402
 from jupyter_audit.ledger.writer import Ledger  # noqa: E402
 from jupyter_audit.witness.cosigner import Cosigner  # noqa: E402
 
-SIZE = 8
+SIZE = 10
 Damage = Callable[[Home], object]
 
 
 def build(home: Home, clock: SetClock) -> None:
-    """Write entries 0 to 7: a beginning, one, a commit of two, a purge of entry 1's content, a new key, and two more."""
+    """Write entries 0 to 9: a beginning, one, a commit of two, a purge of entry 1's content, a new key, two more, a commit of two."""
     create_ledger(home, clock=clock, actor=EVE)
     with open_ledger(home, clock=clock) as ledger:
         ledger.append([a_draft(1)])
@@ -47,6 +47,7 @@ def build(home: Home, clock: SetClock) -> None:
         ledger.rotate_key(actor=EVE, reason="yearly")
         ledger.append([a_draft(6)])
         ledger.append([a_draft(7)])
+        ledger.append([a_draft(8), a_draft(9)])
 
 
 def sql(*statements: str | tuple[str, tuple[object, ...]]) -> Damage:
@@ -62,7 +63,7 @@ def note_of(home: Home, size: int, *, root: bytes | None = None, signer: Signer 
 
 def strangers_note(home: Home) -> None:
     stranger = Signer.generate(load_signer(home.signing_key).verifier.name)
-    tamper(home, ("UPDATE checkpoint SET note = ? WHERE size = 7", (note_of(home, 7, signer=stranger),)))
+    tamper(home, ("UPDATE entry SET note = ? WHERE seq = 6", (note_of(home, 7, signer=stranger),)))
 
 
 def strangers_key(home: Home) -> None:
@@ -77,7 +78,7 @@ def a_lie_about_the_clock(home: Home) -> None:
         assert isinstance(ledger, Ledger)
         object.__setattr__(ledger._head, "time", format_time(clock.moment.replace(year=2000)))
         clock.moment = clock.moment.replace(year=2001)
-        ledger.append([a_draft(8)])
+        ledger.append([a_draft(10)])
 
 
 def kept(text: Callable[[Home], str]) -> Damage:
@@ -87,7 +88,7 @@ def kept(text: Callable[[Home], str]) -> Damage:
 def a_kept_one_that_is_newer(home: Home) -> None:
     """What somebody kept of a ledger that later lost its end."""
     (home.path / "kept.checkpoint").write_text(note_of(home, SIZE), encoding="utf-8")
-    tamper(home, "DELETE FROM entry WHERE seq = 7", "DELETE FROM checkpoint WHERE size = 8", "DELETE FROM content WHERE seq = 7")
+    tamper(home, "DELETE FROM entry WHERE seq > 7", "DELETE FROM content WHERE seq > 7")
 
 
 def half(home: Home) -> None:
@@ -113,22 +114,23 @@ BAD: list[tuple[str, int | None, Damage]] = [
     ("sequence", 1, sql("DELETE FROM entry WHERE seq = 1")),
     ("entry_form", 6, sql("UPDATE entry SET raw = raw || ' ' WHERE seq = 6")),
     ("entry_changed", 3, sql("UPDATE entry SET raw = replace(raw, 'eve', 'bob') WHERE seq = 3")),
-    ("time", 8, a_lie_about_the_clock),
+    ("time", 10, a_lie_about_the_clock),
     ("leaf", 6, sql("UPDATE entry SET leaf = zeroblob(32) WHERE seq = 6")),
     ("subtree", None, sql("INSERT INTO subtree VALUES (8, 0, zeroblob(32))")),
-    ("truncated", 7, sql("DELETE FROM entry WHERE seq = 7", "DELETE FROM content WHERE seq = 7")),
-    ("checkpoint_missing", 1, sql("DELETE FROM checkpoint WHERE size = 2")),
-    ("checkpoint_foreign", 2, sql("INSERT INTO checkpoint SELECT 3, note FROM checkpoint WHERE size = 2")),
-    ("checkpoint_form", 6, sql("UPDATE checkpoint SET note = 'none' WHERE size = 7")),
+    ("truncated", 9, sql("DELETE FROM entry WHERE seq = 9", "DELETE FROM content WHERE seq = 9")),
+    ("checkpoint_missing", 1, sql("UPDATE entry SET note = NULL WHERE seq = 1")),
+    ("checkpoint_foreign", 2, sql("UPDATE entry SET note = (SELECT note FROM entry WHERE seq = 1) WHERE seq = 2")),
+    ("checkpoint_form", 6, sql("UPDATE entry SET note = 'none' WHERE seq = 6")),
     ("checkpoint_signature", 6, strangers_note),
     ("content_missing", 6, sql("DELETE FROM content WHERE seq = 6")),
     ("content_changed", 6, sql("UPDATE content SET data = CAST('print(9)' AS BLOB) WHERE seq = 6")),
     ("content_foreign", 7, sql(("INSERT INTO content VALUES (7, 'more', ?, 'plain', x'00')", (A_SALT,)))),
     ("content_unpurged", 1, sql(("INSERT INTO content VALUES (1, 'message', ?, 'plain', x'00')", (A_SALT,)))),
     ("remembered", None, kept(lambda home: "no checkpoint")),
-    ("rollback", 7, a_kept_one_that_is_newer),
+    ("rollback", 8, a_kept_one_that_is_newer),
     ("fork", None, kept(lambda home: note_of(home, 7, root=bytes(32)))),
     ("witness", None, cosigned_by_another),
+    ("place", None, sql("INSERT INTO place VALUES ('type', 'cell.admitted', 0, '[1]')")),
 ]
 
 

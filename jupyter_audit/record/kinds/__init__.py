@@ -53,6 +53,7 @@ from jupyter_audit.record.kinds.following import (
 from jupyter_audit.record.kinds.people import (
     AccessKeyRegistered,
     AccessKeyWithdrawn,
+    AccessPasskeyRegistered,
     PeopleAccepted,
     PeopleAdded,
     PeopleChanged,
@@ -92,6 +93,7 @@ __all__ = [
     "AccessKeyRegistered",
     "AccessKeyWithdrawn",
     "AccessLapsed",
+    "AccessPasskeyRegistered",
     "AccessRefused",
     "AccessRequested",
     "AccessReviewed",
@@ -163,6 +165,7 @@ KINDS: Mapping[str, type[Kind]] = {
         PeopleRemoved,
         PeopleAccepted,
         AccessKeyRegistered,
+        AccessPasskeyRegistered,
         AccessKeyWithdrawn,
         ServerStarted,
         ServerStopped,

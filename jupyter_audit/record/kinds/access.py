@@ -61,7 +61,8 @@ class AccessApproved(Kind):
     `principal` is whom it was given to. `self_approved` is true only in solo mode, or where a profile
     allows it, and says that requester and approver are one person. `takes_over` is the grant of
     somebody else that ends here, because this one carries it on. `statement` is what the approver signed with a key of
-    their own, if they did, and `signature` the Ed25519 signature in base64 (docs/signed-approvals.md).
+    their own, if they did, and `signature` the Ed25519 signature in base64, or a passkey's assertion as JSON with
+    authenticatorData, clientDataJSON, id and signature (docs/signed-approvals.md).
     """
 
     TYPE = "access.approved"
@@ -170,9 +171,14 @@ class AccessExpired(Kind):
 
 @dataclass(frozen=True, slots=True)
 class AccessRefused(Kind):
-    """Somebody tried to request, approve, deny or revoke and was not allowed to."""
+    """
+    Somebody tried to request, approve, deny or revoke and was not allowed to.
+
+    `cause` says why, and `code` says it in a word for programs, such as `not_permitted` or `cloned_passkey`.
+    """
 
     TYPE = "access.refused"
     action: str
     target: str
     cause: str
+    code: str = ""

@@ -63,7 +63,8 @@ class AccessKeyRegistered(Kind):
     An approver registers the public key that they sign approvals with. The actor is whose key it is.
 
     `key` is a verifier key as signed notes have it. `proof` is its signature over ledger, name and key: nobody registers a
-    key that they do not hold. `replaces` is the key that it follows, and `vouched` that one's signature over the same.
+    key that they do not hold. `replaces` is the key that it follows, and `vouched` the signature over the same of that one, or
+    else of a passkey that its owner has already.
     """
 
     TYPE = "access.key_registered"
@@ -74,9 +75,30 @@ class AccessKeyRegistered(Kind):
 
 
 @dataclass(frozen=True, slots=True)
+class AccessPasskeyRegistered(Kind):
+    """
+    An approver registers a passkey, which signs approvals in the browser. The actor is whose passkey it is.
+
+    `key` is its public key, `passkey:ALGORITHM:KEY`; `credential` the id that the browser finds it by; `rp_id` the host that it
+    signs for; `aaguid` the make that it says it is; `label` what its owner calls it. `proof` is its signature over all that,
+    ledger and name: a WebAuthn assertion. `vouched` is the signature over the same of a key or passkey that the person has
+    already, where there is one.
+    """
+
+    TYPE = "access.passkey_registered"
+    key: str
+    credential: str
+    rp_id: str
+    label: str
+    aaguid: str
+    proof: str
+    vouched: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class AccessKeyWithdrawn(Kind):
     """
-    A person's key signs no more from here on, and why. The actor is that person, or an admin.
+    A person's key or passkey signs no more from here on, and why. The actor is that person, or an admin.
 
     `signature` is that of the key itself, where its owner still had it.
     """

@@ -79,8 +79,9 @@
     show('wrong', '');
     show('said', '');
     try {
-      await call(form.dataset.act, fieldsOf(form));
-      say(form.dataset.done);
+      const passkey = window.auditPasskeys[event.submitter?.dataset.passkey];
+      const done = passkey ? await passkey(call, form.dataset.act, fieldsOf(form)) : await call(form.dataset.act, fieldsOf(form));
+      say(passkey && done ? done : form.dataset.done);
       form.reset();
       form.elements.profile?.dispatchEvent(new Event('change', { bubbles: true }));
       form.closest('details')?.removeAttribute('open');

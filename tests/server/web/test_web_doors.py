@@ -156,6 +156,7 @@ def test_the_table_covers_every_described_operation() -> None:
         tried.add(f"{where[act]}/{act}" if act in where else act)
     tried |= {"sessions/{session}/end"}  # test_web_watch.py
     tried |= {"requests/{request}/entry", "approver-keys/withdraw"}  # test_web_signed.py
+    tried |= {"requests/{request}/challenge", "passkeys", "passkeys/creation", "passkeys/offers"}  # test_web_passkeys.py
     tried |= {"acknowledgements", "feedback", "stats"}  # test_web_words.py
     assert {f"/{path}" for path in tried} == set(description()["paths"])
 

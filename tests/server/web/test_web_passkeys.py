@@ -1,0 +1,161 @@
+"""Passkeys over the REST API: who may do what, and what a server takes of a browser that is not a good one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from support.passkeys import SoftPasskey, decode
+from support.servers import AuditedServer
+from web_house import Person
+
+from jupyter_audit.access.signing import APPROVAL, PASSKEY_REGISTRATION
+
+Who = Callable[[str | None], Person]
+
+#              nobody erin ana  aude adam nina
+TABLE = """
+challenge      403    403  409  403  403  403
+challenge-none 403    403  404  403  403  403
+creation       403    403  200  403  403  403
+offer          403    403  400  403  403  403
+register       403    403  404  403  403  403
+offers         403    200  200  200  200  200
+"""
+PEOPLE = (None, "erin", "ana", "aude", "adam", "nina")
+CASES = [
+    pytest.param(name, act, int(status), id=f"{name or 'nobody'} {act}")
+    for act, *statuses in map(str.split, TABLE.strip().splitlines())
+    for name, status in zip(PEOPLE, statuses, strict=True)
+]
+OFFER = {"label": "laptop", "id": "AA", "client_data": "e30", "attestation": "AA"}
+
+
+@pytest.fixture
+def here(house: AuditedServer) -> AuditedServer:
+    """The server at an address at which browsers use passkeys."""
+    return replace(house, url=house.url.replace("127.0.0.1", "localhost"))
+
+
+@pytest.fixture
+def who(here: AuditedServer) -> Who:
+    return lambda name: Person(here, name)
+
+
+@pytest.fixture
+def origin(here: AuditedServer) -> str:
+    return here.url.partition("/u/")[0]
+
+
+@pytest.mark.parametrize(("name", "act", "status"), CASES)
+def test_each_role_does_with_passkeys_what_its_rules_allow(who: Who, name: str | None, act: str, status: int) -> None:
+    path, body = {
+        "challenge": ("requests/{}/challenge", {"decision": "approve"}),
+        "challenge-none": ("requests/r-000000000000/challenge", {"decision": "approve"}),
+        "creation": ("passkeys/creation", None),
+        "offer": ("passkeys/offers", OFFER),
+        "register": ("passkeys", {"offer": "p-000000000000", "proof": "{}"}),
+        "offers": ("passkeys/offers", None),
+    }[act]
+    path = path.format(who("erin").request_access()) if "{}" in path else path
+    answer = who(name).ask("GET" if act == "offers" else "POST", path, body)
+    assert answer.status_code == status, answer.text
+
+
+def offer(person: Person, soft: SoftPasskey, at: str, **wrong: Any) -> Any:
+    """Have a passkey made, and offer it."""
+    options = person.post("passkeys/creation")["options"]
+    assert options["authenticatorSelection"]["userVerification"] == "required"
+    body = {"label": "laptop", **soft.make(options["challenge"], **{"origin": at, **wrong})}
+    return person.ask("POST", "passkeys/offers", body)
+
+
+def test_what_a_browser_made_badly_is_not_offered(who: Who, origin: str) -> None:
+    ana, soft = who("ana"), SoftPasskey()
+    for wrong in ({"origin": "https://evil.example"}, {"flags": 0x41}, {"flags": 0x44}):
+        assert offer(ana, soft, origin, **wrong).status_code == 400
+    assert offer(ana, SoftPasskey(rp_id="evil.example"), origin).status_code == 400
+    # A challenge of nobody's, of somebody else's, and one that served before.
+    assert ana.ask("POST", "passkeys/offers", {"label": "laptop", **soft.make("AAAA", origin=origin)}).status_code == 403
+    theirs = who("abe").post("passkeys/creation")["options"]["challenge"]
+    assert ana.ask("POST", "passkeys/offers", {"label": "laptop", **soft.make(theirs, origin=origin)}).status_code == 403
+    mine = {"label": "laptop", **soft.make(ana.post("passkeys/creation")["options"]["challenge"], origin=origin)}
+    assert [ana.ask("POST", "passkeys/offers", mine).status_code for _ in range(2)] == [201, 403]
+
+
+@pytest.fixture
+def abes(who: Who, origin: str) -> Iterator[tuple[Person, SoftPasskey]]:
+    """abe, with a passkey of each test's own."""
+    abe, soft = who("abe"), SoftPasskey("RS256")
+    made = offer(abe, soft, origin).json()
+    proof = soft.sign(PASSKEY_REGISTRATION, made["statement"], origin=origin)
+    assert made["vouched"] is None
+    row = abe.post("passkeys", offer=made["offer"], proof=proof)
+    assert (row["person"], row["kind"], row["host"], row["key"]) == ("abe", "passkey", "localhost", soft.text)
+    yield abe, soft
+    abe.post("approver-keys/withdraw", person="abe", key=soft.text, reason="the test is over")
+
+
+def test_an_answer_counts_only_at_this_servers_own_address(
+    abes: tuple[Person, SoftPasskey], who: Who, origin: str, house: AuditedServer
+) -> None:
+    abe, soft = abes
+    request = who("erin").request_access()
+    # The ledger's own check takes any address of the host; the server takes its own alone.
+    for elsewhere in ("https://localhost", "http://localhost:1", "http://sub.localhost"):
+        asked = abe.post(f"requests/{request}/challenge", decision="approve")
+        assert asked["options"]["userVerification"] == "required"
+        signed = {"statement": asked["statement"], "signature": soft.sign(APPROVAL, asked["statement"], origin=elsewhere)}
+        refused = abe.ask("POST", f"requests/{request}/approve", signed)
+        assert (refused.status_code, "origin" in refused.json()["detail"]) == (403, True)
+    asked = abe.post(f"requests/{request}/challenge", decision="approve")
+    signed = {"statement": asked["statement"], "signature": soft.sign(APPROVAL, asked["statement"], origin=origin)}
+    # Asked of abe, it is nobody else's to send.
+    assert who("ana").ask("POST", f"requests/{request}/approve", signed).status_code == 403
+    abe.post(f"requests/{request}/approve", **signed)
+    (entry,) = (each for each in house.entries("access.approved") if each.body["request"] == request)
+    assert entry.body["signature"] == signed["signature"]
+
+
+def test_a_denial_is_asked_for_with_its_reason_and_an_approval_without(
+    abes: tuple[Person, SoftPasskey], who: Who, origin: str
+) -> None:
+    abe, soft = abes
+    request = who("erin").request_access()
+    for body in ({"decision": "deny"}, {"decision": "approve", "reason": "x"}, {"decision": "perhaps"}):
+        assert abe.ask("POST", f"requests/{request}/challenge", body).status_code == 400
+    asked = abe.post(f"requests/{request}/challenge", decision="deny", reason="not today")
+    signed = {"statement": asked["statement"], "signature": soft.sign(APPROVAL, asked["statement"], origin=origin)}
+    assert abe.post(f"requests/{request}/deny", reason="not today", **signed)["answer"] == "not today"
+
+
+def test_a_stolen_answer_to_a_challenge_of_ones_own_needs_the_passkey(abes: tuple[Person, SoftPasskey], who: Who, origin: str) -> None:
+    """ana asks in her own name and sends what abe's passkey signed for it."""
+    soft = abes[1]
+    ana, own = who("ana"), SoftPasskey()
+    made = offer(ana, own, origin).json()
+    ana.post("passkeys", offer=made["offer"], proof=own.sign(PASSKEY_REGISTRATION, made["statement"], origin=origin))
+    try:
+        request = who("erin").request_access()
+        asked = ana.post(f"requests/{request}/challenge", decision="approve")
+        signed = {"statement": asked["statement"], "signature": soft.sign(APPROVAL, asked["statement"], origin=origin)}
+        assert ana.ask("POST", f"requests/{request}/approve", signed).status_code == 403
+    finally:
+        ana.post("approver-keys/withdraw", person="ana", key=own.text, reason="the test is over")
+
+
+def test_at_an_address_that_is_a_number_the_problem_says_where_to_go(person: Who, house: AuditedServer) -> None:
+    there = replace(house, url=house.url.replace("localhost", "127.0.0.1"))
+    refused = Person(there, "ana").ask("POST", "passkeys/creation")
+    assert (refused.status_code, refused.json()["code"]) == (409, "passkeys_unavailable")
+    assert "passkey_origins" in refused.json()["advice"]
+
+
+def test_the_offered_options_name_ones_own_passkeys_alone(abes: tuple[Person, SoftPasskey], who: Who) -> None:
+    abe, soft = abes
+    options = abe.post("passkeys/creation")["options"]
+    assert [each["id"] for each in options["excludeCredentials"]] == [soft.credential]
+    assert len(decode(options["challenge"])) == 32
+    assert who("ana").post("passkeys/creation")["options"]["excludeCredentials"] == []
