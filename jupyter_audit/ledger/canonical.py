@@ -58,8 +58,8 @@ class CanonicalError(ValueError):
     """A value has no canonical form, or a text is not in it."""
 
 
-def _is_exact(values: Iterable[Any]) -> bool:
-    """Say whether values that a JSON decoder made have one spelling: no floats, no integer beyond 2^53 - 1."""
+def is_exact(values: Iterable[Any]) -> bool:
+    """Return whether values that a JSON decoder made have one spelling: no floats, no integer beyond 2^53 - 1."""
     for value in values:
         kind = type(value)
         if kind is str or kind is bool or value is None:
@@ -67,9 +67,16 @@ def _is_exact(values: Iterable[Any]) -> bool:
         if kind is int:
             if not -MAX_INTEGER <= value <= MAX_INTEGER:
                 return False
-        elif not (_is_exact(value.values()) if kind is dict else kind is list and _is_exact(value)):
+        elif not (is_exact(value.values()) if kind is dict else kind is list and is_exact(value)):
             return False
     return True
+
+
+def has_ascii_names(value: object) -> bool:
+    """Return whether all names of objects in what a JSON decoder made are ASCII, so that there is one order for them."""
+    if type(value) is dict:
+        return all(name.isascii() and has_ascii_names(member) for name, member in value.items())
+    return type(value) is not list or all(map(has_ascii_names, value))
 
 
 class _Plain:
@@ -150,7 +157,7 @@ def parse_canonical(text: str) -> dict[str, Any]:
         # Nearly every entry. Names are in order if the text comes out again, no two are alike, and there are no surrogates.
         try:
             value = _orjson.loads(text)
-            if type(value) is dict and _encode(value) == text and _is_exact(value.values()):
+            if type(value) is dict and _encode(value) == text and is_exact(value.values()):
                 return cast("dict[str, Any]", value)
         except ValueError:
             pass  # what is wrong is put into words below

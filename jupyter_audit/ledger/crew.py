@@ -1,32 +1,37 @@
 """
-A crew: processes that walk pieces of a ledger at the same time, one on each core.
+A crew: processes that walk pieces of a ledger at the same time, one on each core; this process is one of them.
 
-They are given rows, not the file: what is verified is one snapshot, and nothing else opens it. They are started by
-hand rather than with `multiprocessing`, which would run the caller's main module again in each of them.
+Each of the others opens the file for itself, after this one did: what it sees is what this one sees, and maybe what was
+appended since, which is in no piece. What was purged since is not as this process saw it, so its piece is walked once
+more here. They are started by hand rather than with `multiprocessing`, which would run the caller's main module again
+in each of them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
 import subprocess
 import sys
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from queue import SimpleQueue
+from pathlib import Path
 from types import TracebackType
 
-from jupyter_audit.ledger.pieces import Piece, Walked, walk_piece
+from jupyter_audit.ledger.glance import Glance
+from jupyter_audit.ledger.pieces import Keys, Piece, Walked, walk_piece
+from jupyter_audit.ledger.schema import verify_tables
+from jupyter_audit.ledger.store import connect, end_circles
 from jupyter_audit.ledger.walk import Terms
 
 _WORK = (
     "import sys; sys.path[:] = sys.argv[2:]; from jupyter_audit.ledger.crew import serve; serve(int(sys.argv[1]))"
 )
-_WAITS_S = 10.0
 
 
 def cores() -> int:
@@ -34,31 +39,52 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class Crew:
-    """So many processes, until the end of a `with` block."""
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Which ledger is to be walked, what it is held to, and the keys that its entries name."""
 
-    def __init__(self, count: int, terms: Terms) -> None:
-        self._free: SimpleQueue[Connection] = SimpleQueue()
+    path: Path
+    terms: Terms
+    keys: Keys
+
+
+class Crew:
+    """So many other processes, until the end of a `with` block."""
+
+    def __init__(self, count: int, task: Task) -> None:
         self._connections: list[Connection] = []
         self._processes: list[subprocess.Popen[bytes]] = []
-        self._threads = ThreadPoolExecutor(count, thread_name_prefix="jupyter-audit-verify")
-        self._ahead = 2 * count
+        self._threads: list[threading.Thread] = []
+        self._turn = threading.Condition()
+        self._pieces: Iterator[tuple[int, Piece]] = iter(())
+        self._walked: dict[int, Walked | None] = {}
         try:
             for _ in range(count):
-                self._hire(terms)
+                self._hire(task)
         except BaseException:
             self._dismiss()
             raise
 
-    def walk(self, pieces: Iterable[Piece]) -> Iterator[Walked | None]:
-        """Yield what `walk_piece` returns of each piece, in their order; None too where a process was lost."""
-        asked: deque[Future[Walked | None]] = deque()
-        for piece in pieces:
-            asked.append(self._threads.submit(self._ask, piece))
-            if len(asked) >= self._ahead:
-                yield asked.popleft().result()
-        while asked:
-            yield asked.popleft().result()
+    def walk(self, pieces: Sequence[Piece], here: Callable[[Piece], Walked | None]) -> Iterator[Walked | None]:
+        """
+        Yield what `walk_piece` returns of each piece, in their order; None too where a process was lost.
+
+        What nobody else has begun is walked by `here` in this thread, between two that are yielded.
+        """
+        self._pieces = iter(enumerate(pieces))
+        for connection in self._connections:
+            thread = threading.Thread(target=self._serve, args=(connection,), name="jupyter-audit-verify", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        for number in range(len(pieces)):
+            while not self._has(number):
+                taken = self._take()
+                if taken is None:
+                    with self._turn:
+                        self._turn.wait_for(lambda: number in self._walked)  # noqa: B023 (waited for within the turn)
+                else:
+                    self._put(taken[0], here(taken[1]))
+            yield self._walked.pop(number)
 
     def __enter__(self) -> Crew:
         return self
@@ -68,49 +94,68 @@ class Crew:
     ) -> None:
         self._dismiss()
 
-    def _hire(self, terms: Terms) -> None:
+    def _has(self, number: int) -> bool:
+        with self._turn:
+            return number in self._walked
+
+    def _take(self) -> tuple[int, Piece] | None:
+        with self._turn:
+            return next(self._pieces, None)
+
+    def _put(self, number: int, walked: Walked | None) -> None:
+        with self._turn:
+            self._walked[number] = walked
+            self._turn.notify_all()
+
+    def _hire(self, task: Task) -> None:
         ours, theirs = Pipe()
         self._connections.append(ours)
         with theirs:
             number = theirs.fileno()
             command = [sys.executable, "-I", "-c", _WORK, str(number), *sys.path]
             self._processes.append(subprocess.Popen(command, pass_fds=[number], stdin=subprocess.DEVNULL))
-        ours.send(terms)
-        self._free.put(ours)
+        ours.send(task)
 
-    def _ask(self, piece: Piece) -> Walked | None:
-        connection = self._free.get()
+    def _serve(self, connection: Connection) -> None:
+        """Hand one process a piece after the other."""
         try:
-            connection.send(piece)
-            walked: Walked | None = connection.recv()
+            connection.recv()  # it is ready: until then, pieces are better walked by somebody else
         except (EOFError, OSError):
-            return None
-        finally:
-            self._free.put(connection)
-        return walked
+            return
+        while (taken := self._take()) is not None:
+            number, piece = taken
+            try:
+                connection.send(piece)
+                self._put(number, connection.recv())
+            except (EOFError, OSError):
+                self._put(number, None)
+                return
 
     def _dismiss(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        with self._turn:
+            self._pieces = iter(())
+        for process in self._processes:
+            process.kill()  # they only read
+            process.wait()
+        for thread in self._threads:
+            thread.join()  # it reads the end of its process
         for connection in self._connections:
             connection.close()
-        for process in self._processes:
-            try:
-                process.wait(_WAITS_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
 
 
 def serve(number: int) -> None:
     """Walk the pieces that come in, until nobody is there any more: the work of one process of a crew."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever interrupts means the one that verifies, which then lets go
-    # Walking makes no cycles, and looking for them among a piece's thousands of rows takes a fifth of the time.
+    # Walking makes no cycles, and looking for them among thousands of rows takes a fifth of the time.
     gc.freeze()
     gc.set_threshold(100_000)
-    with Connection(number) as connection:
-        try:
-            terms: Terms = connection.recv()
+    with Connection(number) as connection, contextlib.suppress(EOFError, OSError):
+        task: Task = connection.recv()
+        with contextlib.closing(connect(task.path, writable=False)) as ledger:
+            ledger.execute("BEGIN")
+            end_circles(ledger)
+            verify_tables(ledger)
+            glance = Glance(task.terms)
+            connection.send(True)
             while True:
-                connection.send(walk_piece(terms, connection.recv()))
-        except (EOFError, OSError):
-            return
+                connection.send(walk_piece(glance, ledger, task.keys, connection.recv()))

@@ -200,7 +200,7 @@ def _entry(value: dict[str, Any], raw: str) -> Entry:
         value.get("grant"),
         value.get("session"),
         body,
-        _commitments(value["contents"]) if "contents" in value else {},
+        parse_commitments(value["contents"]) if "contents" in value else {},
         raw,
     )
 
@@ -214,7 +214,8 @@ _are_members = lru_cache(maxsize=1024)(lambda members: frozenset(members) >= _RE
 _actor = lru_cache(maxsize=1024)(Actor)
 
 
-def _commitments(contents: object) -> dict[str, Commitment]:
+def parse_commitments(contents: object) -> dict[str, Commitment]:
+    """Return what an entry's `contents` say; raises `EnvelopeError` for any other form."""
     if type(contents) is not dict or not contents:
         raise EnvelopeError("its contents are not an object with members")
     commitments = {}

@@ -64,6 +64,25 @@ class CompactRange:
         self.size += 1
         return completed
 
+    def extend(self, leaves: Sequence[bytes], *, levels: int = 8) -> list[tuple[int, int, bytes]]:
+        """Add leaf hashes, as `append` does each of them: whole levels at a time, which is faster."""
+        completed: list[tuple[int, int, bytes]] = []
+        peaks, hashes, start, level = self.peaks, list(leaves), self.size, 0
+        self.size += len(hashes)
+        left: list[bytes] = []
+        while hashes:
+            if start & 1:
+                hashes.insert(0, peaks.pop())
+            if len(hashes) & 1:
+                left.append(hashes.pop())
+            hashes = [sha256(b"\x01" + a + b).digest() for a, b in zip(hashes[::2], hashes[1::2], strict=True)]
+            start >>= 1
+            level += 1
+            if level % levels == 0:
+                completed += [(level, start + at, digest) for at, digest in enumerate(hashes)]
+        peaks += reversed(left)
+        return completed
+
     def root(self) -> bytes:
         """Return the root hash; of an empty tree SHA-256 of nothing."""
         if not self.peaks:

@@ -10,37 +10,34 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from jupyter_audit.errors import LedgerError, VerificationError
 from jupyter_audit.ledger.envelope import CREATED, KEY_ROTATED, EnvelopeError, parse_envelope
+from jupyter_audit.ledger.glance import Glance
 from jupyter_audit.ledger.merkle import node_hash, peak_positions
 from jupyter_audit.ledger.note import NoteError, VerifierKey, parse_verifier_key
-from jupyter_audit.ledger.places import BLOCK, Label, PlaceRow, parse_offsets, read_labels
+from jupyter_audit.ledger.places import BLOCK, PlaceRow, parse_offsets, read_labels
 from jupyter_audit.ledger.tree import STEP, StoredTree
-from jupyter_audit.ledger.walk import NO_ROW, Counts, Row, Rows, Standing, Terms, Walk, number_of
+from jupyter_audit.ledger.walk import NO_ROW, Counts, Row, Rows, Standing, Walk, number_of
 
-PIECE_ENTRIES = 2048
-PIECE_BYTES = 4 * 1024 * 1024
-_MOST_BYTES = 64 * 1024 * 1024
-_LEVELS = range(STEP, 64, STEP)
+PIECE_ENTRIES = 4096
+COMMIT_BYTES = 32 * 1024 * 1024
+"""How large a commit is looked at as a whole."""
+_FIRST_END = "SELECT seq FROM entry WHERE seq >= ? AND note IS NOT NULL ORDER BY seq LIMIT 1"
+_LAST_END = "SELECT seq FROM entry WHERE note IS NOT NULL ORDER BY seq DESC LIMIT 1"
+
+Keys = Sequence[tuple[int, VerifierKey]]
+"""Keys of a ledger, each with the number of the entry that names it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """The rows of a stretch of whole commits, and where a walk should stand before it."""
+    """A stretch of whole commits: the entries from `start`, before `stop`."""
 
     start: int
-    before: object
-    """The text of the entry before."""
-    keys: tuple[VerifierKey, ...]
-    peaks: tuple[bytes, ...]
-    labels: tuple[Label, ...]
-    """Of the entries before in the block that it begins in."""
-    entries: Sequence[Row]
-    contents: Sequence[Row]
-    subtrees: dict[tuple[int, int], object]
+    stop: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,89 +47,97 @@ class Walked:
     began: Standing
     ended: Standing
     counts: Counts
-    places: Sequence[PlaceRow]
-    """What must be stored of the blocks that it completes; whoever puts the pieces together looks."""
 
 
 def cut(connection: sqlite3.Connection) -> Iterator[Piece]:
     """
     Yield pieces from the first entry on, as far as commits can be told apart. What follows the last one is not in any.
 
-    Rows are read with `connection`, in the caller's transaction. No piece is much larger than `PIECE_BYTES`, unless
-    one commit is. Ends early where the file cannot be read: the one who walks in turn comes upon it, and says so.
+    Ends early where the file cannot be read: the one who walks in turn comes upon it, and says so.
     """
-    with contextlib.suppress(sqlite3.Error, LedgerError, TypeError, ValueError):
-        yield from _cut(connection)
+    start = 0
+    with contextlib.suppress(sqlite3.Error, LedgerError):
+        while True:
+            row = connection.execute(_FIRST_END, (start + PIECE_ENTRIES - 1,)).fetchone()
+            row = row or connection.execute(_LAST_END).fetchone()
+            if row is None or number_of(row[0]) < start:
+                return
+            yield Piece(start, row[0] + 1)
+            start = row[0] + 1
 
 
-def _cut(connection: sqlite3.Connection) -> Iterator[Piece]:
-    entries = connection.execute("SELECT seq, leaf, note, raw FROM entry ORDER BY seq")
-    contents = connection.execute("SELECT seq, name, salt, encoding, data FROM content ORDER BY seq, name")
-    content = next(contents, NO_ROW)
-    keys = _keys(connection)
-    start, before = 0, None
-    taken: tuple[list[Row], list[Row]] = ([], [])
-    weight = 0
-    for row in entries:
-        seq = number_of(row[0])
-        taken[0].append(row)
-        weight += len(row[3])
-        while content is not NO_ROW and content[0] <= seq and weight <= _MOST_BYTES:
-            taken[1].append(content)
-            weight += len(content[4])
-            content = next(contents, NO_ROW)
-        if row[2] is not None and (len(taken[0]) >= PIECE_ENTRIES or weight >= PIECE_BYTES):
-            in_force = tuple(key for since, key in keys if since < start or since == 0 < start)
-            labels = tuple(read_labels(connection, start - start % BLOCK, start))
-            subtrees = _subtrees(connection, start, seq + 1)
-            yield Piece(start, before, in_force, _peaks(connection, start), labels, *taken, subtrees)
-            start, before = seq + 1, row[3]
-            taken, weight = ([], []), 0
-        elif weight > _MOST_BYTES:
-            return
-
-
-def walk_piece(terms: Terms, piece: Piece) -> Walked | None:
+def walk_piece(glance: Glance, connection: sqlite3.Connection, keys: Keys, piece: Piece) -> Walked | None:
     """Walk a piece apart from the others; None if anything in it is wrong, or seems so from where it was begun."""
     try:
-        time = parse_envelope(str(piece.before)).entry.time if piece.start else None
-        origin = piece.keys[0].name if piece.keys else ""
-        began = Standing(origin, piece.keys, piece.start, piece.peaks, time, piece.labels)
-        walk = Walk(terms, began)
-        places: list[PlaceRow] = []
-
-        def has_places(rows: Sequence[PlaceRow]) -> bool:
-            places.extend(rows)
-            return True
-
-        walk.go(Rows(piece.entries, piece.contents, lambda *at: piece.subtrees.get(at), has_places))
+        in_force = tuple(key for since, key in keys if since < piece.start or since == 0 < piece.start)
+        origin, time = "", None
+        if piece.start:
+            origin = in_force[0].name
+            (before,) = connection.execute("SELECT raw FROM entry WHERE seq = ?", (piece.start - 1,)).fetchone()
+            time = parse_envelope(str(before)).entry.time
+        labels = tuple(read_labels(connection, piece.start - piece.start % BLOCK, piece.start))
+        began = Standing(origin, in_force, piece.start, _peaks(connection, piece.start), time, labels)
+        walk = Walk(glance.terms, began)
+        for commit in _commits(connection, piece):
+            if not glance.follow(walk, commit):
+                walk.go(commit)
+                if not walk.ended():
+                    return None
     except Exception:  # whatever it is: the one who walks in turn comes upon it, and says so
         return None
-    return Walked(began, walk.standing(), walk.counts, places) if walk.ended() else None
+    return Walked(began, walk.standing(), walk.counts) if walk.ended() and walk.tree.size == piece.stop else None
 
 
-def rows_from(connection: sqlite3.Connection, size: int) -> Rows:
-    """Return the rows after the first `size` entries, to be walked in turn; of an empty stretch, all there are."""
+def _commits(connection: sqlite3.Connection, piece: Piece) -> Iterator[Rows]:
+    """Yield the commits of a piece, by where checkpoints are. Raises `OverflowError` for one that is too large."""
+    entries, contents = _cursors(connection, piece.start, piece.stop)
+    content = next(contents, NO_ROW)
+    rows: list[Row] = []
+    held: list[Row] = []
+    weight = 0
+    for row in entries:
+        rows.append(row)
+        weight += len(row[3])
+        if row[2] is not None:
+            while content is not NO_ROW and content[0] <= row[0] and weight <= COMMIT_BYTES:
+                held.append(content)
+                weight += len(content[4])
+                content = next(contents, NO_ROW)
+            yield _rows(connection, rows, held)
+            rows, held, weight = [], [], 0
+        if weight > COMMIT_BYTES:
+            raise OverflowError
+
+
+def _cursors(connection: sqlite3.Connection, start: int, stop: int | None) -> tuple[sqlite3.Cursor, sqlite3.Cursor]:
+    """Return what is stored of the entries from `start`, before `stop`, and their contents. From 0: all there are."""
+    # Also what should not be there: rows before the first.
+    span = (start or -(2**63), 2**63 - 1 if stop is None else stop - 1)
+    return (
+        connection.execute("SELECT seq, leaf, note, raw FROM entry WHERE seq BETWEEN ? AND ? ORDER BY seq", span),
+        connection.execute(
+            "SELECT seq, name, salt, encoding, data FROM content WHERE seq BETWEEN ? AND ? ORDER BY seq, name", span
+        ),
+    )
+
+
+def rows_from(connection: sqlite3.Connection, start: int, stop: int | None = None) -> Rows:
+    """Return the rows of the entries from `start`, before `stop` or to the end, to be walked in turn."""
+    return _rows(connection, *_cursors(connection, start, stop))
+
+
+def _rows(connection: sqlite3.Connection, entries: Iterable[Row], contents: Iterable[Row]) -> Rows:
+    """Return rows with the caches that are stored."""
 
     def subtree(level: int, position: int) -> object:
         row = connection.execute("SELECT hash FROM subtree WHERE level = ? AND position = ?", (level, position)).fetchone()
         return None if row is None else row[0]
 
-    least = size or -(2**63)  # also what should not be there: rows before the first
-    return Rows(
-        connection.execute("SELECT seq, leaf, note, raw FROM entry WHERE seq >= ? ORDER BY seq", (least,)),
-        connection.execute("SELECT seq, name, salt, encoding, data FROM content WHERE seq >= ? ORDER BY seq, name", (least,)),
-        subtree,
-        lambda places: has_places(connection, places),
-    )
+    def has_places(places: Sequence[PlaceRow]) -> bool:
+        sql = "SELECT offsets FROM place WHERE name = ? AND value = ? AND block = ?"
+        return all(connection.execute(sql, row[:3]).fetchone() == row[3:] for row in places)
 
-
-def has_places(connection: sqlite3.Connection, places: Sequence[PlaceRow]) -> bool:
-    """Return whether these rows are stored."""
-    return all(
-        connection.execute("SELECT offsets FROM place WHERE name = ? AND value = ? AND block = ?", row[:3]).fetchone() == row[3:]
-        for row in places
-    )
+    return Rows(entries, contents, subtree, has_places)
 
 
 def entries_of_type(connection: sqlite3.Connection, kind: str) -> list[Row]:
@@ -153,8 +158,8 @@ def entries_that_look_so(connection: sqlite3.Connection, kind: str, start: int =
     return connection.execute(sql, (start, f'"type":"{kind}"'))
 
 
-def _keys(connection: sqlite3.Connection) -> list[tuple[int, VerifierKey]]:
-    """Return the keys that entries name, with the entries' numbers."""
+def keys_named(connection: sqlite3.Connection) -> Keys:
+    """Return the keys that entries name."""
     keys = []
     for kind in (CREATED, KEY_ROTATED):
         for seq, raw in entries_of_type(connection, kind):
@@ -183,16 +188,3 @@ def _of_leaves(connection: sqlite3.Connection, level: int, position: int) -> byt
     while len(hashes) > 1:
         hashes = [node_hash(hashes[i], hashes[i + 1]) for i in range(0, len(hashes), 2)]
     return hashes[0]
-
-
-def _subtrees(connection: sqlite3.Connection, start: int, stop: int) -> dict[tuple[int, int], object]:
-    """Return what is stored of the subtrees that entries `start` up to `stop` complete."""
-    return {
-        (level, position): digest
-        for level in _LEVELS
-        if start >> level < stop >> level
-        for position, digest in connection.execute(
-            "SELECT position, hash FROM subtree WHERE level = ? AND position >= ? AND position < ?",
-            (level, start >> level, stop >> level),
-        )
-    }

@@ -8,6 +8,8 @@ entries of one `session` or one `actor`, and to contents of certain `names`.
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from jupyter_audit.ledger.envelope import EnvelopeError
@@ -62,3 +64,64 @@ def parse_selections(entry: Entry) -> list[Selection]:
             Selection(entry.seq, first, last, session, actor, None if names is None else frozenset(names))
         )
     return selections
+
+
+class Purges:
+    """
+    All purges of a ledger, by the number of their entry: asked of every content, however many they are.
+
+    False if there are none.
+    """
+
+    def __init__(self, selections: Mapping[int, Sequence[Selection]]) -> None:
+        self._selections = dict(selections)
+        # What differs in nothing but its range is one list of ranges that do not touch: firsts, and their lasts.
+        ranges: dict[tuple[str | None, str | None], dict[frozenset[str] | None, list[tuple[int, int]]]] = {}
+        for selection in (selection for purge in self._selections.values() for selection in purge):
+            by_names = ranges.setdefault((selection.session, selection.actor), {})
+            by_names.setdefault(selection.names, []).append((selection.first, selection.last))
+        self._ranges = {
+            whose: [(names, *_joined(found)) for names, found in by_names.items()] for whose, by_names in ranges.items()
+        }
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Purges) and self._selections == other._selections
+
+    __hash__ = None  # type: ignore[assignment] (compared only)
+
+    def __bool__(self) -> bool:
+        return bool(self._selections)
+
+    def of(self, purge: int) -> Sequence[Selection] | None:
+        """Return what this entry says that it purged; None if it is not known as a purge."""
+        return self._selections.get(purge)
+
+    def cover(self, seq: int, session: str | None, actor: str, name: str) -> bool:
+        """Return whether any purge took the content `name` of the entry with this number, session and actor's name."""
+        for whose in {(None, None), (session, None), (None, actor), (session, actor)}:
+            for names, firsts, lasts in self._ranges.get(whose, ()):
+                at = bisect_right(firsts, seq) - 1
+                if at >= 0 and seq <= lasts[at] and (names is None or name in names):
+                    return True
+        return False
+
+    def first_to_cover(self, entry: Entry, name: str) -> int | None:
+        """Return the number of the first purge that took the content `name` of `entry`."""
+        if self.cover(entry.seq, entry.session, entry.actor.name, name):
+            for purge, selections in self._selections.items():
+                if any(selection.covers(entry, name) for selection in selections):
+                    return purge
+        return None
+
+
+def _joined(ranges: list[tuple[int, int]]) -> tuple[list[int], list[int]]:
+    """Return firsts and lasts of the ranges, joined where they overlap."""
+    firsts: list[int] = []
+    lasts: list[int] = []
+    for first, last in sorted(ranges):
+        if lasts and first <= lasts[-1]:
+            lasts[-1] = max(lasts[-1], last)
+        else:
+            firsts.append(first)
+            lasts.append(last)
+    return firsts, lasts

@@ -15,18 +15,28 @@ from pathlib import Path
 
 from jupyter_audit.errors import UsageError, VerificationError
 from jupyter_audit.ledger.auditors import AuditorSecret
-from jupyter_audit.ledger.crew import Crew, cores
+from jupyter_audit.ledger.crew import Crew, Task, cores
 from jupyter_audit.ledger.damage import damaged
 from jupyter_audit.ledger.envelope import PURGED, EnvelopeError, parse_envelope
+from jupyter_audit.ledger.glance import Glance
 from jupyter_audit.ledger.integrity import IntegrityCheck, integrity
 from jupyter_audit.ledger.kept import Kept, Witnesses
 from jupyter_audit.ledger.note import NoteError, VerifierKey, format_verifier_key, parse_verifier_key
-from jupyter_audit.ledger.pieces import Walked, cut, entries_of_type, entries_that_look_so, has_places, rows_from
-from jupyter_audit.ledger.purge import Selection, parse_selections
+from jupyter_audit.ledger.pieces import (
+    Piece,
+    Walked,
+    cut,
+    entries_of_type,
+    entries_that_look_so,
+    keys_named,
+    rows_from,
+    walk_piece,
+)
+from jupyter_audit.ledger.purge import Purges, Selection, parse_selections
 from jupyter_audit.ledger.report import LedgerReport
 from jupyter_audit.ledger.schema import verify_schema, verify_tables
 from jupyter_audit.ledger.store import KEEP_AND_VERIFY, connect, end_circles, explain
-from jupyter_audit.ledger.walk import NO_ROW, PROGRESS_EVERY, Counts, Row, Standing, Terms, Walk, number_of
+from jupyter_audit.ledger.walk import NO_ROW, Counts, Row, Rows, Standing, Terms, Walk, number_of
 
 _log = logging.getLogger(__name__)
 
@@ -86,20 +96,19 @@ def verify_ledger(
         verify_tables(connection)  # (1)
         compared = [*([] if kept is None else [kept]), *witnesses.kept]
         terms = Terms(trusted, compared, _purges(entries_of_type(connection, PURGED)), auditors)
-        verification = _Verification(connection, terms, progress)
+        verification = _Verification(path, connection, terms, progress)
         workers = verification.workers() if workers is None else workers
         check = IntegrityCheck(path) if workers > 1 else None
         try:
             try:
-                if workers > 1:
-                    verification.walk_at_once(workers)
+                verification.walk_at_once(workers)
                 report = verification.conclude(check)
             except VerificationError:
                 # The stored places may hide a purge; what they hide must not be taken for the damage.
                 purges = _purges(entries_that_look_so(connection, PURGED))
                 if purges == terms.purges:
                     raise
-                verification = _Verification(connection, replace(terms, purges=purges), progress)
+                verification = _Verification(path, connection, replace(terms, purges=purges), progress)
                 report = verification.conclude(check)
             return replace(
                 report,
@@ -134,7 +143,7 @@ def _parse_key(text: str) -> VerifierKey:
         ) from error
 
 
-def _purges(rows: Iterable[Row]) -> dict[int, Sequence[Selection]]:
+def _purges(rows: Iterable[Row]) -> Purges:
     """Read what was purged, before the entries it was purged from come by."""
     purges: dict[int, Sequence[Selection]] = {}
     for seq, raw in rows:
@@ -148,60 +157,76 @@ def _purges(rows: Iterable[Row]) -> dict[int, Sequence[Selection]]:
             purges[number_of(seq)] = parse_selections(entry)
         except EnvelopeError as error:
             raise damaged("entry_form", f"Entry {seq} is damaged: {error}.", seq=number_of(seq)) from error
-    return purges
+    return Purges(purges)
 
 
 class _Verification:
-    """The walk through a ledger: large parts of it by several processes, the rest here."""
+    """The walk through a ledger: at a glance wherever nothing is wrong, in pieces at the same time; the rest in turn."""
 
-    def __init__(self, connection: sqlite3.Connection, terms: Terms, progress: Progress | None) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, terms: Terms, progress: Progress | None) -> None:
+        self._path = path
         self._connection = connection
         self._progress = progress
         (self._total,) = connection.execute("SELECT coalesce(max(seq) + 1, 0) FROM entry").fetchone()
         self.terms = terms
         self.walk = Walk(terms, Standing())
-        self.counts = Counts()
+        self._told = 0
 
     def workers(self) -> int:
         """Return how many processes are worth it."""
         return cores() if self._total >= _WORTH_A_CREW else 1
 
     def walk_at_once(self, workers: int) -> None:
-        """Get as far as pieces fit together in which nothing is wrong. Never raises for what is wrong in one."""
-        try:
-            crew = Crew(workers, self.terms)
-        except OSError as error:  # no processes to be had: it takes longer, and no more
-            _log.warning("Verifying with one process: %s", error)
-            return
-        with crew:
-            self.join(crew.walk(cut(self._connection)))
+        """Get as far as pieces fit together; raises `VerificationError` for the first entry that shows a damage."""
+        keys, pieces = keys_named(self._connection), list(cut(self._connection))
+        glance = Glance(self.terms)
 
-    def join(self, pieces: Iterator[Walked | None]) -> None:
-        """Put walked pieces together, up to the first that has to be walked in turn."""
-        for walked in pieces:
-            if walked is None or walked.began != self.walk.standing():
+        def here(piece: Piece) -> Walked | None:
+            self._connection.text_factory = str
+            return walk_piece(glance, self._connection, keys, piece)
+
+        if workers > 1:
+            try:
+                crew = Crew(workers - 1, Task(self._path, self.terms, keys))
+            except OSError as error:  # no processes to be had: it takes longer, and no more
+                _log.warning("Verifying with one process: %s", error)
+            else:
+                with crew:
+                    self.join(pieces, crew.walk(pieces, here))
                 return
-            if not has_places(self._connection, walked.places):
+        self.join(pieces, map(here, pieces))
+
+    def join(self, pieces: Iterable[Piece], results: Iterable[Walked | None]) -> None:
+        """Put walked pieces together. What does not fit is walked in turn, and everything if that ends elsewhere."""
+        for piece, walked in zip(pieces, results, strict=True):
+            if walked is not None and walked.began == self.walk.standing():
+                counts = self.walk.counts
+                counts.add(walked.counts)
+                self.walk = Walk(self.terms, walked.ended)
+                self.walk.counts = counts
+                self._tell(walked.ended.size)
+                continue
+            self._go(rows_from(self._connection, piece.start, piece.stop))
+            if not self.walk.ended() or self.walk.tree.size != piece.stop:
                 return
-            counts = self.walk.counts
-            counts.add(walked.counts)
-            self.walk = Walk(self.terms, walked.ended)
-            self.walk.counts = counts
-            self._tell(walked.ended.size)
 
     def walk_in_turn(self) -> None:
         """Walk on to the last entry; raises `VerificationError` for the first that shows a damage."""
-        self.walk.go(rows_from(self._connection, self.walk.tree.size), self._tell)
-        if self.walk.tree.size % PROGRESS_EVERY:
-            self._tell(self.walk.tree.size)
+        self._go(rows_from(self._connection, self.walk.tree.size))
+        self._tell(self.walk.tree.size)
 
     def conclude(self, check: IntegrityCheck | None) -> LedgerReport:
         """Walk to the end, and judge what only shows there; raises `VerificationError`."""
         self.walk_in_turn()
         return _conclude(self.walk, self.terms, self._connection, check)
 
+    def _go(self, rows: Rows) -> None:
+        self._connection.text_factory = _decode
+        self.walk.go(rows, self._tell)
+
     def _tell(self, done: int) -> None:
-        if self._progress is not None:
+        if self._progress is not None and done > self._told:
+            self._told = done
             self._progress(done, self._total)
 
 

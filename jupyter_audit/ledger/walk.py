@@ -9,7 +9,7 @@ is kept in memory does not grow with the ledger. Must never import the writer or
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -38,7 +38,7 @@ from jupyter_audit.ledger.note import (
     parse_verifier_key,
 )
 from jupyter_audit.ledger.places import BLOCK, Label, PlaceRow, label_of, places_of
-from jupyter_audit.ledger.purge import Selection, parse_selections
+from jupyter_audit.ledger.purge import Purges, Selection, parse_selections
 from jupyter_audit.ledger.schema import FORMAT_VERSION
 from jupyter_audit.ledger.store import KEEP_AND_VERIFY
 from jupyter_audit.ledger.tree import STEP
@@ -112,7 +112,7 @@ class Terms:
 
     trusted: Sequence[VerifierKey]
     kept: Sequence[Kept]
-    purges: Mapping[int, Sequence[Selection]]
+    purges: Purges
     auditors: Sequence[AuditorSecret]
     """Secret keys: what is sealed to them is opened, and compared too."""
 
@@ -149,6 +149,12 @@ class Walk:
     def standing(self) -> Standing:
         """Return where the walk stands; only to be asked where a commit has ended."""
         return Standing(self.origin, tuple(self.keys), self.tree.size, tuple(self.tree.peaks), self.time, tuple(self.labels))
+
+    def believe(self, tree: CompactRange, time: datetime | None, labels: list[Label], counts: Counts) -> None:
+        """Stand at the end of a commit that was found whole otherwise: the tree, time and labels then, and what came by."""
+        self.tree, self.time, self.labels, self.checkpoint_end = tree, time, labels, tree.size
+        self.commit = _Commit(tree.size, tree.size)
+        self.counts.add(counts)
 
     def ended(self) -> bool:
         """Return whether a commit has just ended, and no row was left over."""
@@ -271,7 +277,7 @@ class Walk:
             self._suspend(damaged("origin", f"Entry {seq} is a second {CREATED}.", seq=seq))
         elif entry.type == KEY_ROTATED and seq + 1 != self.commit.end:
             self._suspend(damaged("key", f"The key change in entry {seq} does not end its commit.", seq=seq))
-        elif entry.type == PURGED and self._terms.purges.get(seq) != _selections(entry):
+        elif entry.type == PURGED and self._terms.purges.of(seq) != _selections(entry):
             self._suspend(damaged("place", f"The places of its type do not name entry {seq}.", seq=seq))
 
     def _take_origin(self, entry: Entry) -> None:
@@ -376,7 +382,7 @@ class Walk:
 
     def _take_contents(self, entry: Entry, held: dict[object, Row]) -> None:
         for name, commitment in entry.contents.items():
-            purge = self._purge_of(entry, name)
+            purge = self._terms.purges.first_to_cover(entry, name)
             row = held.get(name)
             if row is None:
                 self.counts.contents_purged += 1
@@ -409,12 +415,6 @@ class Walk:
             except ContentError as error:
                 message = f"Content {name} of entry {entry.seq} was changed: {error}."
                 self._suspend(damaged("content_changed", message, seq=entry.seq))
-
-    def _purge_of(self, entry: Entry, name: str) -> int | None:
-        for purge, selections in self._terms.purges.items():
-            if any(selection.covers(entry, name) for selection in selections):
-                return purge
-        return None
 
     # --- caches (5) -------------------------------------------------------------------
 

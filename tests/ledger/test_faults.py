@@ -249,19 +249,20 @@ def test_several_processes_append_and_nothing_is_lost_or_doubled(home: Home, clo
 
 
 def test_what_was_acknowledged_survives_kill_minus_nine(home: Home, clock: SetClock) -> None:
-    kill_and_look(home, clock, rounds=18)
+    kill_and_look(home, clock, rounds=18, writing="ab", seed=9)
 
 
 @pytest.mark.soak
-def test_what_was_acknowledged_survives_hundreds_of_kills(home: Home, clock: SetClock) -> None:
-    kill_and_look(home, clock, rounds=300)
+@pytest.mark.parametrize("piece", range(6))
+def test_what_was_acknowledged_survives_hundreds_of_kills(home: Home, clock: SetClock, piece: int) -> None:
+    kill_and_look(home, clock, rounds=50, writing="abcd", seed=piece)
 
 
-def kill_and_look(home: Home, clock: SetClock, *, rounds: int) -> None:
-    luck = random.Random(9)
+def kill_and_look(home: Home, clock: SetClock, *, rounds: int, writing: str, seed: int) -> None:
+    luck = random.Random(seed)
     acknowledged: list[list[object]] = []
     for number in range(rounds):
-        writers = [start(home, f"round{number}{letter}", 10_000) for letter in "ab"[: 1 + number % 2]]
+        writers = [start(home, f"round{number}{letter}", 10_000) for letter in writing[: 1 + number % len(writing)]]
         assert writers[0].stdout is not None
         for line in itertools.islice(writers[0].stdout, luck.randrange(1, 30)):  # it has begun, and more
             acknowledged.append(json.loads(line))  # noqa: PERF401 (it ends with the process)

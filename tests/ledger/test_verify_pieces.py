@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterable, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
 import psutil
@@ -19,33 +19,22 @@ from jupyter_audit.ledger import crew as crew_module
 from jupyter_audit.ledger import pieces as pieces_module
 from jupyter_audit.ledger import verify as verify_module
 from jupyter_audit.ledger import verify_ledger
-from jupyter_audit.ledger.pieces import Piece, Walked, walk_piece
+from jupyter_audit.ledger.crew import Task
+from jupyter_audit.ledger.glance import Glance
+from jupyter_audit.ledger.pieces import Walked, walk_piece
 from jupyter_audit.ledger.report import LedgerReport
 from jupyter_audit.ledger.store import connect
-from jupyter_audit.ledger.walk import Terms
+
+FOLLOW = Glance.follow
 
 
-class OneProcess:
-    """A crew that walks pieces here, so that a test can try many ledgers."""
+@dataclass
+class Looked:
+    """What the pieces of a verification came to."""
 
     walked: int = 0
     good: int = 0
-
-    def __init__(self, count: int, terms: Terms) -> None:
-        self._terms = terms
-
-    def __enter__(self) -> OneProcess:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        return None
-
-    def walk(self, pieces: Iterable[Piece]) -> Iterator[Walked | None]:
-        for piece in pieces:
-            walked = walk_piece(self._terms, piece)
-            OneProcess.walked += 1
-            OneProcess.good += walked is not None
-            yield walked
+    doubted: int = 0
 
 
 @pytest.fixture
@@ -54,11 +43,24 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch, small_pieces: None) -> type[OneProcess]:
-    monkeypatch.setattr(verify_module, "Crew", OneProcess)
-    monkeypatch.setattr(OneProcess, "walked", 0)
-    monkeypatch.setattr(OneProcess, "good", 0)
-    return OneProcess
+def looked(monkeypatch: pytest.MonkeyPatch, small_pieces: None) -> Looked:
+    """Counts what is walked in this process."""
+    seen = Looked()
+
+    def walk(*of: Any) -> Walked | None:
+        walked = walk_piece(*of)
+        seen.walked += 1
+        seen.good += walked is not None
+        return walked
+
+    def follow(*of: Any) -> bool:
+        sure = FOLLOW(*of)
+        seen.doubted += not sure
+        return sure
+
+    monkeypatch.setattr(verify_module, "walk_piece", walk)
+    monkeypatch.setattr(Glance, "follow", follow)
+    return seen
 
 
 def by(workers: int, home: Home, since: str | None = None) -> LedgerReport:
@@ -72,17 +74,35 @@ def verdict(workers: int, home: Home) -> tuple[object, ...]:
         return (getattr(error, "damage", None), getattr(error, "seq", None), str(error), error.advice)
 
 
+def in_turn(home: Home, monkeypatch: pytest.MonkeyPatch) -> tuple[object, ...]:
+    """The verdict of one walk, entry by entry."""
+    with monkeypatch.context() as alone:
+        alone.setattr(verify_module, "cut", lambda connection: ())
+        return verdict(1, home)
+
+
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 def test_pieces_find_the_same_damage_at_the_same_place_in_the_same_words(
-    here: type[OneProcess], story: Story, attack: Attack
+    small_pieces: None, story: Story, attack: Attack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     attack.act(story)
-    assert verdict(2, story.home) == verdict(1, story.home)
+    assert verdict(1, story.home) == in_turn(story.home, monkeypatch)
 
 
-def test_every_commit_of_a_whole_ledger_can_be_walked_apart(here: type[OneProcess], story: Story) -> None:
-    assert by(2, story.home, story.kept) == by(1, story.home, story.kept)
-    assert here.walked == here.good == check(story.home).checkpoints
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+def test_one_large_piece_finds_the_same_too(story: Story, attack: Attack, monkeypatch: pytest.MonkeyPatch) -> None:
+    attack.act(story)
+    assert verdict(1, story.home) == in_turn(story.home, monkeypatch)
+
+
+def test_every_commit_of_a_whole_ledger_can_be_walked_apart_and_nearly_all_are_beyond_doubt(
+    looked: Looked, story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = by(1, story.home)
+    assert ("whole", report) == in_turn(story.home, monkeypatch)
+    assert looked.walked == looked.good == report.checkpoints
+    # Those that begin the ledger, purge, change the key, or have a clock set back.
+    assert looked.doubted == 4
 
 
 def test_real_processes_give_the_same_report_and_are_gone_afterwards(story: Story, small_pieces: None) -> None:
@@ -103,12 +123,12 @@ def test_processes_that_are_killed_cost_time_and_nothing_else(
 ) -> None:
     hire = crew_module.Crew._hire
 
-    def hire_the_dying(self: Any, terms: Terms) -> None:
-        hire(self, terms)
+    def hire_the_dying(self: Any, task: Task) -> None:
+        hire(self, task)
         os.kill(self._processes[-1].pid, signal.SIGKILL)
 
     monkeypatch.setattr(crew_module.Crew, "_hire", hire_the_dying)
-    assert verdict(2, story.home) == verdict(1, story.home)
+    assert verdict(2, story.home) == in_turn(story.home, monkeypatch)
 
 
 def test_a_system_without_room_for_processes_verifies_in_one(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,21 +136,29 @@ def test_a_system_without_room_for_processes_verifies_in_one(story: Story, monke
         raise OSError(11, "Resource temporarily unavailable")
 
     monkeypatch.setattr(verify_module, "Crew", refuse)
-    assert verdict(2, story.home) == verdict(1, story.home)
+    assert verdict(2, story.home) == verdict(1, story.home)[:2] == ("whole", check(story.home))
 
 
 def test_a_piece_that_does_not_begin_where_the_walk_stands_is_not_believed(
-    here: type[OneProcess], story: Story, monkeypatch: pytest.MonkeyPatch
+    looked: Looked, story: Story, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is guessed from the file is a guess: somebody who can forge it must gain nothing."""
     monkeypatch.setattr(pieces_module, "_peaks", lambda connection, size: tuple(bytes(32) for _ in range(size.bit_count())))
-    monkeypatch.setattr(pieces_module, "_keys", lambda connection: [])
-    assert verdict(2, story.home) == verdict(1, story.home)
+    monkeypatch.setattr(verify_module, "keys_named", lambda connection: [])
+    assert verdict(1, story.home) == in_turn(story.home, monkeypatch)
+    assert looked.good < looked.walked
 
 
-def test_pieces_are_bounded_by_bytes_too(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pieces_module, "PIECE_BYTES", 600)
+def test_a_commit_too_large_to_be_looked_at_as_a_whole_is_walked_in_turn(
+    looked: Looked, story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces_module, "COMMIT_BYTES", 3000)
+    assert verdict(1, story.home) == ("whole", check(story.home))
+    assert 0 < looked.good < looked.walked
+
+
+def test_pieces_cover_the_ledger_without_gaps(story: Story, small_pieces: None) -> None:
     with closing(connect(story.home.ledger, writable=False)) as connection:
         pieces = list(pieces_module.cut(connection))
-    assert len(pieces) > 3
-    assert [piece.start for piece in pieces[1:]] == [piece.start + len(piece.entries) for piece in pieces[:-1]]
+    assert [piece.start for piece in pieces] == [0, *(piece.stop for piece in pieces[:-1])]
+    assert pieces[-1].stop == story.size
