@@ -263,6 +263,16 @@ def plan(terms: LaunchTerms, folder: str, terminal: int | None) -> dict[str, Any
     }
 
 
+def visible_places(terms: LaunchTerms, folder: str) -> list[Path]:
+    """
+    Return the folders whose files a process on these terms can see on every rung, whoever it runs as, of those that matter to
+    its user: where it works (`folder`), what it may write to, and where Python is installed.
+    """
+    python = (sys.prefix, sys.base_prefix, sys.exec_prefix)
+    places = [Path(place) for place in (folder, *python) if place]
+    return [*clear_of([*places, *_writable(terms)], terms.hidden), terms.session_dir]
+
+
 def _writable(terms: LaunchTerms) -> tuple[Path, ...]:
     return terms.writable if terms.packages is None else (*terms.writable, terms.packages)
 

@@ -15,6 +15,7 @@ from typing import Any
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
 from jupyter_audit.errors import GateError, NotStartedError
+from jupyter_audit.gate.inside import stays_inside
 from jupyter_audit.gate.launch import (
     EndOutcome,
     LaunchTerms,
@@ -23,6 +24,7 @@ from jupyter_audit.gate.launch import (
     make_session_folder,
     remove_session_folder,
     session_environment,
+    visible_places,
 )
 
 CONNECTION_FILE = "connection.json"
@@ -68,6 +70,24 @@ class AuditProvisioner(LocalProvisioner):
             error.advice = "Mend the `argv` of its kernelspec (`jupyter kernelspec list` says where), or choose another kernel."
             raise
         return self.connection_info
+
+    def resolve_path(self, path_str: str) -> str | None:
+        """
+        Return the path of a file as this kernel sees it, if it lies where kernels work or where Python is installed.
+
+        None of any other, whether it is there or not: the server may see more than a kernel. For that reason too
+        no link out of these folders is followed.
+        """
+        terms, folder = self.terms, str(self.cwd or "")
+        if terms is None:
+            return None
+        try:
+            # Written with `..`, it would have to be looked up elsewhere first.
+            path = os.path.normpath(os.path.join(folder, Path(path_str).expanduser()))  # noqa: PTH118
+            shown = any(stays_inside(path, str(place)) for place in visible_places(terms, folder))
+            return path if shown and os.path.exists(path) else None  # noqa: PTH110
+        except (OSError, RuntimeError, ValueError):
+            return None  # what cannot be a path, or begins with the home of nobody
 
     async def poll(self) -> int | None:
         """Return None while the kernel lives, else its exit code."""

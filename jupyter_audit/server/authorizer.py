@@ -15,6 +15,7 @@ from jupyter_core.utils import ensure_async
 from jupyter_server.auth.authorizer import Authorizer
 from jupyter_server.auth.identity import User
 from jupyter_server.auth.utils import HTTP_METHOD_TO_AUTH_ACTION
+from jupyter_server.services.api.handlers import PathResolverHandler
 from tornado import web
 
 from jupyter_audit.model import Principal, Role
@@ -101,11 +102,16 @@ class AuditAuthorizer(Authorizer):
     async def _judge(self, handler: Any, action: str, resource: str, services: Services) -> bool:
         principal = principal_of(handler)
         reported = frozenset({resource, getattr(handler, "auth_resource", None) or resource})
+        if isinstance(handler, PathResolverHandler):
+            # It tells what files there are in the notebook folder, and which a kernel sees.
+            reported |= {"contents"}
         # A websocket opens with a GET, which would be reading; whoever asks for more is judged by that.
         method_action = HTTP_METHOD_TO_AUTH_ACTION.get(handler.request.method, "")
         actions = frozenset({action} if action == "execute" else {action, method_action})
         if not decide_roles(reported, actions, principal.roles):
             return False
+        if isinstance(handler, PathResolverHandler):
+            self._check_resolving(handler, principal, services)
         if resource == "nbconvert":
             _check_export(handler)
         if resource in ("kernels", "sessions") and (
@@ -151,6 +157,12 @@ class AuditAuthorizer(Authorizer):
             raise RefusedError("not_owner", "This kernel belongs to somebody else: only its owner may use it.")
         elif Role.ENGINEER not in principal.roles:
             raise RefusedError("role", "Only an engineer may start or use a kernel (c.JupyterAudit.roles).")
+
+    def _check_resolving(self, handler: Any, principal: Principal, services: Services) -> None:
+        """Raise unless the kernel whose files are asked after is the principal's own."""
+        asked = handler.get_query_argument("kernel", "")
+        if asked and self._owner(handler, services, asked) != principal.name:
+            raise RefusedError("not_owner", "This kernel belongs to somebody else: only its owner may see what it sees.")
 
     def _owner(self, handler: Any, services: Services, kernel_id: str) -> str | None:
         """Return who a kernel belongs to: its session's owner, or who started it when that is over."""

@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from jupyter_core.paths import is_hidden
 from jupyter_server.base.handlers import AuthenticatedFileHandler
 from jupyter_server.services.contents.filecheckpoints import AsyncFileCheckpoints
 from jupyter_server.services.contents.fileio import FileManagerMixin
@@ -30,6 +31,7 @@ from tornado import web
 from traitlets import default
 
 from jupyter_audit.gate.admit import clean
+from jupyter_audit.gate.inside import stays_inside
 from jupyter_audit.record import kinds
 from jupyter_audit.server.acting import acting_principal
 from jupyter_audit.server.services import find_services
@@ -55,9 +57,8 @@ class LeavesFolderError(web.HTTPError, PermissionError):
 
 
 def check_inside(path: str, root: str, name: str) -> None:
-    """Raise `LeavesFolderError`, naming `name`, unless `path` with every link resolved lies in `root`."""
-    real, real_root = os.path.realpath(path), os.path.realpath(root)
-    if real != real_root and not real.startswith(real_root.rstrip(os.sep) + os.sep):
+    """Raise `LeavesFolderError`, naming `name`, unless `path` lies in `root` with every link on it."""
+    if not stays_inside(path, root):
         raise LeavesFolderError(name)
 
 
@@ -127,12 +128,22 @@ class AuditFileHandler(AuthenticatedFileHandler):
                 yield chunk
 
 
-class AuditContentsManager(_Inside, AsyncLargeFileManager):  # type: ignore[misc]
+class AuditContentsManager(_Inside, AsyncLargeFileManager):
     """Jupyter's contents manager, kept inside the notebook folder. What it changes there is put down."""
 
     @default("notary")
     def _notary_default(self) -> PersonalNotary:
         return PersonalNotary(parent=self)
+
+    def resolve_path(self, path: str) -> str | None:  # type: ignore[override]  # no coroutine in Jupyter's own of files either
+        """Return the API path of a file that this API would show; None of any other, whether it is there or not."""
+        try:
+            found: str | None = super().resolve_path(path)
+            if found is None or (not self.allow_hidden and is_hidden(self._get_os_path(found), self.root_dir)):
+                return None
+        except (OSError, ValueError):
+            return None  # what cannot be a path
+        return found
 
     async def save(self, model: dict[str, Any], path: str = "") -> dict[str, Any]:
         """Save as Jupyter does, and put down what the file is now: it may be run later."""

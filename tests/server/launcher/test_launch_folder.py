@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from support.servers import AuditedServer, audited_server
@@ -27,6 +30,11 @@ def linked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AuditedServer]:
         (running.work / "folder").mkdir()
         (running.work / "folder" / "inside.txt").write_text("inside")
         (running.work / "within").symlink_to("folder")
+        (running.work / ".hidden").write_text("hidden")
+        (running.folder / "elsewhere").mkdir()
+        (running.folder / "elsewhere" / "secret.txt").write_text("secret")
+        for name in ("elsewhere", "not-there"):
+            (running.work / f"by-{name}").symlink_to(running.folder / name / ".." / "work" / "plain.txt")
         yield running
 
 
@@ -104,6 +112,32 @@ def test_a_link_that_is_put_there_after_the_look_is_not_read_either(linked: Audi
     finally:
         done.set()
         thread.join()
+
+
+def resolved(server: AuditedServer, path: str, kernel: str) -> dict[str, str]:
+    """Return what the server says of a path, by who says it."""
+    status, answer = server.request("GET", f"/api/resolvePath?path={quote(path)}&kernel={kernel}")
+    assert (status, set(answer)) == (200, {"resolved"}), (path, answer)
+    return {found["scope"]: found["path"] for found in answer["resolved"]}
+
+
+def test_whether_a_file_is_there_is_told_only_of_what_can_be_seen_anyway(linked: AuditedServer) -> None:
+    kernel = linked.request("POST", "/api/kernels", {"name": "audit"})[1]["id"]
+    inside, root = linked.work / "folder" / "inside.txt", linked.folder
+    assert resolved(linked, str(inside), kernel) == {"server": "folder/inside.txt", "kernel": str(inside)}
+    assert resolved(linked, "within/inside.txt", kernel) == {"server": "within/inside.txt", "kernel": f"{linked.work}/within/inside.txt"}
+    assert resolved(linked, os.__file__, kernel) == {"kernel": os.path.normpath(os.__file__)}, "a traceback's path leads to its file"
+    assert resolved(linked, f"{linked.work}/.hidden", kernel) == {"kernel": f"{linked.work}/.hidden"}
+    unseen = [
+        "/etc/passwd", "~", "~root", "~nobody-of-that-name/x", "/proc/1/cmdline", "../elsewhere/secret.txt", "a\0b", "x" * 5000,
+        str(root / "elsewhere" / "secret.txt"), str(linked.home.signing_key), str(linked.home.run / "sessions"), "key", "keys", "up",
+        "memory", str(linked.work / "key"), "by-elsewhere", "by-not-there", str(linked.work / "by-elsewhere"),
+        f"{sys.prefix}/../{root.name}", "/tmp",
+    ]  # fmt: skip
+    assert {path: resolved(linked, path, kernel) for path in unseen} == {path: {} for path in unseen}
+    # What is there and what is not look alike, on the Contents API, too.
+    assert [linked.request("GET", f"/api/contents/by-{name}")[0] for name in ("elsewhere", "not-there")] == [403, 403]
+    linked.request("DELETE", f"/api/kernels/{kernel}")
 
 
 @pytest.mark.parametrize("form", ["pdf", "webpdf", "latex", "script", "rst", "asciidoc", "qtpdf", "custom"])
