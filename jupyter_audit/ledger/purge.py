@@ -87,8 +87,6 @@ class Purges:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Purges) and self._selections == other._selections
 
-    __hash__ = None  # type: ignore[assignment] (compared only)
-
     def __bool__(self) -> bool:
         return bool(self._selections)
 
