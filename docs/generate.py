@@ -100,18 +100,19 @@ def messages() -> str:
         NOTE + "# Messages\n",
         "What a client may send to a kernel, and what it takes. Every message is recorded, admitted or refused; a type that is "
         "not in this table, or comes on another channel, is refused, as `message.refused`. `waits`: it goes on only after its "
-        "entry is on disk. The roads on which messages travel, and what else makes a kernel run code, are in "
+        "entry is on disk. `each cell`: what becomes of it where somebody approves each cell (`cell_approval` of a profile, "
+        "[access.md](access.md)). The roads on which messages travel, and what else makes a kernel run code, are in "
         "[execution-paths.md](execution-paths.md).\n",
-        "| type | passed on from | needs a grant | waits | recorded as | because it |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| type | passed on from | needs a grant | waits | each cell | recorded as | because it |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     yes = {True: "yes", False: "no"}
     for rule in MESSAGES.values():
         if rule.channels:
-            taken = f"{', '.join(sorted(rule.channels))} | {yes[rule.needs_grant]} | {yes[rule.waits]}"
+            taken = f"{', '.join(sorted(rule.channels))} | {yes[rule.needs_grant]} | {yes[rule.waits]} | {rule.each_cell}"
             recorded = f"`{rule.admitted_as}`, `{rule.refused_as}`"
         else:
-            taken, recorded = "never | | ", f"`{rule.refused_as}`"
+            taken, recorded = "never | | | ", f"`{rule.refused_as}`"
         lines.append(f"| `{rule.msg_type}` | {taken} | {recorded} | {rule.why} |")
     lines += [
         "",

@@ -66,6 +66,11 @@ PROFILE_HELP: Mapping[str, KeyHelp] = {
                                  "is. Not for terminals."),
     "guardrails": KeyHelp("[]", "What code may not contain, judged before it runs: ['no_shell', …], or {'no_shell': 'refuse', "
                                 "'no_network': 'warn'}. See docs/guardrails.md."),
+    "cell_approval": KeyHelp(
+        "'none'", "'each': every cell waits for an approver's yes to that very code, and nothing else that runs code is passed "
+        "on (docs/access.md)."
+    ),
+    "cell_approval_minutes": KeyHelp("15", "How long a cell waits for that yes."),
 }  # fmt: skip
 
 

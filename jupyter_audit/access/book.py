@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
+from jupyter_audit.access import holds
 from jupyter_audit.access.approverkeys import ApproverKey, KeyRing
 from jupyter_audit.access.grants import (
     BEGINNING,
@@ -23,13 +24,15 @@ from jupyter_audit.access.grants import (
     check_answer,
     fold,
 )
+from jupyter_audit.access.holds import Hold, Holds
 from jupyter_audit.access.principals import same_person
 from jupyter_audit.access.signing import Decision, Signed, Statement
 from jupyter_audit.errors import RollbackError
 from jupyter_audit.ledger import LedgerReader
 from jupyter_audit.model import Entry
 
-ACCESS = ("access.",)
+ACCESS = "access."
+FOLLOWED = (ACCESS, *holds.TYPES)
 
 FEW = 64
 """Up to so many new entries are read whole: cheaper than asking the index for each type of `access.*`."""
@@ -42,10 +45,15 @@ SLACK = timedelta(seconds=1)
 
 
 class GrantBook:
-    """Follows the `access.*` entries of one ledger. Belongs to one thread, but for `hear`. `monotonic` returns seconds."""
+    """
+    Follows the entries of one ledger about access and held cells. `monotonic` returns seconds.
+
+    Belongs to one thread, but for `hear`.
+    """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._state = AccessState()
+        self._holds = Holds()
         self._next = 0
         self._heard: deque[Entry] = deque(maxlen=MOST_HEARD)
         self._monotonic = monotonic
@@ -72,7 +80,7 @@ class GrantBook:
             )
         self._state.origin = reader.origin
         if size - self._next > FEW:
-            for entry in reader.entries(start=self._next, stop=size - 1, types=ACCESS):
+            for entry in reader.entries(start=self._next, stop=size - 1, types=FOLLOWED):
                 self._take(entry)
             # The newest entry of whatever type comes last: its time counts too.
             self._next = size - 1
@@ -96,6 +104,8 @@ class GrantBook:
     def _take(self, entry: Entry) -> None:
         if entry.type.startswith(ACCESS):
             fold(self._state, entry)
+        elif entry.type in holds.TYPES:
+            self._holds.take(self._state, entry)
         self._see(entry.time)
         self._next = entry.seq + 1
 
@@ -110,6 +120,11 @@ class GrantBook:
         elapsed = timedelta(seconds=self._monotonic() - self._anchored_at)
         at_least = self._anchor + elapsed if self._anchor > BEGINNING else BEGINNING
         self._see(clock_now if clock_now >= at_least - SLACK else at_least)
+        return self._latest
+
+    @property
+    def latest(self) -> datetime:
+        """The time to judge by, as `now` found it last."""
         return self._latest
 
     def _see(self, moment: datetime) -> None:
@@ -145,6 +160,18 @@ class GrantBook:
     def grants(self) -> list[Grant]:
         """Return every grant there ever was, newest first."""
         return sorted(self._state.grants.values(), key=lambda grant: grant.seq, reverse=True)
+
+    def hold(self, hold_id: str) -> Hold | None:
+        """Return a held cell, whatever became of it; None for one that was answered long ago."""
+        return self._holds.by_id.get(hold_id)
+
+    def holds(self) -> list[Hold]:
+        """Return the held cells, newest first: those that wait, and the latest of those that were answered."""
+        return sorted(self._holds.by_id.values(), key=lambda hold: hold.seq, reverse=True)
+
+    def check_cell_answer(self, hold: Hold, approver: str, signed: Signed, decision: Decision, reason: str = "") -> datetime:
+        """Return when an approver signed this answer to a held cell. Raises `SigningError` if they did not."""
+        return holds.check_cell_answer(self._state, hold, approver, signed, decision, reason)
 
     def acknowledged(self, person: str, profile: str, version: str) -> bool:
         """Say whether somebody acknowledged this version of a profile's rules."""

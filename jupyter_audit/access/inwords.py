@@ -92,6 +92,11 @@ def _lasting(profile: Profile) -> list[str]:
 
 def _running(profile: Profile) -> list[str]:
     told = []
+    if profile.approves_cells:
+        told.append(
+            f"Each cell waits for a yes to that very code, for {_minutes(profile.cell_approval_minutes)}; nobody says it to "
+            "their own cells. Completion, inspection, widgets, input() and the debugger are off."
+        )
     if profile.idle_minutes:
         told.append(f"A kernel that is idle for {_minutes(profile.idle_minutes)} is ended.")
     if profile.kernels:

@@ -16,7 +16,7 @@ import rfc8785
 
 from jupyter_audit.access.guardrails import RuleFile, find_rules, with_digests
 from jupyter_audit.access.profiles import DEFAULT_PROFILES, Profile, parse_profile
-from jupyter_audit.errors import NotPermittedError
+from jupyter_audit.errors import ConfigError, NotPermittedError
 from jupyter_audit.ledger.auditors import AuditorKey, parse_sealed_to
 from jupyter_audit.model import Json, Role
 from jupyter_audit.settings import JupyterAudit
@@ -58,6 +58,13 @@ class Policy:
                 name: replace(profile, guardrails=with_digests(name, profile.guardrails, rules))
                 for name, profile in profiles.items()
             }
+        for name, profile in profiles.items():
+            if settings.solo and profile.approves_cells:
+                raise ConfigError(
+                    f"c.JupyterAudit.profiles[{name!r}]['cell_approval'] is 'each' in solo mode: nobody else could approve.",
+                    advice="Name approvers in c.JupyterAudit.roles, and leave solo mode.",
+                    setting=("profiles", name, "cell_approval"),
+                )
         roles = {Role(role): tuple(names) for role, names in settings.roles.items()}
         sealed_to = parse_sealed_to(settings.sealed_to)
         pending = settings.pending_requests

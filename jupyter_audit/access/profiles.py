@@ -28,6 +28,10 @@ RECOVERY_MINUTES = 15
 LONGEST_WAIT_MINUTES = 60
 LONGEST_BREAK_GLASS_MINUTES = 60
 MOST_APPROVALS = 5
+NO_CELLS, EACH_CELL = "none", "each"
+"""The values of `cell_approval`."""
+
+LONGEST_CELL_WAIT_MINUTES = 60
 MOST_PATTERNS = 100
 LONGEST_PATTERN = 200
 SERVICE_MINUTES = 15
@@ -85,6 +89,13 @@ class Profile:
     acknowledge: bool = False
     idle_minutes: int = 0
     guardrails: tuple[Guardrail, ...] = ()
+    cell_approval: str = NO_CELLS
+    cell_approval_minutes: int = 15
+
+    @property
+    def approves_cells(self) -> bool:
+        """Whether each cell waits for somebody's yes."""
+        return self.cell_approval == EACH_CELL
 
     @property
     def checks_tickets(self) -> bool:
@@ -169,6 +180,10 @@ def _pattern(value: Any) -> str:
     return ""
 
 
+def _cell_approval(value: Any) -> str:
+    return "" if value in (NO_CELLS, EACH_CELL) else f"{NO_CELLS!r} or {EACH_CELL!r}"
+
+
 def _rung(value: Any) -> str:
     return "" if value in list(Rung) else f"one of {', '.join(Rung)}"
 
@@ -250,6 +265,8 @@ PROFILE_KEYS: Mapping[str, Check] = {
     "acknowledge": _flag,
     "idle_minutes": _whole(0, ABSOLUTE_LONGEST_MINUTES),
     "guardrails": check_named,
+    "cell_approval": _cell_approval,
+    "cell_approval_minutes": _whole(1, LONGEST_CELL_WAIT_MINUTES),
 }
 
 
@@ -292,6 +309,8 @@ def parse_profile(name: str, values: Any) -> Profile:
             advice="Give terminals in a profile of their own.",
             setting=(*setting, "terminals"),
         )
+    if profile.approves_cells:
+        _check_cell_approval(profile, where, setting)
     _check_tickets(profile, where, setting)
     return profile
 
@@ -303,6 +322,21 @@ def _check_services(profile: Profile, where: str) -> None:
     for key in ("self_approval", "break_glass", "recovery", "terminals"):
         if getattr(profile, key):
             raise ConfigError(f"{where}[{key!r}] cannot be True in a profile for services.")
+
+
+def _check_cell_approval(profile: Profile, where: str, setting: tuple[str, ...]) -> None:
+    """Raise `ConfigError` for what cannot go together with an approval of each cell."""
+    for key, why in (
+        ("terminals", "what is typed into a terminal is no cell"),
+        ("break_glass", "a glass is broken when nobody answers"),
+        ("recovery", "a full disk is mended when nobody answers"),
+    ):
+        if getattr(profile, key):
+            raise ConfigError(
+                f"{where}[{key!r}] is True in a profile whose cells are approved one by one: {why}.",
+                advice="Give it in a profile of its own.",
+                setting=(*setting, key),
+            )
 
 
 def _check_tickets(profile: Profile, where: str, setting: tuple[str, ...]) -> None:

@@ -14,11 +14,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TypeVar, cast
 
-from jupyter_audit.access import answering, asking, feedback, inwords, rules, signatures
+from jupyter_audit.access import answering, asking, cellanswers, feedback, inwords, rules, signatures
 from jupyter_audit.access.approverkeys import ApproverKey
 from jupyter_audit.access.book import GrantBook
 from jupyter_audit.access.ceremonies import Ceremonies
 from jupyter_audit.access.grants import Grant, GrantState, Request
+from jupyter_audit.access.holds import Hold
 from jupyter_audit.access.policy import Policy
 from jupyter_audit.access.profiles import Profile
 from jupyter_audit.access.signing import APPROVAL, Signed
@@ -143,6 +144,22 @@ class AccessService:
             return said
 
         return self._act(principal, "deny", request_id, judge, lambda book: book.request(request_id))
+
+    def approve_cell(self, principal: Principal, hold_id: str, signed: Signed = UNSIGNED) -> Hold:
+        """Say yes to one held cell, which runs then, once. Raises as `approve` does."""
+
+        def judge(book: GrantBook, now: datetime) -> Draft:
+            return cellanswers.yes(self._policy, book, principal, hold_id, signed, now)
+
+        return self._act(principal, "approve_cell", hold_id, judge, lambda book: _answered(book.hold(hold_id)))
+
+    def deny_cell(self, principal: Principal, hold_id: str, reason: str, signed: Signed = UNSIGNED) -> Hold:
+        """Say no to one held cell, and why; `signed` holds the same reason. Raises as `approve` does."""
+
+        def judge(book: GrantBook, now: datetime) -> Draft:
+            return cellanswers.no(book, principal, hold_id, reason, signed, now)
+
+        return self._act(principal, "deny_cell", hold_id, judge, lambda book: _answered(book.hold(hold_id)))
 
     def withdraw(self, principal: Principal, request_id: str) -> Request:
         """Take one's own unanswered request back."""
@@ -396,6 +413,10 @@ class AccessService:
     def _newest(self, reader: LedgerReader) -> tuple[GrantBook, datetime]:
         self._book.refresh(reader)
         return self._book, self._book.now(self._clock.now())
+
+
+def _answered(hold: Hold | None) -> Hold | None:
+    return hold if hold is not None and hold.answered is not None else None
 
 
 def _end(ended: Request | Grant) -> Draft:

@@ -6,9 +6,10 @@ Speaks the default wire protocol (JSON in text frames). Needs what comes with ju
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import quote
@@ -19,12 +20,13 @@ from tornado.websocket import WebSocketClientConnection, WebSocketClosedError, w
 
 from jupyter_audit.cli.remote import RemoteServer
 from jupyter_audit.errors import ServerUnreachableError
+from jupyter_audit.gate.holding import HELD_KEY
 
 LARGEST_MESSAGE = 1 << 30
 REFUSALS = frozenset(
     {
         *("NoActiveGrant", "GrantEnded", "GrantExpired", "GrantRevoked", "GrantTakenOver"),
-        *("SessionEnded", "NotRecorded", "Refused"),
+        *("SessionEnded", "NotRecorded", "Refused", "CellDenied", "CellNotApproved"),
     }
 )
 """The error names under which the gate answers in a kernel's place."""
@@ -56,12 +58,24 @@ class CellRunner:
         finally:
             socket.close()
 
-    async def run(self, cell: Any) -> Mapping[str, Any]:
+    async def run(self, cell: Any, seconds: float, waits: Callable[[str], None]) -> Mapping[str, Any]:
         """
         Run one cell, put its outputs into it as they come, and return the content of its reply.
 
-        Raises `ServerUnreachableError` if the websocket closes before the reply has come.
+        `waits` is told the id of a cell that waits for somebody's approval; that time does not count. Raises
+        `ServerUnreachableError` if the websocket closes before the reply has come, `TimeoutError` after `seconds`.
         """
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(seconds) as limit:
+
+            def held(hold_id: str) -> None:
+                limit.reschedule(None if hold_id else loop.time() + seconds)
+                if hold_id:
+                    waits(hold_id)
+
+            return await self._run(cell, held)
+
+    async def _run(self, cell: Any, held: Callable[[str], None]) -> Mapping[str, Any]:
         msg_id = uuid.uuid4().hex
         await self._send(msg_id, cell)
         collected = Collector(cell, self._displays)
@@ -76,6 +90,8 @@ class CellRunner:
                 return refusal or reply or ended
             if message["parent_header"].get("msg_id") != msg_id:
                 continue
+            if HELD_KEY in message["metadata"]:
+                held(str(message["metadata"][HELD_KEY]))
             if kind == "execute_reply":
                 reply = content
                 cell.execution_count = content.get("execution_count")

@@ -53,7 +53,7 @@ def requests(options: argparse.Namespace) -> int:
     """List requests."""
     context = context_of(options)
     if options.server:
-        rows = _all_pages(find_server(context.home, options.server), "requests", "state=all" if options.all else "")
+        rows = all_pages(find_server(context.home, options.server), "requests", "state=all" if options.all else "")
         if not options.all:
             rows.reverse()
     else:
@@ -74,7 +74,7 @@ def grants(options: argparse.Namespace) -> int:
     context = context_of(options)
     if options.server:
         query = "live=true" if options.live else "unreviewed=true" if options.unreviewed else ""
-        rows = _all_pages(find_server(context.home, options.server), "grants", query)
+        rows = all_pages(find_server(context.home, options.server), "grants", query)
     else:
         with context.reader() as reader:
             book = context.book(reader)
@@ -90,14 +90,14 @@ def grants(options: argparse.Namespace) -> int:
     return 0
 
 
-def _all_pages(server: RemoteServer, listing: str, query: str) -> list[View]:
-    """Return the rows of every page of a listing."""
+def all_pages(server: RemoteServer, listing: str, query: str, member: str = "") -> list[View]:
+    """Return the rows of every page of a listing, which stand in `member` of the answer (default: the listing's name)."""
     rows: list[View] = []
     after: int | None = None
     while True:
         asked = [f"limit={MOST_ROWS}", *([query] if query else []), *([] if after is None else [f"after={after}"])]
         page = server.api("GET", f"{listing}?{'&'.join(asked)}")
-        rows += page[listing]
+        rows += page[member or listing]
         after = page["next"]
         if after is None:
             return rows

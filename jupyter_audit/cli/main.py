@@ -23,6 +23,7 @@ from jupyter_audit.cli import (
     doctor,
     entries,
     export,
+    heldcells,
     keys,
     launch,
     lists,
@@ -77,6 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
     launch.add_commands(commands)
     access.add_commands(commands)
     lists.add_commands(commands)
+    heldcells.add_commands(commands)
     policy.add_commands(commands)
     words.add_commands(commands)
     run.add_commands(commands)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -210,24 +210,39 @@ def sign_answer(options: argparse.Namespace, request_id: str, decision: Decision
 
     Raises `UsageError` unless the person agrees, `NotPermittedError` for a ledger that the key is not registered with.
     """
-    path, house = _key_file(options), _house(options)
-    signer, found = load_own_key(path), house.entry(request_id)
-    if found["origin"] not in known_ledgers(path):
+    found = _house(options).entry(request_id)
+    signer = signer_for(options, found["origin"])
+    statement = statement_of(found, request_id, decision, reason)
+    agree(
+        [*((name, getattr(statement, name)) for name in ("origin", "decision", "approver", "request", "requester")),
+         *found["words"].items(), *((("because", reason),) if reason else ())],
+        yes=options.yes,
+    )  # fmt: skip
+    return sign(signer, statement)
+
+
+def signer_for(options: argparse.Namespace, origin: str) -> Signer:
+    """Return one's own key. Raises `NotPermittedError` if it was not registered with this ledger from this machine."""
+    path = _key_file(options)
+    signer = load_own_key(path)
+    if origin not in known_ledgers(path):
         raise NotPermittedError(
-            f"Your key is not registered with the ledger {found['origin']} from this machine.",
+            f"Your key is not registered with the ledger {origin} from this machine.",
             advice="If that is the ledger you mean: `jupyter audit keys mine register`. If not, tell somebody.",
         )
-    statement = statement_of(found, request_id, decision, reason)
-    rows = [*((name, getattr(statement, name)) for name in ("origin", "decision", "approver", "request", "requester")),
-            *found["words"].items(), *((("because", reason),) if reason else ())]  # fmt: skip
+    return signer
+
+
+def agree(rows: Iterable[tuple[str, object]], *, yes: bool) -> None:
+    """Show what would be signed, and ask. Raises `UsageError` unless the person agrees, or did by `yes`."""
     print("You sign:", *(f"  {name:<11} {_shown(value)}" for name, value in rows), sep="\n", file=sys.stderr)
-    if not options.yes:
-        if not sys.stdin.isatty():
-            raise UsageError("Nobody is here to say that this is to be signed.", advice="Add --yes.")
-        print("Sign? [y/N] ", end="", file=sys.stderr, flush=True)
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            raise UsageError("Nothing was signed.")
-    return sign(signer, statement)
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError("Nobody is here to say that this is to be signed.", advice="Add --yes.")
+    print("Sign? [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise UsageError("Nothing was signed.")
 
 
 def statement_of(found: Row, request_id: str, decision: Decision, reason: str) -> Statement:

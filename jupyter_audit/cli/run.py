@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import functools
 import os
 import secrets
 import sys
@@ -54,7 +55,7 @@ def add_commands(commands: Any) -> None:
         type=float,
         default=600,
         metavar="S",
-        help="seconds a cell may take (default: %(default)s)",
+        help="seconds a cell may take, but for waiting for an approval (default: %(default)s)",
     )
     command.add_argument(
         "--path",
@@ -149,7 +150,7 @@ async def _run_cells(server: RemoteServer, kernel: str, notebook: Any, options: 
         for number, cell in enumerate(cells, 1):
             began = time.monotonic()
             try:
-                reply = await asyncio.wait_for(runner.run(cell), options.timeout)
+                reply = await runner.run(cell, options.timeout, functools.partial(_tell_wait, number, len(cells)))
             except TimeoutError:
                 evalue = f"It took longer than {options.timeout:g} seconds; the kernel was ended."
                 reply = {"status": "error", "ename": "Timeout", "evalue": evalue}
@@ -166,6 +167,10 @@ async def _run_cells(server: RemoteServer, kernel: str, notebook: Any, options: 
             if refused or reply.get("ename") == "Timeout" or not options.allow_errors:
                 break
     return outcome
+
+
+def _tell_wait(number: int, count: int, hold_id: str) -> None:
+    print(f"[{number}/{count}] waits for approval: jupyter audit approve-cell {clean(hold_id)}", file=sys.stderr)
 
 
 def _write(path: Path, text: str) -> None:

@@ -11,6 +11,7 @@ import asyncio
 import dataclasses
 import hashlib
 import math
+import secrets
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
@@ -22,12 +23,14 @@ from typing import Any, cast
 from jupyter_audit_kernel.formats import REPORT_TYPE, Permit, content_text, sign_permit
 
 from jupyter_audit.access.book import GrantBook
+from jupyter_audit.access.grants import Grant
 from jupyter_audit.access.policy import Policy
 from jupyter_audit.access.terms import fulfils
 from jupyter_audit.clock import Clock, format_time
 from jupyter_audit.errors import LedgerError, RecordError
-from jupyter_audit.gate.decide import Admit, Cause, Refuse, Situation, decide
+from jupyter_audit.gate.decide import Admit, Cause, Hold, Refuse, Situation, decide
 from jupyter_audit.gate.guardrails import UNBROKEN, JudgeCode, Judged, judged
+from jupyter_audit.gate.holding import INTERRUPTED, NOT_RECORDED, Client, HeldCell, HeldCells
 from jupyter_audit.gate.room import Room
 from jupyter_audit.gate.sessions import Session
 from jupyter_audit.ledger import LedgerReader
@@ -104,31 +107,43 @@ class Gate:
     room: Room
     timeout: float
     judge_code: JudgeCode | None = None
+    held: HeldCells = field(init=False)
+    each_cell: frozenset[str] = field(init=False)
     _late_verdicts: set[Future[list[Entry]]] = field(default_factory=set)
 
-    async def admit(self, message: ClientMessage, session: Session, principal: Principal) -> Passed | Refuse:
+    def __post_init__(self) -> None:
+        self.held = HeldCells(self.recorder, self.book)
+        self.each_cell = frozenset(name for name, profile in self.policy.profiles.items() if profile.approves_cells)
+
+    async def admit(
+        self, message: ClientMessage, session: Session, principal: Principal, client: Client
+    ) -> Passed | Refuse:
         """
-        Judge `message`, put the verdict down, and return it once it is durable.
+        Judge `message` of `client`, put the verdict down, and return it once it is durable.
+
+        A cell that somebody must approve waits here for that.
 
         A refusal that cannot be recorded is a refusal all the same. An admission that cannot be recorded
         in time becomes one (P1).
         """
-        verdict = self._judge(message, session, principal)
-        code = UNBROKEN
-        if isinstance(verdict, Admit) and verdict.grant is not None:
+        verdict, code, held = self._judge(message, session, principal), UNBROKEN, -1
+        if not isinstance(verdict, Refuse) and verdict.grant is not None:
             profile = self.policy.profiles.get(verdict.grant.profile)
             if profile is not None and profile.guardrails:
                 code = await judged(self.judge_code, profile, message, session, principal)
                 # The grant may have ended while the code was read.
                 verdict = self._judge(message, session, principal)
-                if code.refused and isinstance(verdict, Admit):
+                if code.refused and not isinstance(verdict, Refuse):
                     verdict = Refuse(Cause.GUARDRAIL, code.sentence, code.refused)
+        if isinstance(verdict, Hold):
+            verdict, held = await self._hold(verdict, message, session, principal, client)
         if isinstance(verdict, Refuse):
-            self.recorder.owe(self._refusal(verdict, message, session.kernel_id, principal, session))
+            self.recorder.owe(self._refusal(verdict, message, session.kernel_id, principal, session, held))
             return verdict
-        drafts = self._admission(verdict, message, session, principal, code)
+        drafts = self._admission(verdict, message, session, principal, code, held)
         if not verdict.rule.waits:
             self.recorder.owe(drafts[-1])
+            self.held.cancel(INTERRUPTED, session=session)
             return Passed(-1, {})
         stored = self.recorder.record_all(drafts)
         if not await settled(stored, self.timeout):
@@ -161,9 +176,48 @@ class Gate:
         """Put down a refusal that somebody else decided."""
         self.recorder.owe(self._refusal(verdict, message, kernel_id, principal, session))
 
+    # --- holding ----------------------------------------------------------------------------------
+
+    async def _hold(
+        self, verdict: Hold, message: ClientMessage, session: Session, principal: Principal, client: Client
+    ) -> tuple[Admit | Refuse, int]:
+        """Put down that a cell waits for approval, wait, and return what is to happen and the number of that entry."""
+        if (refusal := self.held.why_not(session, message, client)) is not None:
+            return refusal, -1
+        hold_id = f"h-{secrets.token_hex(6)}"
+        profile = self.policy.profiles[verdict.grant.profile]
+        kind = kinds.CellHeld(
+            hold=hold_id,
+            kernel_id=session.kernel_id,
+            msg_id=clean(message.msg_id),
+            channel=message.channel,
+            cell=_cell_of(message),
+            silent=bool(message.content.get("silent", False)),
+            lines=_lines(message),
+            profile=profile.name,
+            lapses=format_time(self.book.latest + timedelta(minutes=profile.cell_approval_minutes)),
+            on_behalf_of=principal.on_behalf_of,
+            signed_approvals=profile.signed_approvals,
+        )
+        drafts = self._begin(verdict.grant, session, principal)
+        drafts.append(self._drafted(kind, message, session, principal, verdict.grant.id))
+        stored = self.recorder.record_all(drafts)
+        if not await settled(stored, self.timeout):
+            # Should it be stored after all, this is behind it, and says that it will not run.
+            ended = kinds.CellHoldEnded(hold_id, NOT_RECORDED)
+            self.recorder.owe(kinds.draft(ended, grant=verdict.grant.id, session=session.id))
+            return Refuse(Cause.NOT_RECORDED, self._not_recorded(f"no answer in {self.timeout:g} seconds")), -1
+        try:
+            entry = stored.result()[-1]
+        except RecordError as error:
+            return Refuse(Cause.NOT_RECORDED, self._not_recorded(str(error))), -1
+        session.bound = True
+        held = HeldCell(hold_id, entry.seq, session, message, message.text, profile.name, client)
+        return await self.held.outcome(held, lambda: self._judge(message, session, principal)), entry.seq
+
     # --- judging ----------------------------------------------------------------------------------
 
-    def _judge(self, message: ClientMessage, session: Session, principal: Principal) -> Admit | Refuse:
+    def _judge(self, message: ClientMessage, session: Session, principal: Principal) -> Admit | Hold | Refuse:
         try:
             situation = self._situation(session, principal)
         except LedgerError as error:  # nobody can say what is in force now
@@ -201,6 +255,7 @@ class Gate:
             bound=bound,
             outside=session.outside,
             notebook=session.notebook,
+            each_cell=self.each_cell,
             exempt=[name for name, profile in profiles.items() if profile.recovery] if self.room.short else (),
             short_of_room=str(self.room) if self.room.short else "",
             panel=self.panel,
@@ -228,18 +283,33 @@ class Gate:
 
     # --- putting down -----------------------------------------------------------------------------
 
+    @staticmethod
+    def _begin(grant: Grant | None, session: Session, principal: Principal) -> list[Draft]:
+        """Return the entry that binds a session to its grant, if that was not put down before."""
+        if grant is None or session.bound:
+            return []
+        bound = kinds.SessionBound(kernel_id=session.kernel_id, not_after=format_time(grant.not_after))
+        return [kinds.draft(bound, actor=Actor.of(principal), grant=grant.id, session=session.id)]
+
+    def _drafted(
+        self, kind: kinds.Kind, message: ClientMessage, session: Session, principal: Principal, grant: str | None
+    ) -> Draft:
+        contents = contents_of(message, hide=self._is_password(message, session))
+        return kinds.draft(kind, actor=Actor.of(principal), grant=grant, session=session.id, contents=contents)
+
     def _admission(
-        self, verdict: Admit, message: ClientMessage, session: Session, principal: Principal, code: Judged
+        self,
+        verdict: Admit,
+        message: ClientMessage,
+        session: Session,
+        principal: Principal,
+        code: Judged,
+        held: int,
     ) -> list[Draft]:
-        actor = Actor.of(principal)
-        grant = verdict.grant.id if verdict.grant else None
-        drafts: list[Draft] = []
-        if verdict.grant is not None and not session.bound:
-            bound = kinds.SessionBound(kernel_id=session.kernel_id, not_after=format_time(verdict.grant.not_after))
-            drafts.append(kinds.draft(bound, actor=actor, grant=grant, session=session.id))
+        drafts = self._begin(verdict.grant, session, principal)
         kind: kinds.Kind
         if verdict.rule.is_cell:
-            kind = cell_admitted(message, session, warned=list(code.warned))
+            kind = cell_admitted(message, session, warned=list(code.warned), held=held)
         else:
             kind = kinds.MessageAdmitted(
                 kernel_id=session.kernel_id,
@@ -250,12 +320,17 @@ class Gate:
                 buffers=len(message.buffers),
                 warned=list(code.warned),
             )
-        contents = contents_of(message, hide=self._is_password(message, session))
-        drafts.append(kinds.draft(kind, actor=actor, grant=grant, session=session.id, contents=contents))
+        drafts.append(self._drafted(kind, message, session, principal, verdict.grant.id if verdict.grant else None))
         return drafts
 
     def _refusal(
-        self, verdict: Refuse, message: ClientMessage, kernel_id: str, principal: Principal, session: Session | None
+        self,
+        verdict: Refuse,
+        message: ClientMessage,
+        kernel_id: str,
+        principal: Principal,
+        session: Session | None,
+        held: int = -1,
     ) -> Draft:
         kind: kinds.Kind
         if message.msg_type == "execute_request":
@@ -268,6 +343,7 @@ class Gate:
                 lines=_lines(message),
                 cut=is_too_large(message),
                 guardrails=list(verdict.rules),
+                held=held,
             )
         else:
             kind = kinds.MessageRefused(
@@ -359,7 +435,7 @@ def write_permit(message: ClientMessage, entry: int, not_after: int, session: Se
 
 
 def cell_admitted(
-    message: ClientMessage, session: Session, *, canary: bool = False, warned: Sequence[str] = ()
+    message: ClientMessage, session: Session, *, canary: bool = False, warned: Sequence[str] = (), held: int = -1
 ) -> kinds.CellAdmitted:
     """Return what an admitted execute_request is put down as."""
     return kinds.CellAdmitted(
@@ -372,6 +448,7 @@ def cell_admitted(
         lines=_lines(message),
         canary=canary,
         warned=warned,
+        held=held,
     )
 
 

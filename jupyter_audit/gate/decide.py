@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from jupyter_audit.access.grants import Grant
-from jupyter_audit.gate.messages import DEBUG_COMMANDS, MESSAGES, MessageRule
+from jupyter_audit.gate.messages import DEBUG_COMMANDS, MESSAGES, EachCell, MessageRule
 
 
 class Cause(StrEnum):
@@ -41,6 +41,12 @@ class Cause(StrEnum):
     NOT_READ = "not_read"
     NOT_SENT = "not_sent"
     GUARDRAIL = "guardrail"
+    EACH_CELL = "each_cell"
+    CELL_DENIED = "cell_denied"
+    CELL_LAPSED = "cell_lapsed"
+    INTERRUPTED = "interrupted"
+    CLIENT_LEFT = "client_left"
+    TOO_MANY_HELD = "too_many_held"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,14 @@ class Admit:
 
     rule: MessageRule
     grant: Grant | None
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """The cell may pass once somebody has approved it, by itself (`cell_approval` of the grant's profile)."""
+
+    rule: MessageRule
+    grant: Grant
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +82,8 @@ class Situation:
     `bound` is the grant that the session is bound to, if any message of it was admitted before. Otherwise `live` are
     the grants of `principal` in force at `now`, and `fulfilled` the profiles whose isolation and network its kernel
     keeps to. `outside` are the profiles that are for other notebooks than it is used for, of which `notebook` is the newest.
-    `short_of_room` says how little room the ledger has left, if it is too little for any but the `exempt`
-    profiles. `panel` is where to ask for access.
+    Under the profiles in `each_cell` every cell is approved by somebody. `short_of_room` says how little room the ledger has
+    left, if it is too little for any but the `exempt` profiles. `panel` is where to ask for access.
     """
 
     principal: str
@@ -79,6 +93,7 @@ class Situation:
     bound: Grant | None
     outside: Container[str]
     notebook: str
+    each_cell: Container[str]
     exempt: Container[str]
     short_of_room: str
     panel: str
@@ -88,7 +103,7 @@ class Situation:
     fulfilled: Container[str] = ()
 
 
-def decide(msg_type: str, channel: str, situation: Situation, command: str = "") -> Admit | Refuse:
+def decide(msg_type: str, channel: str, situation: Situation, command: str = "") -> Admit | Hold | Refuse:
     """
     Return what is to happen to a message of `msg_type` that came on `channel`.
 
@@ -148,15 +163,25 @@ def decide(msg_type: str, channel: str, situation: Situation, command: str = "")
     )
 
 
-def _with_room(rule: MessageRule, grant: Grant, situation: Situation) -> Admit | Refuse:
-    """Admit, unless the disk is so full that what runs could stop the recording."""
+def _with_room(rule: MessageRule, grant: Grant, situation: Situation) -> Admit | Hold | Refuse:
+    """Admit or hold, unless the disk is so full that what runs could stop the recording."""
     if rule.needs_grant and situation.short_of_room and grant.profile not in situation.exempt:
         return Refuse(
             Cause.NO_ROOM,
             f"Not run: {situation.short_of_room}. Make room (an admin with a grant of the profile `recovery` can), and run "
             "the cell again.",
         )
+    if grant.profile in situation.each_cell and rule.each_cell is not EachCell.PASSED:
+        return Hold(rule, grant) if rule.each_cell is EachCell.HELD else _not_approvable(rule, grant)
     return Admit(rule, grant)
+
+
+def _not_approvable(rule: MessageRule, grant: Grant) -> Refuse:
+    return Refuse(
+        Cause.EACH_CELL,
+        f"Under the profile {grant.profile!r} each cell is approved by somebody, and {rule.msg_type} {rule.why}: it is not "
+        "passed on. Put what you need into a cell.",
+    )
 
 
 def _not_for_notebook(grant: Grant, situation: Situation) -> Refuse:

@@ -54,6 +54,14 @@ def judging_of(msg_type: str) -> Judging:
     return Judging.PASSED if rule is not None and not rule.needs_grant else Judging.WHOLE
 
 
+class EachCell(StrEnum):
+    """What becomes of a message where each cell is approved by somebody (`cell_approval` of the profile)."""
+
+    HELD = "held"
+    PASSED = "passed"
+    REFUSED = "refused"
+
+
 @dataclass(frozen=True, slots=True)
 class MessageRule:
     """
@@ -62,7 +70,9 @@ class MessageRule:
     `channels`: where it may come from; none for a type that is known and never passed on. `needs_grant`: refused
     without a live grant. `waits`: goes on only after its entry is durable; an interrupt alone does not wait, because
     it runs nothing and must not be stuck behind a disk. `reply`: the type of the answer that a client waits for, empty
-    if none. `why`: what it makes a kernel do, or why it is not passed on.
+    if none. `each_cell`: what becomes of it where cells are approved one by one: no code may come another way, and what an
+    approved cell has registered may not be set off by what nobody approved. `why`: what it makes a kernel do, or why it is
+    not passed on.
     """
 
     msg_type: str
@@ -70,6 +80,7 @@ class MessageRule:
     needs_grant: bool
     waits: bool
     reply: str
+    each_cell: EachCell
     why: str
 
     @property
@@ -90,9 +101,18 @@ class MessageRule:
         return CellRefused.TYPE if self.is_cell else MessageRefused.TYPE
 
 
-def _rule(msg_type: str, channels: set[str] | frozenset[str], *, grant: bool, why: str, waits: bool = True) -> MessageRule:
+def _rule(
+    msg_type: str,
+    channels: set[str] | frozenset[str],
+    *,
+    grant: bool,
+    why: str,
+    waits: bool = True,
+    passes: bool = False,
+) -> MessageRule:
+    each_cell = EachCell.HELD if msg_type == "execute_request" else EachCell.PASSED if passes else EachCell.REFUSED
     reply = msg_type.removesuffix("_request") + "_reply" if msg_type.endswith("_request") else ""
-    return MessageRule(msg_type, frozenset(channels), grant, waits, reply, why)
+    return MessageRule(msg_type, frozenset(channels), grant, waits, reply, each_cell, why)
 
 
 # ipykernel serves shell messages on its control channel too, past a busy shell; so both are named.
@@ -105,19 +125,19 @@ MESSAGES: dict[str, MessageRule] = {
         _rule("inspect_request", _BOTH, grant=True, why="evaluates attribute access"),
         _rule("complete_request", _BOTH, grant=True, why="evaluates attribute access and custom completers"),
         _rule("is_complete_request", _BOTH, grant=True, why="runs input transformers"),
-        _rule("history_request", _BOTH, grant=True, why="reads what was run before"),
+        _rule("history_request", _BOTH, grant=True, passes=True, why="reads what was run before"),
         _rule("comm_open", _BOTH, grant=True, why="calls a target that code registered"),
         _rule("comm_msg", _BOTH, grant=True, why="calls a handler that code registered"),
         _rule("comm_close", _BOTH, grant=True, why="calls a handler that code registered"),
         _rule("debug_request", {CONTROL}, grant=True, why="evaluates expressions in the debugger, by command (below)"),
         _rule("input_reply", {STDIN}, grant=True, why="is read by running code, which may run it"),
-        _rule("usage_request", {CONTROL}, grant=True, why="tells of the kernel's processes and memory"),
-        _rule("comm_info_request", _BOTH, grant=False, why="lists comms; JupyterLab asks when it connects"),
-        _rule("kernel_info_request", _BOTH, grant=False, why="describes the kernel; clients ask when they connect"),
-        _rule("create_subshell_request", {CONTROL}, grant=False, why="makes a thread that waits for messages"),
-        _rule("delete_subshell_request", {CONTROL}, grant=False, why="ends such a thread"),
-        _rule("list_subshell_request", {CONTROL}, grant=False, why="lists such threads"),
-        _rule("interrupt_request", {CONTROL}, grant=False, waits=False, why="stops what runs"),
+        _rule("usage_request", {CONTROL}, grant=True, passes=True, why="tells of the kernel's processes and memory"),
+        _rule("comm_info_request", _BOTH, grant=False, passes=True, why="lists comms; JupyterLab asks when it connects"),
+        _rule("kernel_info_request", _BOTH, grant=False, passes=True, why="describes the kernel; clients ask when they connect"),
+        _rule("create_subshell_request", {CONTROL}, grant=False, passes=True, why="makes a thread that waits for messages"),
+        _rule("delete_subshell_request", {CONTROL}, grant=False, passes=True, why="ends such a thread"),
+        _rule("list_subshell_request", {CONTROL}, grant=False, passes=True, why="lists such threads"),
+        _rule("interrupt_request", {CONTROL}, grant=False, waits=False, passes=True, why="stops what runs"),
         # Known, and never passed on.
         _rule("shutdown_request", NOT_PASSED, grant=True, why="is for the REST API, which ends kernels and says who did it"),
         _rule("connect_request", NOT_PASSED, grant=True, why="tells the kernel's ports, which only the server uses"),

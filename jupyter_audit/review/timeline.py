@@ -351,6 +351,15 @@ def _tell(entry: Entry) -> tuple[str, bool]:
             if body.passed is True:
                 return "canary cell was recorded, ran, and was read back", False
             return f"canary cell failed: {body.failure}", True
+        case kinds.CellHeld():
+            behalf = f", on behalf of {body.on_behalf_of}" if body.on_behalf_of else ""
+            return f"a cell waits for approval{behalf} ({body.hold})", False
+        case kinds.CellApproved():
+            return f"approved the cell {body.hold}", False
+        case kinds.CellDenied():
+            return f"denied the cell {body.hold}: {body.reason}", True
+        case kinds.CellHoldEnded():
+            return f"the cell {body.hold} waits no more, and did not run: {body.cause}", True
         case kinds.MessageAdmitted():
             return f"{body.msg_type} went to the kernel on {body.channel}", False
         case kinds.MessageRefused():

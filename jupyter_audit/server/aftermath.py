@@ -92,8 +92,10 @@ def _of_server(reader: LedgerReader, server: str, started: Entry) -> list[Draft]
     ends: list[Draft] = []
     cells: list[int] = []
     for session, begin in sessions.items():
-        grant, open_cells = _of_session(reader, session)
+        grant, open_cells, held = _of_session(reader, session)
         cells += open_cells
+        ended = [kinds.CellHoldEnded(hold, "server_died") for hold in held]
+        ends += [kinds.draft(kind, grant=grant, session=session) for kind in ended]
         end = kinds.SessionEnded(
             kernel_id=str(begin.body.get("kernel_id")), cause="server_died", processes=0, clean=False
         )
@@ -111,14 +113,20 @@ def _of_server(reader: LedgerReader, server: str, started: Entry) -> list[Draft]
     return [kinds.draft(gap), *ends]
 
 
-def _of_session(reader: LedgerReader, session: str) -> tuple[str | None, Sequence[int]]:
-    """Return a session's grant and the cells of it that have no end."""
+def _of_session(reader: LedgerReader, session: str) -> tuple[str | None, Sequence[int], Sequence[str]]:
+    """Return a session's grant, the cells of it that have no end, and the held ones of which nobody said what became of them."""
     grant: str | None = None
     cells: set[int] = set()
+    held: dict[int, str] = {}
     for entry in reader.entries(session=session):
         grant = entry.grant or grant
         if entry.type == kinds.CellAdmitted.TYPE:
             cells.add(entry.seq)
+            held.pop(kinds.read(entry, kinds.CellAdmitted).held, None)
         elif entry.type == kinds.CellFinished.TYPE:
             cells.discard(kinds.read(entry, kinds.CellFinished).admitted)
-    return grant, sorted(cells)
+        elif entry.type == kinds.CellHeld.TYPE:
+            held[entry.seq] = str(entry.body.get("hold"))
+        elif entry.type in (kinds.CellDenied.TYPE, kinds.CellHoldEnded.TYPE):
+            held = {seq: hold for seq, hold in held.items() if hold != entry.body.get("hold")}
+    return grant, sorted(cells), list(held.values())

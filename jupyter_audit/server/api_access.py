@@ -13,6 +13,7 @@ from typing import TypeVar, cast
 
 from jupyter_audit.access import rules
 from jupyter_audit.access.grants import Grant, Request, RequestState
+from jupyter_audit.access.holds import Hold
 from jupyter_audit.access.views import grant_view, request_view
 from jupyter_audit.server.apibase import MOST_ROWS, AuditApiHandler, authorized_to
 from jupyter_audit.server.inputs import LARGEST_NUMBER, Field, Query
@@ -27,7 +28,7 @@ TEXT = Field(str)
 TEXT_OR_NOTHING = Field(str, required=False)
 WHOLE_OR_NOTHING = Field(int, required=False)
 
-Row = TypeVar("Row", Request, Grant)
+Row = TypeVar("Row", Request, Grant, Hold)
 
 
 def page_of(rows: Iterable[Row], query: Query) -> tuple[list[Row], int | None]:

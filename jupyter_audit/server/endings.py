@@ -66,6 +66,7 @@ class Endings:
         session.state = SessionState.ENDING
         session.cause = cause
         session.ready.set()
+        self._services.gate.held.cancel(cause, session=session)
         name = NAMES.get(cause, "SessionEnded")
         running = [message.header for message in session.capture.running() if not message.canary]
         connections = self._connections(session)

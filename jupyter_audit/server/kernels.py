@@ -20,6 +20,7 @@ from tornado import web
 
 from jupyter_audit.access.terms import NetworkPolicy
 from jupyter_audit.errors import AuditError, GateError, NotStartedError
+from jupyter_audit.gate.holding import INTERRUPTED
 from jupyter_audit.gate.launch import SOCKETS, LaunchTerms, packages_folder
 from jupyter_audit.gate.provisioner import AuditProvisioner
 from jupyter_audit.gate.sessions import Session
@@ -178,6 +179,15 @@ class AuditKernelManager(ServerKernelManager):
     async def _async_cleanup_resources(self, restart: bool = False) -> None:
         await super()._async_cleanup_resources(restart=restart)
         await self._end_life("died" if self._audit_died else "restart" if restart else "shutdown")
+
+    async def _async_interrupt_kernel(self) -> None:
+        """Interrupt as Jupyter does; what waits for an approval is given up as well."""
+        parts, session = self._parts(), self._audit_session
+        if parts is not None and session is not None:
+            parts[0].gate.held.cancel(INTERRUPTED, session=session)
+        await super()._async_interrupt_kernel()
+
+    interrupt_kernel = _async_interrupt_kernel  # both names, as jupyter_client has it
 
     def _note_death(self) -> None:
         self._audit_died = True

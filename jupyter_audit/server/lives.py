@@ -355,6 +355,7 @@ class Lives:
         session.state = SessionState.ENDED
         session.ready.set()
         services = self._services
+        services.gate.held.cancel(session.cause or cause, session=session)
         services.observers.ended(session)
         # The watcher reads what is left before it lets go, which can take a moment: not on the event loop.
         await asyncio.to_thread(services.watcher.unwatch, session)

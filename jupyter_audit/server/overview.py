@@ -15,13 +15,14 @@ from typing import Any
 
 from jupyter_audit_kernel.version import __version__
 
-from jupyter_audit.access import rules, signatures
+from jupyter_audit.access import cellanswers, rules, signatures
 from jupyter_audit.access.grants import Grant, Request, RequestState
+from jupyter_audit.access.holds import Hold, HoldState
 from jupyter_audit.access.inwords import version
 from jupyter_audit.access.policy import Policy
 from jupyter_audit.access.principals import same_person
 from jupyter_audit.access.profiles import Profile
-from jupyter_audit.access.views import grant_view, request_view
+from jupyter_audit.access.views import grant_view, hold_view, request_view
 from jupyter_audit.clock import format_time
 from jupyter_audit.errors import AccessError
 from jupyter_audit.ledger import LedgerReader
@@ -66,6 +67,12 @@ CAUSES = {
     "terminal_not_covered": "the grant allows no terminal",
     "not_read": "what runs in the terminal does not read",
     "not_sent": "the connection to the kernel was closed",
+    "each_cell": "nobody could approve it: only cells are approved",
+    "cell_denied": "an approver said no to it",
+    "cell_lapsed": "nobody approved it in time",
+    "interrupted": "interrupted while it waited for approval",
+    "client_left": "its client left while it waited for approval",
+    "too_many_held": "too many cells waited for approval",
     "isolation": "the kernel could not be isolated",
     "gate": "the gate does not let it start",
 }
@@ -145,6 +152,8 @@ def standing(services: Services, principal: Principal, now: datetime) -> dict[st
         "other_grants": [g for g in grants if everything and g["principal"] != name],
         "to_review": [g for g in unreviewed if everything and (policy.solo or g["principal"] != name)],
         "anomalies": [asdict(anomaly) for anomaly in book.anomalies()] if everything else [],
+        "held": [_held(services, principal, hold, now) for hold in _waiting(services, principal, now)],
+        "holds_cells": bool(services.gate.each_cell),
         "sessions_of": _by_grant([s for s in sessions if everything or s["owner"] == name]),
         "profiles": profiles,
         "glasses": [profile for profile in profiles if profile["break_glass"]],
@@ -199,6 +208,25 @@ def _grant(services: Services, grant: Grant, now: datetime) -> views.View:
     }
 
 
+def _waiting(services: Services, principal: Principal, now: datetime) -> list[Hold]:
+    """Return the cells that wait for an approval and that the principal may see, oldest first."""
+    everything = sees_all(principal)
+    found = [hold for hold in services.book.holds() if hold.state(now) is HoldState.WAITING]
+    return [hold for hold in reversed(found) if everything or hold.is_of(principal.name)]
+
+
+def _held(services: Services, principal: Principal, hold: Hold, now: datetime) -> views.View:
+    """Return a held cell with its code, and whether the principal may say yes to it."""
+    held = services.gate.held.get(hold.id)
+    may = _allowed(partial(cellanswers.may_approve, services.policy, principal, hold))
+    signed = cellanswers.must_be_signed(services.policy, hold)
+    return hold_view(hold, now, held.text if held is not None else None) | {
+        "notebook": held.session.notebook if held is not None else "",
+        "may_approve": may and not signed and held is not None,
+        "may_sign": may and signed,
+    }
+
+
 def _needs(policy: Policy, profile: Profile) -> str:
     """Return who must say yes to a request for a profile, as a sentence."""
     if policy.solo:
@@ -220,7 +248,7 @@ def _allowed(judge: Callable[[], object]) -> bool:
 
 def shows_others(standing: dict[str, Any], ledger: LedgerView) -> bool:
     """Say whether the panel shows another person's doings, so that looking at it is put down (P9)."""
-    shown = ("other_requests", "other_grants", "to_review")
+    shown = ("other_requests", "other_grants", "to_review", "held")
     return ledger.anothers or any(row["principal"] != standing["me"]["name"] for name in shown for row in standing[name])
 
 

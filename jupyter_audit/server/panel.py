@@ -19,6 +19,7 @@ from jupyter_server.utils import url_path_join
 from tornado import web
 from tornado.httputil import url_concat
 
+from jupyter_audit.access.views import plain
 from jupyter_audit.errors import AuditError
 from jupyter_audit.record.terminal import TERMINAL
 from jupyter_audit.server import overview, views
@@ -74,7 +75,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(duration=duration, time_of_day=time_of_day, counted=views.counted)
+    made.filters.update(duration=duration, time_of_day=time_of_day, counted=views.counted, plain=plain)
     return made
 
 

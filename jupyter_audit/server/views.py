@@ -99,6 +99,8 @@ def profile_view(profile: Profile) -> View:
         "notebooks": list(profile.notebooks),
         "guardrails": {one.name: one.mode.value for one in profile.guardrails},
         "terminals": profile.terminals,
+        "cell_approval": profile.cell_approval,
+        "cell_approval_minutes": profile.cell_approval_minutes,
         "recovery": profile.recovery,
     }
 

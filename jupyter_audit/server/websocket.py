@@ -24,6 +24,7 @@ from jupyter_audit.errors import AuditError, RecordError
 from jupyter_audit.gate import intents
 from jupyter_audit.gate.admit import ClientMessage, Passed, report_type
 from jupyter_audit.gate.decide import Cause, Refuse
+from jupyter_audit.gate.holding import CLIENT_LEFT, HELD_KEY, HeldCell
 from jupyter_audit.gate.messages import MESSAGES
 from jupyter_audit.gate.sessions import Session
 from jupyter_audit.model import Principal
@@ -41,8 +42,14 @@ REFUSED_NAMES = {
     Cause.SESSION_ENDED: "SessionEnded",
     Cause.NOT_RECORDED: "NotRecorded",
     Cause.GUARDRAIL: "GuardrailBroken",
+    Cause.CELL_DENIED: "CellDenied",
+    Cause.CELL_LAPSED: "CellNotApproved",
+    Cause.INTERRUPTED: "KeyboardInterrupt",
 }
 """The error names that a notebook shows; any other refusal is `Refused`."""
+
+UNAPPROVED = frozenset({Cause.CELL_DENIED, Cause.CELL_LAPSED, Cause.INTERRUPTED})
+"""Why a held cell did not run; what was sent behind it was meant for what it would have done."""
 
 MOST_WAITING = 2000
 """Messages that may wait on one lane; a client that sends faster than the disk takes is told so."""
@@ -193,6 +200,8 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
         if self._left:
             return
         self._left = True
+        if self._services is not None:
+            self._services.gate.held.cancel(CLIENT_LEFT, client=self)
         for lane in self._lanes.values():
             lane.put_nowait(None)
         if self._observer is not None:
@@ -267,9 +276,11 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
             return
         if message.msg_type != "interrupt_request":
             await session.ready.wait()
-        verdict = await services.gate.admit(message, session, principal)
+        verdict = await services.gate.admit(message, session, principal, self)
         if isinstance(verdict, Refuse):
             self._tell_refusal(message, verdict)
+            if verdict.cause in UNAPPROVED and message.content.get("stop_on_error", True):
+                self._abort_waiting(message.channel, session, principal)
         else:
             hidden = message.msg_type == "input_reply" and bool(session.passwords_asked)
             services.observers.admitted(session, message, verdict.entry, hidden=hidden)
@@ -452,6 +463,31 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
         for sent in session.capture.running() if session is not None else ():
             self._write("iopub", "stream", {"name": "stderr", "text": text}, sent.header)
 
+    @property
+    def gone(self) -> bool:
+        """Whether the client has left."""
+        return self._left
+
+    def tell_held(self, held: HeldCell) -> None:
+        """Show under a cell that it waits for somebody's approval, and whose."""
+        assert self._services is not None
+        parent = held.message.header
+        self._write("iopub", "status", {"execution_state": "busy"}, parent)
+        if held.message.content.get("silent"):
+            return
+        profile = self._services.policy.profiles[held.profile]
+        whose = ", ".join(profile.approvers) or "an approver"
+        text = (
+            f"Waiting for approval by {whose}, for {profile.cell_approval_minutes} minutes at most: "
+            f"`jupyter audit approve-cell {held.id}`, or in the panel. Interrupt to give up.\n"
+        )
+        self._write("iopub", "stream", {"name": "stderr", "text": text}, parent, {HELD_KEY: held.id})
+
+    def tell_approved(self, held: HeldCell) -> None:
+        """Take that away again: what comes now is the cell's own output."""
+        if not held.message.content.get("silent"):
+            self._write("iopub", "clear_output", {"wait": False}, held.message.header, {HELD_KEY: ""})
+
     def tell_error(self, name: str, sentence: str, parent: Mapping[str, Any]) -> None:
         """Show `sentence` as an error output of the cell whose header is `parent`."""
         red, plain = "\x1b[31m", "\x1b[0m"
@@ -467,8 +503,15 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
             self._write("iopub", "status", {"execution_state": "idle"}, parent)
         self._write("iopub", "status", {"execution_state": "dead"}, {})
 
-    def _write(self, channel: str, msg_type: str, content: Mapping[str, Any], parent: Mapping[str, Any]) -> None:
-        message = self.session.msg(msg_type, content=dict(content), parent=None)
+    def _write(
+        self,
+        channel: str,
+        msg_type: str,
+        content: Mapping[str, Any],
+        parent: Mapping[str, Any],
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        message = self.session.msg(msg_type, content=dict(content), parent=None, metadata=metadata)
         message["parent_header"] = dict(parent)
         framed = format_message(message, channel, self.subprotocol, self.session.pack)
         with contextlib.suppress(WebSocketClosedError):

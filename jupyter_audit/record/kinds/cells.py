@@ -16,7 +16,7 @@ class CellAdmitted(Kind):
 
     Content `message` is the whole content of the message that was sent on, code included. `cell` is the
     client's name for the notebook cell; `msg_id` its name for the message: both are its word. `warned` names the guardrails
-    that it breaks and that the profile only warns of.
+    that it breaks and that the profile only warns of, `held` is the number of the cell.held that was approved, or -1.
     """
 
     TYPE = "cell.admitted"
@@ -29,6 +29,67 @@ class CellAdmitted(Kind):
     lines: int
     canary: bool
     warned: Sequence[str] = ()
+    held: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class CellHeld(Kind):
+    """
+    A cell waits for somebody's approval: its grant's profile asks for one of each cell. It has not reached the kernel.
+
+    Content `message` as in cell.admitted: what is approved, and nothing else, is what may run. `hold` names it, `lapses` is
+    when it goes unanswered. A service holds it `on_behalf_of` a person. `signed_approvals` says that only a yes that its
+    approver signed counts (docs/signed-approvals.md). `cell` and `msg_id` are the client's word.
+    """
+
+    TYPE = "cell.held"
+    hold: str
+    kernel_id: str
+    msg_id: str
+    channel: str
+    cell: str
+    silent: bool
+    lines: int
+    profile: str
+    lapses: str
+    on_behalf_of: str
+    signed_approvals: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CellApproved(Kind):
+    """An approver, who is the actor, says yes to a held cell. It runs once, by the cell.admitted that names cell.held."""
+
+    TYPE = "cell.approved"
+    hold: str
+    statement: str = ""
+    signature: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CellDenied(Kind):
+    """An approver says no to a held cell, and why. `statement` and `signature` as in access.approved."""
+
+    TYPE = "cell.denied"
+    hold: str
+    reason: str
+    statement: str = ""
+    signature: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CellHoldEnded(Kind):
+    """
+    A held cell will not run, and nobody denied it. One that was approved meanwhile does not run either.
+
+    `cause` is one of `lapsed` (nobody answered in time), `interrupted`, `client_left`, `refused` (approved, and then
+    something else was against it: `cell.refused` says what), `not_recorded`, `server_died` (put down by a later server), or
+    why its session ended, as in session.ended.
+    """
+
+    TYPE = "cell.hold_ended"
+    hold: str
+    cause: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +98,7 @@ class CellRefused(Kind):
     An execute_request was refused and never reached the kernel. Content `message` as in cell.admitted; `cut` if not whole.
 
     `guardrails` names those that it breaks, where the cause is `guardrail`; `unreadable` is code that none could judge.
+    `held` is the number of its cell.held, if it waited for an approval, or -1.
     """
 
     TYPE = "cell.refused"
@@ -48,6 +110,7 @@ class CellRefused(Kind):
     lines: int
     cut: bool = False
     guardrails: Sequence[str] = ()
+    held: int = -1
 
 
 @dataclass(frozen=True, slots=True)

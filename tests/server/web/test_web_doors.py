@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import requests
 from support.servers import AuditedServer
-from web_house import ROLES, TOKENS, Person, description
+from web_house import ROLES, TOKENS, Person, description, hold_cell
 
 from jupyter_audit.server.api import ROUTES
 
@@ -28,6 +28,8 @@ READS = (
     "grants",
     "grants?live=true",
     "grants?unreviewed=true",
+    "held-cells",
+    "held-cells?state=all",
     "approver-keys",
     "sessions",
     "profiles",
@@ -82,6 +84,14 @@ review          no grant              403    404   404   404   404   404   404
 break-glass     for debugging         403    403   403   403   403   403   403
 break-glass     for emergencies       403    201   201   403   403   403   403
 break-glass     for recovery          403    403   403   403   403   403   403
+approve-cell    waiting cell          403    403   403   200   403   403   403
+approve-cell    answered cell         403    409   409   409   409   409   409
+approve-cell    ungranted cell        403    403   403   409   403   403   403
+approve-cell    no cell               403    404   404   404   404   404   404
+deny-cell       waiting cell          403    403   403   200   403   403   403
+deny-cell       answered cell         403    409   409   409   409   409   409
+deny-cell       ungranted cell        403    403   403   200   403   403   403
+deny-cell       no cell               403    404   404   404   404   404   404
 revoke-everyone live grant            403    403   403   200   403   200   403
 """
 PEOPLE = (ANONYMOUS, ENGINEER, OTHER, APPROVER, AUDITOR, ADMIN, ROLELESS)
@@ -93,7 +103,7 @@ CASES = [
     for name, status in zip(PEOPLE, statuses, strict=True)
 ]
 WANTED = {"for debugging": "production-debug", "for emergencies": "emergency", "for recovery": "recovery"}
-UNKNOWN = {"no request": "r-000000000000", "no grant": "g-000000000000"}
+UNKNOWN = {"no request": "r-000000000000", "no grant": "g-000000000000", "no cell": "h-000000000000"}
 
 
 @pytest.mark.parametrize("path", READS)
@@ -108,6 +118,15 @@ def in_state(person: People, state: str) -> str:
     if state in UNKNOWN:
         return UNKNOWN[state]
     kind, what = state.split()
+    if what == "cell":
+        asked = erin.post("requests", **{**ASKED, "profile": "each-cell"})["id"]
+        grant = ana.post(f"requests/{asked}/approve")["id"]
+        cell = hold_cell(erin.server, grant)
+        if kind == "answered":
+            ana.post(f"held-cells/{cell}/deny", reason="not now")
+        if kind != "waiting":
+            ana.post(f"grants/{grant}/revoke", reason="it is over")
+        return cell
     if what == "glass":
         glass: str = erin.post("break-glass", **{**ASKED, "profile": "emergency"})["id"]
         if kind != "live":
@@ -142,6 +161,8 @@ def test_each_role_does_what_its_rules_allow(person: People, name: str | None, a
             "take-over": ("requests", {**ASKED, "takes_over": wanted}),
             "revoke": (f"grants/{wanted}/revoke", reason),
             "review": (f"grants/{wanted}/review", {"justified": False, "comment": "nothing was down"}),
+            "approve-cell": (f"held-cells/{wanted}/approve", {}),
+            "deny-cell": (f"held-cells/{wanted}/deny", reason),
             "revoke-everyone": ("revoke-everyone", reason),
         }[act]
         answer = who.ask("POST", path, body)
@@ -152,9 +173,11 @@ def test_the_table_covers_every_described_operation() -> None:
     tried = {path.partition("?")[0] for path in READS} | {"requests", "cells/{entry}"}
     where = {"approve": "requests/{request}", "deny": "requests/{request}", "withdraw": "requests/{request}"}
     where |= dict.fromkeys(("extend", "revoke", "review"), "grants/{grant}")
-    for act in {row[0] for row in ROWS} - {"ask", "take-over"}:
+    tried |= {"held-cells/{hold}/approve", "held-cells/{hold}/deny"}
+    for act in {row[0] for row in ROWS} - {"ask", "take-over", "approve-cell", "deny-cell"}:
         tried.add(f"{where[act]}/{act}" if act in where else act)
     tried |= {"sessions/{session}/end"}  # test_web_watch.py
+    tried |= {"held-cells/{hold}/entry"}  # test_web_held.py
     tried |= {"requests/{request}/entry", "approver-keys/withdraw"}  # test_web_signed.py
     tried |= {"requests/{request}/challenge", "passkeys", "passkeys/creation", "passkeys/offers"}  # test_web_passkeys.py
     tried |= {"acknowledgements", "feedback", "stats"}  # test_web_words.py
@@ -163,6 +186,7 @@ def test_the_table_covers_every_described_operation() -> None:
 
 def test_every_route_and_method_is_described_and_every_described_one_is_served() -> None:
     examples = {"request": "r-0123456789ab", "grant": "g-0123456789ab", "entry": "7", "session": "s-0123456789ab"}
+    examples |= {"hold": "h-0123456789ab"}
     described = {
         (method.upper(), re.sub(r"\{(\w+)\}", lambda found: examples[found[1]], path[1:]))
         for path, item in description()["paths"].items()

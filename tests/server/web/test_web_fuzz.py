@@ -15,9 +15,10 @@ import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis import checks
 from support.servers import AuditedServer
-from web_house import TOKENS, Person, description
+from web_house import TOKENS, Person, description, hold_cell
 
 from jupyter_audit.server.api_access import GRANT_ID, REQUEST_ID
+from jupyter_audit.server.api_cells import HOLD_ID
 
 # Who asks is told by the tests' own tokens.
 API = schemathesis.openapi.from_dict({name: part for name, part in description().items() if name != "security"})
@@ -37,10 +38,12 @@ CHECKS = [
 
 @pytest.fixture(scope="module")
 def known(house: AuditedServer) -> dict[str, str]:
-    """A request that waits and a live grant, until the first example that answers or ends them."""
+    """A request that waits, a live grant and a held cell, until the first example that answers or ends them."""
     erin = Person(house, "erin")
     grant = Person(house, "ana").post(f"requests/{erin.request_access()}/approve")["id"]
-    return {"request": erin.request_access(), "grant": grant}
+    asked = erin.post("requests", profile="each-cell", reason="orders are charged twice", ticket="SHOP-1")["id"]
+    hold = hold_cell(house, Person(house, "ana").post(f"requests/{asked}/approve")["id"])
+    return {"request": erin.request_access(), "grant": grant, "hold": hold}
 
 
 @pytest.mark.parametrize("name", ["erin", "ana", "adam"])
@@ -49,7 +52,7 @@ def known(house: AuditedServer) -> dict[str, str]:
 def test_whatever_is_sent_the_answer_is_as_described(
     case: Any, house: AuditedServer, known: dict[str, str], name: str
 ) -> None:
-    for parameter, pattern in (("request", REQUEST_ID), ("grant", GRANT_ID)):
+    for parameter, pattern in (("request", REQUEST_ID), ("grant", GRANT_ID), ("hold", HOLD_ID)):
         if re.fullmatch(pattern, str((case.path_parameters or {}).get(parameter, ""))):
             case.path_parameters[parameter] = known[parameter]
     case.call_and_validate(

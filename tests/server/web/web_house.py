@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,10 @@ import yaml
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from support.servers import AuditedServer, audited_server, make_home
 
+from jupyter_audit.clock import SystemClock, format_time
+from jupyter_audit.ledger import open_ledger
+from jupyter_audit.model import Actor, Content
+from jupyter_audit.record import kinds
 from jupyter_audit.server.api import OPENAPI
 
 ROLES = {
@@ -32,6 +38,7 @@ PROFILES: dict[str, dict[str, Any]] = {
     "production-debug": {},
     "recovery": {"recovery": True},
     "two-yeses": {"approvals": 2, "approvers": ["ana", "abe"]},
+    "each-cell": {"cell_approval": "each"},
     "emergency": {"break_glass": True, "weekly_break_glass": 1000, "targets": ["shop", "stock"]},
 }
 TOKENS = {name: f"the-token-of-{name}" for name in ROLES}
@@ -100,6 +107,24 @@ class Person:
         """Ask for access; return the request's id."""
         made: str = self.post("requests", profile="production-debug", reason=reason, ticket=ticket)["id"]
         return made
+
+
+def hold_cell(server: AuditedServer, grant: str, code: str = "print(1)") -> str:
+    """Have a cell of erin's wait for approval under her grant, as another server of the same home would; return its id."""
+    hold = f"h-{secrets.token_hex(6)}"
+    clock = SystemClock()
+    kind = kinds.CellHeld(
+        hold=hold, kernel_id="k", msg_id="m", channel="shell", cell="", silent=False, lines=1, profile="each-cell",
+        lapses=format_time(clock.now() + timedelta(minutes=5)), on_behalf_of="", signed_approvals=False,
+    )  # fmt: skip
+    content = {"message": Content(json.dumps({"code": code}).encode(), "application/json")}
+    ledger = open_ledger(server.home, clock=clock)
+    try:
+        actor = Actor("erin", "UserTokensIdentityProvider")
+        ledger.append([kinds.draft(kind, actor=actor, grant=grant, session="s-0123456789ab", contents=content)])
+    finally:
+        ledger.close()
+    return hold
 
 
 @contextmanager
