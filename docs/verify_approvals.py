@@ -34,6 +34,8 @@ from nacl.exceptions import CryptoError
 from verify_independently import Key, canonical, decode
 
 ANSWERS = {"access.endorsed": "approve", "access.approved": "approve", "access.extended": "approve", "access.denied": "deny"}
+CELL_ANSWERS = {"cell.approved": "approve", "cell.denied": "deny"}
+CELL_STATEMENT = {"origin", "hold", "entry", "requester", "profile", "decision", "reason", "approver", "key", "time"}
 STATEMENT = {"origin", "request", "entry", "requester", "profile", "ticket", "duration_s",
              "decision", "reason", "approver", "key", "time"}  # fmt: skip
 
@@ -130,6 +132,7 @@ class Approvals:
     given: dict[str, set[str]]
     requests: dict[str, dict[str, Any]] = field(default_factory=dict)
     leaves: dict[str, str] = field(default_factory=dict)
+    cells: dict[str, tuple[dict[str, Any], str]] = field(default_factory=dict)
     keys: dict[str, Key] = field(default_factory=dict)
     passkeys: dict[str, list[Passkey]] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)  # of a key's text: as its registration spells its owner's
@@ -155,8 +158,12 @@ class Approvals:
                     self.withdraw(entry["body"])
                 case kind if kind in ANSWERS:
                     self.answer(entry)
+                case "cell.held":
+                    self.cells.setdefault(entry["body"]["hold"], (entry, sha256(b"\0" + raw.encode()).hexdigest()))
+                case kind if kind in CELL_ANSWERS:
+                    self.answer_cell(entry)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, UnsupportedAlgorithm) as error:
-            if entry["type"] != "access.requested":
+            if entry["type"] not in ("access.requested", "cell.held"):
                 self.forged[entry["seq"]] = str(error)
 
     def signer(self, name: str, signature: object) -> Key | Passkey:
@@ -250,6 +257,28 @@ class Approvals:
         check(key, "jupyter-audit approval v1", body["statement"], body["signature"])
         self.signed[name] += 1
 
+    def answer_cell(self, entry: dict[str, Any]) -> None:
+        body, decision, name = entry["body"], CELL_ANSWERS[entry["type"]], entry["actor"]["name"]
+        held, leaf = self.cells.get(str(body.get("hold")), (None, ""))
+        if not body.get("statement") and not body.get("signature"):
+            demanded = held and held["body"].get("signed_approvals") and decision == "approve"
+            need(not demanded, "it is not signed, and had to be")
+            return
+        need(held, "it is signed, and answers no held cell")
+        assert held is not None
+        need(person(name) in self.keys, f"{name} has no key in force")
+        key, said = self.keys[person(name)], json.loads(body["statement"])
+        need(isinstance(said, dict) and said.keys() == CELL_STATEMENT, "it is no statement")
+        need(canonical(said) == body["statement"], "it is no statement")
+        expected = {
+            "origin": self.origin, "hold": held["body"]["hold"], "entry": leaf, "requester": held["actor"]["name"],
+            "profile": held["body"]["profile"], "decision": decision, "reason": body["reason"] if decision == "deny" else "",
+            "approver": name, "key": key.text, "time": said["time"],
+        }  # fmt: skip
+        need(said == expected and isinstance(said["time"], str), "it was signed for something else")
+        check(key, "jupyter-audit cell approval v1", body["statement"], body["signature"])
+        self.signed[name] += 1
+
 
 def judge(ledger: Path, pins: list[str]) -> Approvals:
     """Return what a ledger says of its approvals; raises ValueError for pins that are none."""
@@ -261,7 +290,8 @@ def judge(ledger: Path, pins: list[str]) -> Approvals:
     try:
         origin = json.loads(database.execute("SELECT raw FROM entry WHERE seq = 0").fetchone()[0])["body"]["origin"]
         found = Approvals(origin, given)
-        for (raw,) in database.execute("SELECT raw FROM entry WHERE type LIKE 'access.%' ORDER BY seq"):
+        wanted = "type LIKE 'access.%' OR type IN ('cell.held', 'cell.approved', 'cell.denied')"
+        for (raw,) in database.execute(f"SELECT raw FROM entry WHERE {wanted} ORDER BY seq"):  # noqa: S608
             found.take(raw)
         return found
     finally:

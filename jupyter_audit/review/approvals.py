@@ -1,5 +1,5 @@
 """
-Who signed which approval: a pass over the entries of `access.*` of a ledger that was verified (docs/signed-approvals.md). Pure.
+Who signed which approval: a pass over a verified ledger's entries about access and held cells (docs/signed-approvals.md). Pure.
 
 It believes no more than the fold that grants come from. Keys that an auditor was given by the approvers themselves (`pins`)
 are compared with those that were registered: so a registration that somebody forged is found.
@@ -12,8 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jupyter_audit.access import holds
 from jupyter_audit.access.approverkeys import ApproverKey, Trust
 from jupyter_audit.access.grants import AccessState, Request, check_answer, fold
+from jupyter_audit.access.holds import Hold, Holds, check_cell_answer
 from jupyter_audit.access.passkey import Passkey
 from jupyter_audit.access.principals import same_person
 from jupyter_audit.access.signing import Decision, Signed, SigningError
@@ -21,9 +23,10 @@ from jupyter_audit.access.views import key_view
 from jupyter_audit.model import Entry
 from jupyter_audit.record import kinds
 
-TYPES = ("access.",)
+TYPES = ("access.", *holds.TYPES)
 YESES = frozenset({kinds.AccessEndorsed.TYPE, kinds.AccessApproved.TYPE, kinds.AccessExtended.TYPE})
 ANSWERS = YESES | {kinds.AccessDenied.TYPE}
+CELL_ANSWERS = frozenset({kinds.CellApproved.TYPE, kinds.CellDenied.TYPE})
 ABOUT_KEYS = frozenset(
     {kinds.AccessKeyRegistered.TYPE, kinds.AccessPasskeyRegistered.TYPE, kinds.AccessKeyWithdrawn.TYPE}
 )
@@ -74,20 +77,25 @@ def judge_approvals(entries: Iterable[Entry], origin: str, pins: Mapping[str, Se
     """
     Return who signed what. `entries` are those of `TYPES`, in ledger order; `pins` are verifier keys by their approver's name.
     """
-    state = AccessState(origin=origin)
+    state, held = AccessState(origin=origin), Holds()
     signed, unsigned, forged = Counter[str](), Counter[str](), list[Forged]()
     for entry in entries:
         request = state.requests.get(str(entry.body.get("request")))
         before = len(state.anomalies)
         # Before the entry counts: a passkey's counter goes on with it.
         wrong = _wrong_with(state, request, entry) if entry.type in ANSWERS else ""
-        fold(state, entry)
+        if entry.type in CELL_ANSWERS:
+            wrong = _wrong_with_cell(state, held.by_id.get(str(entry.body.get("hold"))), entry)
+        if entry.type in holds.TYPES:
+            held.take(state, entry)
+        else:
+            fold(state, entry)
         had_effect = len(state.anomalies) == before
         if entry.type in ABOUT_KEYS and not had_effect:
             forged.append(Forged(entry.seq, state.anomalies[-1].what))
         elif wrong:
             forged.append(Forged(entry.seq, f"an answer in the name of {entry.actor.name}: {wrong}"))
-        elif had_effect and entry.type in YESES:
+        elif had_effect and (entry.type in YESES or entry.type == kinds.CellApproved.TYPE):
             (signed if entry.body.get("statement") else unsigned)[entry.actor.name] += 1
     keys = tuple(state.keys)
     compared = _compared(keys, pins)
@@ -112,6 +120,22 @@ def _wrong_with(state: AccessState, request: Request | None, entry: Entry) -> st
         decision = Decision.DENY if denies else Decision.APPROVE
         reason = str(entry.body.get("reason")) if denies else ""
         check_answer(state, request, entry.actor.name, Signed(statement, signature), decision, reason)
+    except SigningError as error:
+        return str(error)
+    return ""
+
+
+def _wrong_with_cell(state: AccessState, hold: Hold | None, entry: Entry) -> str:
+    """Return what is wrong with the signature of an answer to a held cell, or with its having none."""
+    statement, signature = entry.body.get("statement", ""), entry.body.get("signature", "")
+    denies = entry.type == kinds.CellDenied.TYPE
+    if not statement and not signature:
+        return "it is not signed, and had to be" if hold is not None and hold.signed_approvals and not denies else ""
+    if hold is None or not isinstance(statement, str) or not isinstance(signature, str):
+        return "it is signed, and answers no held cell"
+    decision, reason = (Decision.DENY, str(entry.body.get("reason"))) if denies else (Decision.APPROVE, "")
+    try:
+        check_cell_answer(state, hold, entry.actor.name, Signed(statement, signature), decision, reason)
     except SigningError as error:
         return str(error)
     return ""

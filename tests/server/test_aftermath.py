@@ -115,3 +115,27 @@ def test_a_lock_says_that_its_server_lives_until_it_is_let_go_or_its_process_die
     assert list(tmp_path.iterdir()) == []
     os.close(told)
     os.close(tell)
+
+
+def test_a_cell_that_waited_for_approval_when_its_server_was_killed_is_said_not_to_run(home: Home) -> None:
+    def held(name: str) -> Draft:
+        kind = kinds.CellHeld(
+            hold=name, kernel_id="k", msg_id="m", channel="shell", cell="", silent=False, lines=1, profile="p",
+            lapses="2026-11-24T09:00:00.000000Z", on_behalf_of="", signed_approvals=False,
+        )  # fmt: skip
+        return kinds.draft(kind, actor=EVE, session="s-1")
+
+    def ran(entry: int) -> Draft:
+        kind = kinds.CellAdmitted(
+            kernel_id="k", msg_id="m", channel="shell", cell="", silent=False, store_history=True, lines=1, canary=False, held=entry
+        )
+        return kinds.draft(kind, actor=EVE, session="s-1")
+
+    with open_ledger(home, clock=SystemClock()) as ledger:
+        entries = ledger.append([begin("dead"), session("dead", "s-1"), *(held(f"h-{n}") for n in range(5))])
+        answers = (kinds.CellDenied("h-1", "no"), kinds.CellApproved("h-2"), kinds.CellApproved("h-3"), kinds.CellHoldEnded("h-4", "x"))
+        ledger.append([kinds.draft(kind, session="s-1") for kind in answers])
+        ledger.append([ran(entries[2 + 2].seq)])
+        unsaid = left_unsaid(ledger, lambda server: False)
+    ended = [draft.body["hold"] for draft in unsaid if draft.type == kinds.CellHoldEnded.TYPE]
+    assert ended == ["h-0", "h-3"]

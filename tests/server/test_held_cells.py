@@ -7,13 +7,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
+from playwright.sync_api import expect, sync_playwright
 from support.servers import AuditedServer, KernelClient, audited_server, make_home, reply_of, wait_for
+
+from jupyter_audit.clock import SystemClock
+from jupyter_audit.ledger import open_ledger
+from jupyter_audit.record import kinds
 
 ROLES = {"engineer": ["erin", "ana"], "approver": ["ana", "abe", "erin"]}
 TOKENS = {name: f"the-token-of-{name}" for name in ("erin", "ana", "abe")}
@@ -281,6 +290,57 @@ def test_code_in_the_kernel_cannot_approve_what_waits(server: AuditedServer, sha
     held = ana.next_held()
     ana.post(f"held-cells/{held['id']}/approve")
     assert "answers {403}" in shown(shared.wait(second))
+
+
+@pytest.mark.browser
+def test_an_approver_reads_the_code_in_the_panel_and_approves_it_there(
+    server: AuditedServer, shared: KernelClient, browser_path: str
+) -> None:
+    sent = shared.execute("print('<b>seen</b>')  # \u202e")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        page = browser.new_page()
+        page.goto(f"{server.url}/audit/panel?token={TOKENS['ana']}")
+        cell = page.locator("#held article")
+        expect(cell).to_have_count(1)
+        expect(cell.locator("pre")).to_have_text("print('<b>seen</b>')  # \\u202e")
+        expect(cell).to_contain_text("characters that nobody sees")
+        cell.get_by_role("button", name="Approve this cell of erin").click()
+        assert reply_of(shared.wait(sent))["status"] == "ok"
+        expect(page.locator("#held article")).to_have_count(0)
+        browser.close()
+
+
+def test_a_cell_that_nobody_answers_lapses(server: AuditedServer, shared: KernelClient, ana: As) -> None:
+    sent = shared.execute("late = 1")
+    held = ana.next_held()
+    # As the gate would find it a quarter of an hour later; the clock of a running server cannot be set.
+    kind = kinds.CellHoldEnded(held["id"], "lapsed")
+    ledger = open_ledger(server.home, clock=SystemClock())
+    ledger.append([kinds.draft(kind, grant=held["grant"], session=held["session"])])
+    ledger.close()
+    assert reply_of(shared.wait(sent))["status"] == "error"
+    assert ana.ask("POST", f"held-cells/{held['id']}/approve", {})[0] == 409
+    assert not [e for e in server.entries("cell.admitted") if e.body["msg_id"] == sent]
+
+
+def test_a_runbook_waits_for_each_of_its_cells_and_goes_on(server: AuditedServer, grant: str, ana: As, tmp_path: Path) -> None:
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in ("x = 20 + 1", "print(2 * x)")])
+    path = tmp_path / "drain.ipynb"
+    nbformat.write(book, path)
+    command = [sys.executable, "-m", "jupyter_audit.cli.main", "run", "--home", str(server.home.path), "--server", server.url,
+               "--timeout", "60", str(path)]  # fmt: skip
+    environment = {**os.environ, "JUPYTER_AUDIT_TOKEN": TOKENS["erin"]}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        for code in ("x = 20 + 1", "print(2 * x)"):
+            held = wait_for(lambda code=code: [row for row in ana.waiting() if row["code"] == code], "the cell to wait")[0]
+            ana.post(f"held-cells/{held['id']}/approve")
+        out, err = running.communicate(timeout=60)
+    assert running.returncode == 0, err
+    assert "2 of 2 cells ran" in out
+    assert err.count("waits for approval: jupyter audit approve-cell h-") == 2
+    outputs = nbformat.read(tmp_path / "drain.out.ipynb", as_version=4).cells[1].outputs
+    assert [output.text for output in outputs] == ["42\n"]  # nothing is left of the waiting
 
 
 def test_the_end_of_the_grant_ends_what_waits(server: AuditedServer, erin: As, ana: As) -> None:
