@@ -163,6 +163,52 @@ class JupyterAudit(Configurable):
         10.0, help="How often the server sends new checkpoints to the anchors, in seconds; besides once as it stops."
     ).tag(config=True)
 
+    alert_targets = Dict(
+        key_trait=Unicode(),
+        value_trait=Unicode(),
+        default_value={},
+        help="Where alerts can go, by name: the URL of a service (Apprise's: mail, chat, webhooks; docs/alerts.md), or better, "
+        "as such URLs hold secrets, file:NAME, a file of mode 0600 with the URL in the folder `alerts` of the audit home "
+        "(which kernels cannot read), or env:NAME. Neither the ledger nor any page shows them. Empty: nobody is told anything, "
+        "also not of a broken glass.",
+    ).tag(config=True)
+
+    alert_people = Dict(
+        key_trait=Unicode(),
+        value_trait=List(Unicode()),
+        default_value={},
+        help="Whose targets are whose: a list of targets for a person's name, or for a group as profiles and roles name it "
+        "(group:NAME). Routes then reach `approvers` (those who may answer) and the `holder` of a grant.",
+    ).tag(config=True)
+
+    alert_routes = Dict(
+        key_trait=Unicode(),
+        value_trait=List(Unicode()),
+        default_value={},
+        help="What goes where: for each of the events break_glass, review_overdue, finding, request_waiting, grant_ending, "
+        "revoked_everyone, recording_failing and witness_alarm a list of targets, of which `everyone` stands for all, "
+        "`approvers` for those of whoever may answer or review, `holder` for those of whose grant it is. An event that is not "
+        "named is told nobody. Empty: request_waiting to approvers, grant_ending to its holder, all else to everyone.",
+    ).tag(config=True)
+
+    alert_finding_level = Enum(
+        ["informational", "low", "medium", "high", "critical"],
+        default_value="high",
+        help="Findings of this level and above are alerts.",
+    ).tag(config=True)
+
+    alert_ending_minutes = Int(5, min=1, help="How many minutes before a grant ends its holder is told.").tag(config=True)
+
+    alert_review_hours = Int(
+        24, min=1, help="How many hours a broken glass may wait for its review until it is an alert, and until each further one."
+    ).tag(config=True)
+
+    public_url = Unicode(
+        "",
+        help="The address of this server as people reach it, such as https://debug.example.org/, for links in alerts. Empty: "
+        "what the server itself thinks it is.",
+    ).tag(config=True)
+
     retention_days = Int(
         0,
         help="How many days contents (code, outputs) are kept; 0 keeps them for ever. `jupyter audit purge --retention` "

@@ -200,7 +200,7 @@ class AccessService:
                 raise NotPermittedError(
                     f"{principal.name} may not revoke everybody's grants.", advice="Approvers and admins may."
                 )
-            kind = kinds.AccessRevoked(rules.reason(reason, 1))
+            kind = kinds.AccessRevoked(rules.reason(reason, 1), everyone=True)
             ended.extend(grant.id for grant in book.unended(now))
             return [kinds.draft(kind, actor=Actor.of(principal), grant=grant_id) for grant_id in ended]
 

@@ -28,6 +28,9 @@ from jupyter_audit.ledger import Ledger
 from jupyter_audit.ledger.anchors import Anchors
 from jupyter_audit.ledger.sealing import prove_sealing
 from jupyter_audit.model import Role
+from jupyter_audit.notify.routes import Routes
+from jupyter_audit.notify.standing import UNHEARD_ADVICE, glasses_unheard, standings, unheard_sentence
+from jupyter_audit.notify.trial import check_targets
 from jupyter_audit.settings import JupyterAudit
 
 MIB = 1024 * 1024
@@ -137,6 +140,7 @@ def _ledger(context: Context, ledger: Ledger) -> Iterator[Finding]:
     yield from _log_of_writes(context)
     yield from _anchors(context, ledger)
     yield from _people(context, ledger)
+    yield from _alerts(context, ledger)
     book = context.book(ledger)
     unreviewed = book.unreviewed(book.now(context.clock.now()))
     if unreviewed:
@@ -176,6 +180,36 @@ def _anchors(context: Context, ledger: Ledger) -> Iterator[Finding]:
             yield Finding("warn", "anchor", told, "Mend the sink; it gets what it missed (`jupyter audit anchor` sends now).")
         else:
             yield Finding("ok", "anchor", told)
+
+
+def _alerts(context: Context, ledger: Ledger) -> Iterator[Finding]:
+    """Who hears of what, and whether it arrives."""
+    try:
+        routes = Routes.from_settings(context.settings, context.home)
+    except AuditError as error:
+        yield Finding("fail", "alerts", str(error), error.advice)
+        return
+    if unheard := glasses_unheard(routes, context.policy):
+        yield Finding("fail", "alerts", unheard_sentence(unheard), UNHEARD_ADVICE)
+    elif not routes.targets:
+        advice = "Set c.JupyterAudit.alert_targets (docs/alerts.md)."
+        yield Finding("warn", "alerts", "nobody is told of findings, requests and incidents", advice)
+    checked = check_targets(routes)
+    for standing in standings(ledger, routes):
+        name = f"alerts to {standing.target}"
+        if wrong := checked[standing.target]:
+            yield Finding("fail", name, wrong, "Mend c.JupyterAudit.alert_targets; see docs/alerts.md.")
+        elif standing.failing_since:
+            told = f"{standing.service}: failing since {standing.failing_since}: {standing.error}"
+            yield Finding("fail", name, told, "Try it with `jupyter audit alerts test`. What is owed is told when it works.")
+        else:
+            when = f"last took a message {standing.last_sent}" if standing.last_sent else "nothing was sent yet"
+            yield Finding("ok", name, f"{standing.service}: {when}")
+        if standing.given_up:
+            yield Finding("warn", name, f"{standing.given_up} things were given up after 30 days", "The ledger has them.")
+        if routes.targets[standing.target].readable_by_kernels:
+            advice = "Put the URL into a file of mode 0600 in the folder `alerts` of the audit home: file:NAME."
+            yield Finding("warn", name, "its URL, which holds secrets, stands where code in kernels may read it", advice)
 
 
 def _people(context: Context, ledger: Ledger) -> Iterator[Finding]:

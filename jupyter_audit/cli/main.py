@@ -18,6 +18,7 @@ from jupyter_audit_kernel.version import __version__
 
 from jupyter_audit.cli import (
     access,
+    alerts,
     anchor,
     auditors,
     doctor,
@@ -47,7 +48,7 @@ INTERRUPTED = 128 + signal.SIGINT
 
 EXIT_CODES: Mapping[int, str] = {
     0: "done; for `verify`: the ledger is whole",
-    1: "a check of `doctor` or a case of `policy test` failed, or a file could not be read or written",
+    1: "a check of `doctor`, a case of `policy test` or an alert of `alerts test` failed, or a file could not be read or written",
     2: "the command line cannot be used, or a value in it",
     3: "a setting or the audit home is missing, wrong or unsafe",
     4: "the ledger or its key cannot be opened, read or written; nothing was done",
@@ -80,6 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
     lists.add_commands(commands)
     heldcells.add_commands(commands)
     policy.add_commands(commands)
+    alerts.add_commands(commands)
     words.add_commands(commands)
     run.add_commands(commands)
     entries.add_commands(commands)

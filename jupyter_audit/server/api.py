@@ -20,7 +20,7 @@ from jupyter_audit.clock import format_time
 from jupyter_audit.errors import NotFoundError
 from jupyter_audit.model import Actor
 from jupyter_audit.record import kinds
-from jupyter_audit.server import api_access, api_cells, api_words, views
+from jupyter_audit.server import api_access, api_alerts, api_cells, api_words, views
 from jupyter_audit.server.api_access import GRANT_ID
 from jupyter_audit.server.apibase import MOST_ROWS, AuditApiHandler, authorized_to
 from jupyter_audit.server.endings import Endings
@@ -255,6 +255,7 @@ ROUTES: tuple[tuple[str, type[AuditApiHandler]], ...] = (
     (f"sessions/({SESSION_ID})/end", EndSessionHandler),
     ("profiles", ProfilesHandler),
     *api_words.ROUTES,
+    *api_alerts.ROUTES,
     ("entries", EntriesHandler),
     ("cells", CellsHandler),
     ("cells/([0-9]{1,16})", CellHandler),

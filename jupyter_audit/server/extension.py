@@ -26,6 +26,7 @@ from jupyter_audit.access.service import AccessService
 from jupyter_audit.clock import SystemClock
 from jupyter_audit.detect.runner import DetectionRunner
 from jupyter_audit.errors import AuditError
+from jupyter_audit.gate import orphans
 from jupyter_audit.gate.admit import Gate
 from jupyter_audit.gate.isolation import check_folders, probe
 from jupyter_audit.gate.launch import sessions_folder
@@ -34,6 +35,10 @@ from jupyter_audit.home import Home, default_home
 from jupyter_audit.ledger import LedgerReader, open_ledger
 from jupyter_audit.ledger.sealing import prove_sealing
 from jupyter_audit.model import SERVER
+from jupyter_audit.notify.post import Post
+from jupyter_audit.notify.routes import Routes
+from jupyter_audit.notify.runner import AlertRunner
+from jupyter_audit.notify.standing import UNHEARD_ADVICE, glasses_unheard, unheard_sentence
 from jupyter_audit.record import kinds
 from jupyter_audit.record.fresh import FreshContents
 from jupyter_audit.record.recorder import Recorder
@@ -75,6 +80,7 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):
     _life: aftermath.LifeLock | None = None
     _anchoring: Anchoring | None = None
     _judge: CodeJudge | None = None
+    _alerts: AlertRunner | None = None
 
     def _link_jupyter_server_extension(self, serverapp: Any) -> None:
         """Before anything is built: set the gate's classes on a server that the launcher did not start."""
@@ -165,6 +171,7 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):
             room=room,
             server_id=secrets.token_hex(6),
             panel=panel,
+            alert_routes=Routes.from_settings(settings, home),
         )
         lives = Lives(services, self.log)
         services.replied = lives.replied
@@ -174,6 +181,7 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):
         self._services, self._lives, self._endings = services, lives, endings
         self._anchoring = Anchoring(home, settings, clock, self.log)
         self._detections = DetectionRunner(home.ledger, recorder, settings, fresh=fresh)
+        self._alerts = self._alerting(services)
         self.settings[SETTINGS_KEY] = services
         self.settings[LIVES_KEY] = lives
         self.settings[ENDINGS_KEY] = endings
@@ -181,6 +189,25 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):
             endings.terminals = AuditTerminalManager.make(services, lives, Path(serverapp.root_dir))
             self.settings[TERMINALS_KEY] = endings.terminals
             self.settings["terminals_available"] = True
+
+    def _alerting(self, services: Services) -> AlertRunner:
+        """Return what tells people, and say loudly where nobody would hear of a broken glass."""
+        runner = AlertRunner(
+            services.alert_routes,
+            services.home,
+            services.recorder,
+            services.settings,
+            services.policy,
+            services.clock,
+            # Asked later: which port it is, is not known yet.
+            link=lambda: url_path_join(services.settings.public_url or self.app_around.connection_url, "audit/panel"),
+            server=services.server_id,
+            # A courier is a child of the server's own and no orphan of a session.
+            post=Post(started=orphans.register, ended=orphans.forget),
+        )
+        if unheard := glasses_unheard(services.alert_routes, services.policy):
+            self.log.critical("jupyter-audit: %s. %s", unheard_sentence(unheard), UNHEARD_ADVICE)
+        return runner
 
     def _end_foreign(self, session: Any) -> None:
         if self._endings is not None:
@@ -229,6 +256,8 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):
             self._judge.warm_up()
         if self._anchoring is not None:
             self._anchoring.start()
+        if self._alerts is not None:
+            self._alerts.start()
         self._sweeper = asyncio.get_running_loop().create_task(endings.sweep_for_ever())
         services.serving = True
 
@@ -245,6 +274,8 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):
             await asyncio.to_thread(self._judge.close)
         if self._detections is not None:
             await asyncio.to_thread(self._detections.close)
+        if self._alerts is not None:
+            await asyncio.to_thread(self._alerts.close)
         services.recorder.owe(kinds.draft(kinds.ServerStopped(server=services.server_id)))
         await asyncio.to_thread(services.watcher.close)
         await asyncio.to_thread(services.recorder.close)

@@ -27,6 +27,8 @@ from jupyter_audit.clock import format_time
 from jupyter_audit.errors import AccessError
 from jupyter_audit.ledger import LedgerReader
 from jupyter_audit.model import Principal, Role
+from jupyter_audit.notify.routes import Routes
+from jupyter_audit.notify.standing import Standing, glasses_unheard, standings
 from jupyter_audit.server import views
 from jupyter_audit.server.services import Services
 from jupyter_audit.server.sight import Sight, sees_all
@@ -93,6 +95,7 @@ class LedgerView:
     cells: list[views.View]
     refusals: list[views.View]
     findings: list[views.View]
+    alerts: list[Standing]
     checkpoint: str
     origin: str
     size: int
@@ -100,9 +103,13 @@ class LedgerView:
 
 
 def look(
-    reader: LedgerReader, sight: Sight, live: Collection[str], owner_of: Callable[[str | None, str | None], str | None]
+    reader: LedgerReader,
+    sight: Sight,
+    live: Collection[str],
+    owner_of: Callable[[str | None, str | None], str | None],
+    routes: Routes,
 ) -> LedgerView:
-    """Return the panel's part of the ledger, as far as it may be seen."""
+    """Return the panel's part of the ledger, as far as it may be seen; how alerts stand, for whoever sees all."""
     cells = views.cell_page(reader, sight, live, MOST_CELLS)
     refusals = views.refusal_page(reader, sight, MOST_REFUSALS)
     findings = views.finding_page(reader, sight, owner_of, MOST_FINDINGS)
@@ -110,6 +117,7 @@ def look(
         cells=cells.rows,
         refusals=[{**row, "cause": CAUSES.get(row["cause"], row["cause"])} for row in refusals.rows],
         findings=findings.rows,
+        alerts=standings(reader, routes) if sight.everything else [],
         checkpoint=reader.checkpoint_note(),
         origin=reader.origin,
         size=reader.size(),
@@ -157,6 +165,7 @@ def standing(services: Services, principal: Principal, now: datetime) -> dict[st
         "sessions_of": _by_grant([s for s in sessions if everything or s["owner"] == name]),
         "profiles": profiles,
         "glasses": [profile for profile in profiles if profile["break_glass"]],
+        "glasses_unheard": glasses_unheard(services.alert_routes, policy),
         "nobody_approves": not policy.solo and not policy.roles.get(Role.APPROVER),
         "server": {
             "id": services.server_id,

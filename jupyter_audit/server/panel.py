@@ -130,7 +130,8 @@ class PanelHandler(AuditPage):
         principal = principal_of(self)
         try:
             sight, live = shared.sight_of(principal), shared.live_sessions()
-            ledger = await shared.read(lambda reader: overview.look(reader, sight, live, shared.owner_of))
+            routes = shared.services.alert_routes
+            ledger = await shared.read(lambda reader: overview.look(reader, sight, live, shared.owner_of, routes))
             standing = overview.standing(shared.services, principal, shared.now())
         except AuditError as error:
             raise web.HTTPError(error.http_status, error.explain()) from error

@@ -24,6 +24,7 @@ from jupyter_audit.gate.sessions import Session, SessionRegistry
 from jupyter_audit.home import Home
 from jupyter_audit.ledger import LedgerReader
 from jupyter_audit.model import Actor, Principal
+from jupyter_audit.notify.routes import Routes
 from jupyter_audit.record import kinds
 from jupyter_audit.record.recorder import Recorder
 from jupyter_audit.server.observers import Observers
@@ -67,6 +68,7 @@ class Services:
     room: Room
     server_id: str
     panel: str
+    alert_routes: Routes
     sessions: SessionRegistry = field(default_factory=SessionRegistry)
     assessment: Assessment = field(default_factory=Assessment)
     serving: bool = False

@@ -28,7 +28,7 @@ IN_CLEAR = {
     "access.denied": "request reason statement signature",
     "access.withdrawn": "request",
     "access.lapsed": "request",
-    "access.revoked": "reason",
+    "access.revoked": "reason everyone",
     "access.expired": "not_after",
     "access.refused": "action target cause code",
     "people.added": "person kind groups on_behalf_of credential digest",
@@ -72,6 +72,9 @@ IN_CLEAR = {
     "finding.raised": "rule title level entries",
     "detection.judged": "through rules",
     "gap.recorded": "what detail",
+    "alert.routed": "targets people routes finding_level",
+    "alert.sent": "event target count through about attempts",
+    "alert.failed": "event target count through about error given_up",
     "ledger.read": "view detail",
     "ledger.exported": "form to contents entries filters auditors",
 }

@@ -48,6 +48,9 @@ from jupyter_audit.record.kinds.cells import (
     TerminalRefused,
 )
 from jupyter_audit.record.kinds.following import (
+    AlertFailed,
+    AlertRouted,
+    AlertSent,
     DetectionJudged,
     FindingRaised,
     GapRecorded,
@@ -103,6 +106,9 @@ __all__ = [
     "AccessReviewed",
     "AccessRevoked",
     "AccessWithdrawn",
+    "AlertFailed",
+    "AlertRouted",
+    "AlertSent",
     "CanaryRead",
     "CellAdmitted",
     "CellAnswered",
@@ -209,6 +215,9 @@ KINDS: Mapping[str, type[Kind]] = {
         FindingRaised,
         DetectionJudged,
         GapRecorded,
+        AlertRouted,
+        AlertSent,
+        AlertFailed,
         LedgerRead,
         LedgerExported,
     )

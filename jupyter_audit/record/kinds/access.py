@@ -155,10 +155,11 @@ class AccessLapsed(Kind):
 
 @dataclass(frozen=True, slots=True)
 class AccessRevoked(Kind):
-    """An approver, an admin or the holder ends a live grant before its time."""
+    """An approver, an admin or the holder ends a live grant before its time; `everyone` if every other was ended with it."""
 
     TYPE = "access.revoked"
     reason: str
+    everyone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

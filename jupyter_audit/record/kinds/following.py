@@ -74,3 +74,53 @@ class LedgerExported(Kind):
     entries: int
     filters: Mapping[str, Json]
     auditors: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRouted(Kind):
+    """
+    From here on events go to these targets, as the admin set it: the names of targets with the kinds of their services,
+    people's targets, and for each event whom it goes to. No address of a service stands here.
+    """
+
+    TYPE = "alert.routed"
+    targets: Mapping[str, Json]
+    people: Mapping[str, Json]
+    routes: Mapping[str, Json]
+    finding_level: str
+
+
+@dataclass(frozen=True, slots=True)
+class AlertSent(Kind):
+    """
+    A target's service took a message about `count` things of one `event`, after `attempts`.
+
+    Up to the entry `through` everything of this event is told there; `about` names what is of no entry (a grant's end).
+    The event `test` is a trial that the actor asked for.
+    """
+
+    TYPE = "alert.sent"
+    event: str
+    target: str
+    count: int
+    through: int
+    about: Sequence[str]
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class AlertFailed(Kind):
+    """
+    A target could not be told; put down when it begins to fail, and where something is given up. It is tried again meanwhile.
+
+    `given_up`: what was owed up to the entry `through`, or is named in `about`, is too old and will not be told.
+    """
+
+    TYPE = "alert.failed"
+    event: str
+    target: str
+    count: int
+    through: int
+    about: Sequence[str]
+    error: str
+    given_up: bool

@@ -20,6 +20,7 @@ from jupyter_audit.home import Home
 from jupyter_audit.ledger import Ledger, LedgerReader, create_ledger, open_ledger
 from jupyter_audit.ledger.schema import OBJECTS
 from jupyter_audit.model import Actor, Content, Principal, Role
+from jupyter_audit.notify.routes import Routes
 from jupyter_audit.record import kinds
 from jupyter_audit.server import overview
 from jupyter_audit.server.panel import PanelHandler
@@ -53,6 +54,7 @@ class Stage:
     failing: float = 0.0
     unassured: tuple[str, ...] = ()
     isolation: str = "landlock"
+    routes: Routes = field(default_factory=lambda: Routes.from_settings(JupyterAudit(), Home(Path("/nowhere"))))
 
     @property
     def access(self) -> AccessService:
@@ -68,15 +70,17 @@ class Stage:
             server_id="0123456789ab",
             isolation=SimpleNamespace(rung=SimpleNamespace(value=self.isolation), why="a test says so"),
             assessment=SimpleNamespace(assured=("it is a test",), unassured=self.unassured),
+            alert_routes=self.routes,
             recorder=SimpleNamespace(failing_for=lambda: self.failing),
         )
         with LedgerReader.open(self.home.ledger) as reader:
             book.refresh(reader)
             owners.refresh(reader)
             sight = owners.sight_of(principal, book)
-            ledger = overview.look(reader, sight, frozenset(), lambda session, _: owners.owner_of(session))
+            ledger = overview.look(reader, sight, frozenset(), lambda session, _: owners.owner_of(session), self.routes)
         standing = overview.standing(cast(Services, services), principal, book.now(self.clock.now()))
-        given: dict[str, Any] = {"api": "/a/", "static": "/s/", "themes": {}, "xsrf": "x"}
+        passkeys = {"own": [], "has_key": False, "usable": False, "why_not": "a test says so"}
+        given: dict[str, Any] = {"api": "/a/", "static": "/s/", "themes": {}, "xsrf": "x", "passkeys": passkeys}
         return PanelHandler._templates.get_template("panel.html").render(**standing, ledger=ledger, **given)
 
 
@@ -188,3 +192,18 @@ def test_purged_unfinished_and_unknown_things_are_still_rows(stage: Stage) -> No
         assert "It &lt;matters&gt;." in page
         assert "0, 1, 2, 3, 4, 5, …" in page
     assert "It &lt;matters&gt;." not in stage.page(Principal("otto", "Hub", frozenset({Role.ENGINEER})))
+
+
+def test_a_glass_that_alerts_nobody_and_a_target_that_takes_nothing_are_said_loudly(stage: Stage) -> None:
+    stage.policy = Policy.from_settings(JupyterAudit(profiles={"emergency": {"break_glass": True}}, roles={"approver": ["ana"]}))
+    assert "A broken glass alerts nobody." in stage.page(ERIN)
+    stage.routes = Routes.from_settings(JupyterAudit(alert_targets={"oncall": "json://127.0.0.1/s3cret"}), stage.home)
+    failed = kinds.AlertFailed("finding", "oncall", 3, 5, [], "it is <down>", True)
+    stage.ledger.append([kinds.draft(failed)])
+    page = stage.page(ANA)
+    assert "A broken glass alerts nobody." not in page
+    assert "Alerts do not reach oncall</strong> (json) since" in page
+    assert "it is &lt;down&gt;" in page
+    assert "3 alerts for oncall never arrived" in page
+    assert "s3cret" not in page
+    assert "oncall" not in stage.page(ERIN)
