@@ -71,6 +71,7 @@ class Stage:
             isolation=SimpleNamespace(rung=SimpleNamespace(value=self.isolation), why="a test says so"),
             assessment=SimpleNamespace(assured=("it is a test",), unassured=self.unassured),
             alert_routes=self.routes,
+            gate=SimpleNamespace(held={}, each_cell=frozenset()),
             recorder=SimpleNamespace(failing_for=lambda: self.failing),
         )
         with LedgerReader.open(self.home.ledger) as reader:
