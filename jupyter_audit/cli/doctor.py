@@ -27,10 +27,11 @@ from jupyter_audit.errors import AuditError, KeyFileError, RollbackError
 from jupyter_audit.ledger import Ledger
 from jupyter_audit.ledger.anchors import Anchors
 from jupyter_audit.ledger.sealing import prove_sealing
-from jupyter_audit.model import Role
+from jupyter_audit.model import Entry, Role
 from jupyter_audit.notify.routes import Routes
 from jupyter_audit.notify.standing import UNHEARD_ADVICE, glasses_unheard, standings, unheard_sentence
 from jupyter_audit.notify.trial import check_targets
+from jupyter_audit.record.alarms import alarms_that_stand
 from jupyter_audit.settings import JupyterAudit
 
 MIB = 1024 * 1024
@@ -170,16 +171,27 @@ def _anchors(context: Context, ledger: Ledger) -> Iterator[Finding]:
     if not anchors:
         advice = "Set c.JupyterAudit.anchors, or keep `jupyter audit checkpoint` elsewhere: only then a replaced end shows."
         yield Finding("warn", "anchors", "checkpoints are kept nowhere else", advice)
+    entries = alarms_that_stand(ledger)
+    advice = "Keep the audit home as it is, for evidence, and verify against what is kept elsewhere (docs/anchors.md)."
     for standing in anchors.standing(ledger):
         told = f"{standing.sink} has {standing.delivered} entries, {standing.behind} behind"
+        entry = entries.pop(standing.sink, None)
         if standing.alarm:
-            advice = "Keep the audit home as it is, for evidence, and verify against what is kept elsewhere (docs/anchors.md)."
-            yield Finding("fail", "witness", f"{told}; since {standing.failing_since}: {standing.error}", advice)
+            said = "no entry says so yet (`jupyter audit anchor` puts it down)" if entry is None else f"entry {entry.seq} says so"
+            yield Finding("fail", "witness", f"{told}; since {standing.failing_since}: {standing.error}; {said}", advice)
+        elif entry is not None:
+            yield Finding("fail", "witness", f"{told}; {_alarm_in(entry)}", advice)
         elif standing.failing_since:
             told += f"; failing since {standing.failing_since}: {standing.error}"
             yield Finding("warn", "anchor", told, "Mend the sink; it gets what it missed (`jupyter audit anchor` sends now).")
         else:
             yield Finding("ok", "anchor", told)
+    for sink, entry in entries.items():
+        yield Finding("fail", "witness", f"{sink} is not asked any more; {_alarm_in(entry)}", advice)
+
+
+def _alarm_in(entry: Entry) -> str:
+    return f"entry {entry.seq} says since {entry.body['since']}, and no later one that it is over: {entry.body['said']}"
 
 
 def _alerts(context: Context, ledger: Ledger) -> Iterator[Finding]:

@@ -179,7 +179,7 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):
         lives.on_foreign_code = lambda session: self._end_foreign(session)
         lives.on_not_begun = endings.tell_not_begun
         self._services, self._lives, self._endings = services, lives, endings
-        self._anchoring = Anchoring(home, settings, clock, self.log)
+        self._anchoring = Anchoring(home, settings, clock, recorder, self.log)
         self._detections = DetectionRunner(home.ledger, recorder, settings, fresh=fresh)
         self._alerts = self._alerting(services)
         self.settings[SETTINGS_KEY] = services

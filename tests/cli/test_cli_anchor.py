@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,3 +87,43 @@ def test_an_alarm_fails_the_doctor_and_the_command(cli: CommandLine, witness: Ru
     assert told.code == 1
     assert "fail  witness: " in told.out
     assert "this ledger has 1" in told.out
+
+
+def test_an_alarm_is_an_entry_once_and_doctor_does_not_forget_it(cli: CommandLine, witness: RunningWitness) -> None:
+    config = cli.config(f"c.JupyterAudit.solo = True\nc.JupyterAudit.anchors = ['{witness.setting}']\n")
+    assert cli.good("anchor", "--config", config)
+    early = cli.folder / "early"
+    shutil.copytree(cli.home.path, early)
+    cli.granted()
+    assert cli.good("anchor", "--config", config)
+    late = cli.folder / "late"
+    shutil.copytree(cli.home.path, late)
+
+    put_back(early, cli.home.path)
+    assert cli("anchor", "--config", config).code == 1
+    [alarm] = cli.entries("witness.alarm")
+    assert (alarm.body["sink"], alarm.body["stands"]) == (witness.setting, True)
+    assert "entries were cut off, or an old copy was put back" in str(alarm.body["said"])
+    assert f"entry {alarm.seq} says so" in cli("doctor", "--config", config).out
+    assert cli("anchor", "--config", config).code == 1
+    witness.stop()
+    assert cli("anchor", "--config", config).code == 1
+    assert [entry.seq for entry in cli.entries("witness.alarm")] == [alarm.seq]
+
+    # Neither without the state of the sinks nor without the setting does doctor forget it.
+    shutil.rmtree(cli.home.anchors)
+    assert f"fail  witness: {witness.setting} has 0 entries" in cli("doctor", "--config", config).out
+    told = cli("doctor", "--config", cli.config("c.JupyterAudit.solo = True\n"))
+    assert told.code == 1
+    assert f"{witness.setting} is not asked any more; entry {alarm.seq} says since {alarm.body['since']}" in told.out
+
+    witness.start()
+    put_back(late, cli.home.path)
+    config = cli.config(f"c.JupyterAudit.solo = True\nc.JupyterAudit.anchors = ['{witness.setting}']\n")
+    assert cli.good("anchor", "--config", config)
+    assert cli.entries("witness.alarm") == []  # that was another ledger
+
+
+def put_back(copy: Path, home: Path) -> None:
+    shutil.rmtree(home)
+    shutil.copytree(copy, home)

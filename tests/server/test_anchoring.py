@@ -50,6 +50,9 @@ def test_a_running_server_sends_checkpoints_and_the_last_one_as_it_stops_and_say
         wait_for(cosigned.exists, "the first one to be cosigned")
         wait_for(lambda: "ALARM" in server.log, "the alarm")
         assert "two cosigned 1000 entries" in server.log
+        alarm = server.await_entry("witness.alarm")
+        assert (alarm.body["sink"], alarm.body["stands"]) == (two.setting, True)
+        assert "two cosigned 1000 entries" in alarm.body["said"]
         one.stop()
         server.grant()
         size = server.reader.size()
@@ -57,6 +60,7 @@ def test_a_running_server_sends_checkpoints_and_the_last_one_as_it_stops_and_say
         wait_for(lambda: f"{one.setting} fails" in server.log, "the server to notice that a witness is down")
         one.start()
         wait_for(lambda: f"{one.setting} works again" in server.log, "the server to get through again")
+        assert len(server.entries("witness.alarm")) == 1
     stopped = server.verify()
     assert json.loads(kept.read_text().splitlines()[-1])["size"] == stopped.entries
     report = verify_ledger(

@@ -83,6 +83,7 @@ from jupyter_audit.record.kinds.serving import (
     SessionRefused,
     SessionStarted,
     SessionWatched,
+    WitnessAlarm,
 )
 
 __all__ = [
@@ -149,6 +150,7 @@ __all__ = [
     "TerminalInput",
     "TerminalOutput",
     "TerminalRefused",
+    "WitnessAlarm",
     "draft",
     "read",
 ]
@@ -187,6 +189,7 @@ KINDS: Mapping[str, type[Kind]] = {
         AccessAcknowledged,
         FeedbackGiven,
         NoteMade,
+        WitnessAlarm,
         SessionStarted,
         SessionMoved,
         SessionBound,

@@ -92,6 +92,22 @@ class PolicyChanged(Kind):
 
 
 @dataclass(frozen=True, slots=True)
+class WitnessAlarm(Kind):
+    """
+    A witness cosigned something that this ledger does not extend: the ledger was put back or cut, or there are two of it.
+
+    `sink` is the witness as `c.JupyterAudit.anchors` names it, `said` what is wrong in words, `since` when it was first seen.
+    `stands` is false where the witness cosigns again: then the alarm that began at `since` is over.
+    """
+
+    TYPE = "witness.alarm"
+    sink: str
+    stands: bool
+    since: str
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
 class SessionStarted(Kind):
     """
     A kernel or a terminal began its life. The actor is its owner: nobody else may send it anything.
