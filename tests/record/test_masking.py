@@ -47,7 +47,6 @@ IN_CLEAR = {
     "session.started": "server kernel_id kernel_name isolation network network_by account",
     "session.moved": "kernel_id",
     "witness.alarm": "sink stands since said",
-    "session.started": "server kernel_id kernel_name isolation notebook network network_by account",
     "session.bound": "kernel_id not_after",
     "session.ended": "kernel_id cause processes clean",
     "session.refused": "cause",
