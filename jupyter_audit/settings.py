@@ -185,10 +185,11 @@ class JupyterAudit(Configurable):
         key_trait=Unicode(),
         value_trait=List(Unicode()),
         default_value={},
-        help="What goes where: for each of the events break_glass, review_overdue, finding, request_waiting, grant_ending, "
-        "revoked_everyone, recording_failing and witness_alarm a list of targets, of which `everyone` stands for all, "
-        "`approvers` for those of whoever may answer or review, `holder` for those of whose grant it is. An event that is not "
-        "named is told nobody. Empty: request_waiting to approvers, grant_ending to its holder, all else to everyone.",
+        help="What goes where: for each of the events break_glass, review_overdue, finding, request_waiting, cell_waiting, "
+        "grant_ending, revoked_everyone, recording_failing and witness_alarm a list of targets, of which `everyone` stands for "
+        "all, `approvers` for those of whoever may answer or review, `holder` for those of whose grant it is. An event that is "
+        "not named is told nobody. Empty: request_waiting and cell_waiting to approvers, grant_ending to its holder, all else to "
+        "everyone.",
     ).tag(config=True)
 
     alert_finding_level = Enum(

@@ -39,6 +39,7 @@ EVENTS: Mapping[str, Event] = {
               (EVERYONE,), 60),
         Event("finding", "a detection found something of at least c.JupyterAudit.alert_finding_level", (EVERYONE,), 60),
         Event("request_waiting", "a request waits for an answer", (APPROVERS,), 20),
+        Event("cell_waiting", "a cell is held until somebody says yes to it", (APPROVERS,), 20),
         Event("grant_ending", "a grant ends within c.JupyterAudit.alert_ending_minutes", (HOLDER,), 10),
         Event("revoked_everyone", "every grant was revoked, for an incident", (EVERYONE,), 10),
         Event("recording_failing", "the ledger cannot be written, so nothing runs", (EVERYONE,), 60),
@@ -56,8 +57,9 @@ class Notice:
     """
     One thing to tell. `key` names it among those of its event; `seq` is its entry, -1 for what time or a state brings.
 
-    `answers` are the words (names, `group:NAME`, `*`) for those who may answer or review it, `holder` whose it is.
-    `request` is a request that it is about, which may be answered before anybody was told. `entries` are those that a
+    `answers` are the words (names, `group:NAME`, `*`) for those who may answer or review it, `holder` whose it is,
+    `behalf` whom a service acts for. `request` is a request or a held cell that it is about, which may be answered before
+    anybody was told. `entries` are those that a
     finding is about; `count` is how many entries one act made.
     """
 
@@ -69,6 +71,7 @@ class Notice:
     facts: tuple[tuple[str, str], ...]
     answers: tuple[str, ...] = ()
     holder: str = ""
+    behalf: str = ""
     request: str = ""
     entries: tuple[int, ...] = ()
     count: int = 1
@@ -121,7 +124,29 @@ def request_waiting(entry: Entry, answers: Iterable[str]) -> Notice:
         ),
         answers=tuple(answers),
         holder=entry.actor.name,
+        behalf=said.on_behalf_of,
         request=said.request,
+    )  # fmt: skip
+
+
+def cell_waiting(entry: Entry, answers: Iterable[str]) -> Notice:
+    """Return the notice of a held cell; its code is for the panel alone."""
+    said = kinds.read(entry, kinds.CellHeld)
+    return Notice(
+        event="cell_waiting",
+        key=str(entry.seq),
+        seq=entry.seq,
+        since=entry.time,
+        title=f"A cell of {one_line(entry.actor.name, 80)} waits for a yes",
+        facts=_facts(
+            ("Who", entry.actor.name), ("On behalf of", said.on_behalf_of), ("Profile", said.profile),
+            ("Grant", entry.grant or ""), ("Session", entry.session or ""), ("Lines", str(said.lines)),
+            ("Waits until", said.lapses), ("Answer", f"in the panel, or jupyter audit approve-cell {said.hold}"),
+        ),
+        answers=tuple(answers),
+        holder=entry.actor.name,
+        behalf=said.on_behalf_of,
+        request=said.hold,
     )  # fmt: skip
 
 

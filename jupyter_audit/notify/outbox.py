@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 
 from jupyter_audit.access.book import GrantBook
 from jupyter_audit.access.grants import RequestState
+from jupyter_audit.access.holds import HoldState
 from jupyter_audit.access.policy import Policy
 from jupyter_audit.errors import LedgerError
 from jupyter_audit.model import Entry, Role
@@ -31,7 +32,13 @@ MOST_AGE = timedelta(days=30)
 """What could not be told for so long is given up, with an entry that says so."""
 
 ALERTS = (kinds.AlertRouted.TYPE, kinds.AlertSent.TYPE, kinds.AlertFailed.TYPE)
-TELLING = (kinds.AccessBreakGlass.TYPE, kinds.AccessRequested.TYPE, kinds.AccessRevoked.TYPE, kinds.FindingRaised.TYPE)
+TELLING = (
+    kinds.AccessBreakGlass.TYPE,
+    kinds.AccessRequested.TYPE,
+    kinds.AccessRevoked.TYPE,
+    kinds.CellHeld.TYPE,
+    kinds.FindingRaised.TYPE,
+)
 """The types from which notices are made."""
 
 Pair = tuple[str, str]
@@ -104,6 +111,8 @@ class Outbox:
                     self._keep(events.break_glass(entry, self._answers(str(entry.body.get("profile")))))
                 case kinds.AccessRequested.TYPE:
                     self._keep(events.request_waiting(entry, self._answers(str(entry.body.get("profile")))))
+                case kinds.CellHeld.TYPE:
+                    self._keep(events.cell_waiting(entry, self._answers(str(entry.body.get("profile")))))
                 case kinds.FindingRaised.TYPE if self._routes.counts(str(entry.body.get("level"))):
                     self._keep(events.finding(entry))
                 case kinds.AccessRevoked.TYPE if entry.body.get("everyone") is True:
@@ -206,9 +215,12 @@ class Outbox:
 
 
 def _is_idle(notice: Notice, book: GrantBook, now: datetime) -> bool:
-    """Say whether a notice need not be told any more: its request has been answered, or is too old to be."""
+    """Say whether a notice need not be told any more: its request or held cell has been answered, or is too old to be."""
     if not notice.request:
         return False
+    if notice.event == "cell_waiting":
+        hold = book.hold(notice.request)
+        return hold is None or hold.state(now) is not HoldState.WAITING
     request = book.request(notice.request)
     return request is None or request.state(now) is not RequestState.PENDING
 

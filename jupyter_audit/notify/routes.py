@@ -153,10 +153,9 @@ class Routes:
         return False
 
     def _answers(self, notice: Notice, target: str) -> bool:
-        for name, named in self.people.items():
-            if target in named and name != notice.holder and ("*" in notice.answers or name in notice.answers):
-                return True
-        return False
+        own = (notice.holder, notice.behalf)
+        theirs = {name for name, named in self.people.items() if target in named and name not in own}
+        return bool(theirs and ("*" in notice.answers or theirs.intersection(notice.answers)))
 
     def counts(self, level: str) -> bool:
         """Say whether a finding of this level is told at all; one of a level that is not known is."""

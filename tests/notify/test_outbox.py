@@ -15,14 +15,16 @@ from notify_house import SETTINGS, NotifyHouse
 from jupyter_audit.access.book import GrantBook
 from jupyter_audit.access.grants import Grant
 from jupyter_audit.access.policy import Policy
+from jupyter_audit.clock import format_time
 from jupyter_audit.errors import ConfigError
 from jupyter_audit.home import Home
-from jupyter_audit.model import SERVER, Entry
+from jupyter_audit.model import SERVER, Actor, Content, Entry
 from jupyter_audit.notify.courier import scrub
 from jupyter_audit.notify.events import EVENTS, grant_ending, one_line, review_overdue
 from jupyter_audit.notify.outbox import MOST_OWED, Outbox, compose
 from jupyter_audit.notify.routes import Routes
 from jupyter_audit.notify.standing import glasses_unheard
+from jupyter_audit.record import kinds
 from jupyter_audit.settings import JupyterAudit
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -103,6 +105,24 @@ def test_a_request_goes_to_whoever_may_answer_it_until_somebody_has(house: Notif
     assert look() == {("request_waiting", "bea"): 1}
     house.access.deny(house.person("cyn"), request, "not now")
     assert look() == {}
+
+
+def test_a_held_cell_is_told_to_approvers_without_its_code_and_not_to_whom_it_is_run_for(house: NotifyHouse) -> None:
+    book, box = GrantBook(), outbox(routes(alert_people={"cyn": ["bea"], "bob": ["ada"]}), 0)
+    grant = house.access.approve(house.person("cyn"), house.ask("ada")).id
+    lapses = format_time(house.clock.now() + timedelta(minutes=5))
+    held = kinds.CellHeld("h-0123456789ab", "k", "m", "shell", "c", False, 3, "production-debug", lapses, "bob", False)
+    message = {"message": Content(b'{"code": "secret = 1"}', "application/json")}
+    draft = kinds.draft(held, actor=Actor("ada", "t"), grant=grant, session="s-0123456789ab", contents=message)
+    entry = house.recorder.record(draft).result()
+    box.take(entry)
+    book.refresh(house.reader)
+    [owed] = box.owed(book, house.clock.now())
+    assert (owed.event, owed.target) == ("cell_waiting", "bea")
+    text = compose(owed, "http://panel")[1]
+    assert "approve-cell h-0123456789ab" in text
+    assert "secret" not in text
+    assert not box.owed(book, house.clock.now() + timedelta(minutes=6))
 
 
 def test_everyones_revocation_is_one_thing_however_many_grants_it_ended(house: NotifyHouse) -> None:
