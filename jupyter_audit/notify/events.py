@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from jupyter_audit.access.grants import Grant
-from jupyter_audit.clock import format_time, parse_time
+from jupyter_audit.clock import format_time
 from jupyter_audit.model import Entry
 from jupyter_audit.record import kinds
 
@@ -238,20 +238,17 @@ def recording_failing(server: str, since: datetime, seconds: float) -> Notice:
     )  # fmt: skip
 
 
-def witness_alarm(sink: str, since: str, error: str, now: datetime) -> Notice:
+def witness_alarm(entry: Entry) -> Notice:
     """Return the notice that a witness contradicts this ledger."""
-    try:
-        began = parse_time(since)
-    except ValueError:
-        began = now
+    said = kinds.read(entry, kinds.WitnessAlarm)
     return Notice(
         event="witness_alarm",
-        key=f"{sink}@{since}"[:200],
-        seq=-1,
-        since=began,
+        key=str(entry.seq),
+        seq=entry.seq,
+        since=entry.time,
         title="The ledger is not what its witness has seen",
         facts=_facts(
-            ("Witness", sink.partition("#")[0]), ("Since", since), ("It says", error),
+            ("Witness", said.sink.partition("#")[0]), ("Seen", said.since), ("It says", said.said),
             ("What to do", "keep the audit home as it is, and verify against what is kept elsewhere (docs/anchors.md)"),
         ),
     )  # fmt: skip

@@ -38,6 +38,7 @@ TELLING = (
     kinds.AccessRevoked.TYPE,
     kinds.CellHeld.TYPE,
     kinds.FindingRaised.TYPE,
+    kinds.WitnessAlarm.TYPE,
 )
 """The types from which notices are made."""
 
@@ -115,6 +116,8 @@ class Outbox:
                     self._keep(events.cell_waiting(entry, self._answers(str(entry.body.get("profile")))))
                 case kinds.FindingRaised.TYPE if self._routes.counts(str(entry.body.get("level"))):
                     self._keep(events.finding(entry))
+                case kinds.WitnessAlarm.TYPE if entry.body.get("stands") is True:
+                    self._keep(events.witness_alarm(entry))
                 case kinds.AccessRevoked.TYPE if entry.body.get("everyone") is True:
                     self._revoked(entry)
         except (LedgerError, TypeError, ValueError, AttributeError):

@@ -28,14 +28,12 @@ from jupyter_audit.clock import Clock
 from jupyter_audit.errors import AuditError, ConfigError
 from jupyter_audit.home import Home
 from jupyter_audit.ledger import LedgerReader
-from jupyter_audit.ledger.anchors import Anchors
 from jupyter_audit.model import Draft, Entry
-from jupyter_audit.notify.events import EVENTS, Notice, recording_failing, witness_alarm
+from jupyter_audit.notify.events import EVENTS, Notice, recording_failing
 from jupyter_audit.notify.outbox import ALERTS, MOST_AGE, TELLING, Outbox, Owed, Pair, compose
 from jupyter_audit.notify.post import Message, Post
 from jupyter_audit.notify.routes import Routes
 from jupyter_audit.record import kinds
-from jupyter_audit.settings import JupyterAudit
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +41,6 @@ LOOK_S = 2.0
 """How often it is looked for what time brings, and for entries of other processes."""
 
 SETTLE_S = 0.1
-WITNESS_LOOK_S = 5.0
 STORE_S = 30.0
 LAST_SEND_S = 3.0
 """Seconds that a stop waits for messages that are under way; what is not told then the next server tells."""
@@ -52,8 +49,8 @@ RECORDING_S = 5.0
 """Seconds of failing after which people are told that the ledger cannot be written."""
 
 MOST_ROUNDS = 6
-STATES = frozenset({"recording_failing", "witness_alarm"})
-"""Events that no entry tells: each server says them for itself."""
+STATES = frozenset({"recording_failing"})
+"""Events that no entry can tell: each server says them for itself."""
 
 URGENT = frozenset({"break_glass", "revoked_everyone"})
 """Events of which each new one is tried at once, also at a target that failed a moment ago."""
@@ -103,7 +100,6 @@ class AlertRunner:
         routes: Routes,
         home: Home,
         recorder: Appender,
-        settings: JupyterAudit,
         policy: Policy,
         clock: Clock,
         *,
@@ -116,7 +112,6 @@ class AlertRunner:
         self._home, self._recorder, self._clock = home, recorder, clock
         self._link, self._server = link, server
         self._post, self._pace = post or Post(), pace or Pace()
-        self._anchors = Anchors(home, settings.anchors, clock)
         self._outbox = Outbox(self._routes, policy)
         self._book = GrantBook()
         self._next = 0
@@ -128,7 +123,6 @@ class AlertRunner:
         self._gaps: dict[Pair, float] = {}
         self._tried: dict[Pair, int] = {}
         self._failing_since: datetime | None = None
-        self._witness: tuple[float, list[Notice]] = (-WITNESS_LOOK_S, [])
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="jupyter-audit-alerts", daemon=True)
@@ -167,7 +161,7 @@ class AlertRunner:
             except Exception:  # alerts must outlive what nobody thought of, and say that it happened
                 _log.exception("Alerts failed; they go on.")
             try:
-                self._tell(reader)
+                self._tell()
             except Exception:  # as above
                 _log.exception("An alert could not be told; it is tried again.")
             self._wake.wait(LOOK_S)
@@ -220,7 +214,7 @@ class AlertRunner:
 
     # --- telling --------------------------------------------------------------------------------------
 
-    def _tell(self, reader: LedgerReader | None) -> None:
+    def _tell(self) -> None:
         while not self._outcomes.empty():
             self._settle(*self._outcomes.get())
         if not self._routes.targets:
@@ -228,7 +222,7 @@ class AlertRunner:
         now, moment = self._book.now(self._clock.now()), time.monotonic()
         due = [
             owed
-            for owed in self._outbox.owed(self._book, now, self._states(reader, now))
+            for owed in self._outbox.owed(self._book, now, self._states())
             if (self._lead.held or owed.event in STATES) and self._is_due(owed, moment)
         ]
         healthy = [owed for owed in due if owed.target not in self._outbox.failing]
@@ -297,24 +291,16 @@ class AlertRunner:
         failed = kinds.AlertFailed(owed.event, owed.target, owed.count, owed.through, owed.about, error[:300], given_up)
         self._recorder.owe(kinds.draft(failed))
 
-    # --- what no entry tells --------------------------------------------------------------------------
+    # --- what no entry can tell ----------------------------------------------------------------------
 
-    def _states(self, reader: LedgerReader | None, now: datetime) -> list[Notice]:
-        found: list[Notice] = []
+    def _states(self) -> list[Notice]:
         seconds = self._recorder.failing_for()
         if not seconds:
             self._failing_since = None
-        elif seconds > RECORDING_S:
-            self._failing_since = self._failing_since or self._clock.now() - timedelta(seconds=seconds)
-            found.append(recording_failing(self._server, self._failing_since, seconds))
-        if self._anchors and reader is not None:
-            at, known = self._witness
-            if time.monotonic() - at >= WITNESS_LOOK_S:
-                alarms = [one for one in self._anchors.standing(reader) if one.alarm]
-                known = [witness_alarm(one.sink, one.failing_since, one.error, now) for one in alarms]
-                self._witness = (time.monotonic(), known)
-            found += known
-        return found
+        if seconds <= RECORDING_S:
+            return []
+        self._failing_since = self._failing_since or self._clock.now() - timedelta(seconds=seconds)
+        return [recording_failing(self._server, self._failing_since, seconds)]
 
 
 class _Lead:

@@ -196,7 +196,6 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):
             services.alert_routes,
             services.home,
             services.recorder,
-            services.settings,
             services.policy,
             services.clock,
             # Asked later: which port it is, is not known yet.

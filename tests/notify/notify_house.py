@@ -50,7 +50,7 @@ class NotifyHouse:
         routes = Routes.from_settings(settings, self.home)
         newest = self.entries("alert.routed")[-1:]
         runner = AlertRunner(
-            routes, self.home, recorder or self.recorder, settings, self.policy, self.clock,
+            routes, self.home, recorder or self.recorder, self.policy, self.clock,
             link=lambda: LINK, server="5e4", post=Post(deadline_s), pace=Pace(0.2, 0.5),
         )  # fmt: skip
         runner.start()

@@ -125,6 +125,15 @@ def test_a_held_cell_is_told_to_approvers_without_its_code_and_not_to_whom_it_is
     assert not box.owed(book, house.clock.now() + timedelta(minutes=6))
 
 
+def test_a_witness_that_contradicts_the_ledger_is_told_and_that_it_is_over_is_not() -> None:
+    box = outbox(routes())
+    alarm = {"sink": "witness+https://w.example#key", "stands": True, "since": "2026-11-25T11:00:00Z", "said": "it saw 7 entries"}
+    box.take(an_entry(2, "witness.alarm", alarm))
+    box.take(an_entry(3, "witness.alarm", {**alarm, "stands": False, "said": ""}))
+    assert told(box) == {("witness_alarm", name): 1 for name in TARGETS}
+    assert "It says: it saw 7 entries" in compose(box.owed(GrantBook(), NOW)[0], "x")[1]
+
+
 def test_everyones_revocation_is_one_thing_however_many_grants_it_ended(house: NotifyHouse) -> None:
     for name in ("ada", "bob"):
         house.access.approve(house.person("cyn"), house.ask(name))
