@@ -6,22 +6,26 @@ import os
 import signal
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from ledger_story import Story, check
+from ledger_story import EVE, Story, check
 from test_tampering import ATTACKS, Attack
 
+from jupyter_audit.clock import SystemClock
 from jupyter_audit.errors import LedgerError
 from jupyter_audit.home import Home
 from jupyter_audit.ledger import crew as crew_module
+from jupyter_audit.ledger import open_ledger, verify_ledger
 from jupyter_audit.ledger import pieces as pieces_module
 from jupyter_audit.ledger import verify as verify_module
-from jupyter_audit.ledger import verify_ledger
+from jupyter_audit.ledger.auditors import parse_auditor_secret
 from jupyter_audit.ledger.crew import Task
 from jupyter_audit.ledger.glance import Glance
 from jupyter_audit.ledger.pieces import Walked, walk_piece
+from jupyter_audit.ledger.purging import Wanted, purge
 from jupyter_audit.ledger.report import LedgerReport
 from jupyter_audit.ledger.store import connect
 
@@ -162,3 +166,39 @@ def test_pieces_cover_the_ledger_without_gaps(story: Story, small_pieces: None) 
         pieces = list(pieces_module.cut(connection))
     assert [piece.start for piece in pieces] == [0, *(piece.stop for piece in pieces[:-1])]
     assert pieces[-1].stop == story.size
+
+
+def test_what_is_purged_and_appended_while_it_is_verified_is_not_in_the_report(
+    story: Story, small_pieces: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other processes open the file later than this one, whose snapshot counts."""
+    hire = crew_module.Crew._hire
+
+    def hire_late(self: Any, task: Task) -> None:
+        with open_ledger(story.home, clock=SystemClock()) as ledger:
+            assert purge(ledger, Wanted(session="s-3"), actor=EVE, reason="asked for meanwhile").entry is not None
+        hire(self, task)
+
+    before = check(story.home)
+    monkeypatch.setattr(crew_module.Crew, "_hire", hire_late)
+    assert by(2, story.home) == before
+    monkeypatch.undo()
+    assert check(story.home).contents_purged > before.contents_purged
+
+
+@pytest.mark.parametrize("opened", [False, True], ids=["sealed", "opened"])
+def test_sealed_contents_are_beyond_doubt_too(looked: Looked, opened: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path(__file__).parents[1] / "vectors" / "sealed-v1"
+    secrets = [parse_auditor_secret((folder / "anna.auditor").read_text())] if opened else []
+
+    def report() -> LedgerReport:
+        key = (folder / "ledger.vkey").read_text()
+        return verify_ledger(folder / "ledger.db", verifier_keys=[key], auditors=secrets, workers=1)
+
+    at_a_glance = report()
+    assert looked.doubted == 2  # those that begin the ledger, and purge
+    with monkeypatch.context() as alone:
+        alone.setattr(verify_module, "cut", lambda connection: ())
+        assert report() == at_a_glance
+    assert at_a_glance.contents_sealed > 0
+    assert (at_a_glance.contents_opened > 0) == opened
