@@ -31,7 +31,8 @@ def add_commands(commands: Any) -> None:
         about="`rotate` makes a new key, has the old one sign it in, and destroys the old secret: whoever steals the new "
         "one cannot sign the past anew. Running servers go on with it by themselves. See docs/keys.md. `mine` is about the key "
         "that an approver signs with, on the approver's own machine: `create` makes it, `register` tells the ledger (also of one "
-        "that replaces yours), `show` prints its public half, `withdraw` ends it. See docs/signed-approvals.md.",
+        "that replaces yours), `show` prints its public half, `vouch` signs in a passkey that you made in the panel, `withdraw` "
+        "ends a key or a passkey. See docs/signed-approvals.md.",
         examples="  jupyter audit keys\n  jupyter audit keys rotate --reason 'yearly'\n"
         "  jupyter audit keys rotate --if-older-than 90d --if-entries 1000000 --reason 'by timer'\n"
         "  jupyter audit keys mine create\n  jupyter audit keys mine register --server https://debug.example/",
@@ -42,7 +43,7 @@ def add_commands(commands: Any) -> None:
         nargs="?",
         choices=["rotate", "protect", "unprotect", "mine", "people"],
         help="make a new key; put the key file under a passphrase; or take the passphrase away; `mine`: the key that you sign "
-        "approvals with; `people`: everybody's",
+        "approvals with; `people`: everybody's keys and passkeys",
     )
     ownkeys.add_options(command)
     command.add_argument("--reason", default="", help="why; the ledger keeps it")

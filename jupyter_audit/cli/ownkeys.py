@@ -18,6 +18,7 @@ from jupyter_audit.access.ownkey import create_own_key, default_key_file, known_
 from jupyter_audit.access.principals import os_account, same_person
 from jupyter_audit.access.service import AccessService
 from jupyter_audit.access.signing import (
+    PASSKEY_REGISTRATION,
     REGISTRATION,
     WITHDRAWAL,
     Decision,
@@ -34,6 +35,7 @@ from jupyter_audit.cli.output import clean, clean_block, print_json, print_rows
 from jupyter_audit.cli.remote import find_server
 from jupyter_audit.clock import SystemClock, format_time
 from jupyter_audit.errors import LedgerError, NotFoundError, NotPermittedError, UsageError
+from jupyter_audit.ledger.canonical import CanonicalError, parse_canonical
 from jupyter_audit.ledger.envelope import EnvelopeError, parse_envelope
 from jupyter_audit.ledger.keys import Signer
 from jupyter_audit.ledger.merkle import leaf_hash
@@ -53,18 +55,23 @@ COLUMNS = {
     "ended": "ENDED BY ENTRY",
     "ended_by": "OF",
 }
+OFFERED = ("origin", "name", "rp_id", "key")
+"""What is shown of a passkey before it is signed in."""
+
 Row = dict[str, Any]
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
     """Add what `keys mine` takes."""
     command.add_argument(
-        "verb", nargs="?", choices=["create", "show", "register", "withdraw"], help="of `mine`: what to do with your key"
+        "verb", nargs="?", choices=["create", "show", "register", "vouch", "withdraw"], help="of `mine`: what to do with your key"
     )
     add_key_file(command)
     command.add_argument("--name", metavar="NAME", help="of `mine create`: the key's name (default: your account's)")
     command.add_argument("--protect", action="store_true", help="of `mine create`: put the key under a passphrase")
     command.add_argument("--old-key", metavar="FILE", help="of `mine register`: your key until now, which signs the new one in")
+    command.add_argument("--yes", action="store_true", help="of `mine vouch`: sign without asking once more")
+    command.add_argument("--passkey", metavar="KEY", help="of `mine withdraw`: the passkey to end, by its public key (passkey:…)")
     command.add_argument("--person", metavar="NAME", help="of `mine withdraw`: whose key, for an admin (default: your own)")
 
 
@@ -86,7 +93,7 @@ def add_signing(command: argparse.ArgumentParser) -> None:
 
 def refuse_options(options: argparse.Namespace) -> None:
     """Raise `UsageError` if options of `mine` were given without it."""
-    names = ("verb", "key_file", "name", "protect", "old_key", "person", "server")
+    names = ("verb", "key_file", "name", "protect", "old_key", "yes", "passkey", "person", "server")
     given = [name.replace("_", "-") for name in names if getattr(options, name)]
     if given:
         raise UsageError(f"{', '.join(given)}: only for `keys mine` and `keys people`.")
@@ -99,11 +106,12 @@ def own_keys(options: argparse.Namespace) -> int:
         print_rows(rows, COLUMNS, "Nobody has registered a key.", as_json=options.json)
         return 0
     if options.verb is None:
-        raise UsageError("Say what to do with your key.", advice="create, show, register or withdraw.")
+        raise UsageError("Say what to do with your key.", advice="create, show, register, vouch or withdraw.")
     acts: dict[str, Callable[[argparse.Namespace], int]] = {
         "create": _create,
         "show": _show,
         "register": _register,
+        "vouch": _vouch,
         "withdraw": _withdraw,
     }
     return acts[options.verb](options)
@@ -140,6 +148,12 @@ def _register(options: argparse.Namespace) -> int:
     else:
         replaces, vouched = "" if old is None else str(old["key"]), ""
         text = registration_text(origin, me, key, replaces)
+        if old is None and any(_in_force(row, me) for row in listed["keys"]):
+            raise UsageError(
+                f"{me} has passkeys, one of which would have to sign this key in, and no browser does that here.",
+                advice="Remove your passkeys in the panel, register the key, then register a passkey that the key signs in "
+                "(`jupyter audit keys mine vouch`).",
+            )
         if old is not None:
             if not options.old_key:
                 raise UsageError(
@@ -154,6 +168,41 @@ def _register(options: argparse.Namespace) -> int:
     return 0
 
 
+def _vouch(options: argparse.Namespace) -> int:
+    """Sign one's passkeys in that wait for it, each as it says itself."""
+    if not options.server:
+        raise UsageError("A passkey waits where it was made.", advice="Name the server with --server URL.")
+    house = _house(options)
+    listed = house.keys()
+    signer = signer_for(options, str(listed["origin"]))
+    offers = house.get("passkeys/offers")["offers"]
+    if not offers:
+        raise NotFoundError(
+            "No passkey of yours waits to be signed in.", advice="Make one in the panel; it waits for a quarter of an hour."
+        )
+    for offer in offers:
+        said = _offered(offer, str(listed["origin"]), str(listed["me"]))
+        agree([("passkey", said["label"]), *((name, said[name]) for name in OFFERED)], yes=options.yes)
+        given = {"offer": offer["offer"], "vouched": seal(signer, PASSKEY_REGISTRATION, offer["statement"])}
+        made = dict(find_server(house.context.home, options.server).api("POST", "passkeys", given))
+        if options.json:
+            print_json(made)
+        else:
+            print(f"The passkey {clean(made['label'])} signs for {clean(made['person'])}, since entry {made['entry']}.")
+    return 0
+
+
+def _offered(offer: Row, origin: str, me: str) -> Row:
+    """Return what the statement of an offer says, which is what is signed. Raises `LedgerError` if that is none of one's own."""
+    try:
+        said = parse_canonical(str(offer["statement"]))
+    except CanonicalError as error:
+        raise LedgerError(f"What was given of the passkey is no statement: {error}") from error
+    if said.keys() != {*OFFERED, "label", "aaguid", "credential"} or (said["origin"], said["name"]) != (origin, me):
+        raise LedgerError("Something else than a passkey of yours was given to sign.", advice="Tell an auditor.")
+    return said
+
+
 def _withdraw(options: argparse.Namespace) -> int:
     if not options.reason:
         raise UsageError("Say why: --reason TEXT.")
@@ -161,19 +210,22 @@ def _withdraw(options: argparse.Namespace) -> int:
     listed = house.keys()
     person = options.person or str(listed["me"])
     row = _key_of(listed, person)
+    if options.passkey:
+        row = next((each for each in listed["keys"] if _in_force(each, person) and each["key"] == options.passkey), None)
     if row is None:
-        raise NotFoundError(f"{person} has no key.", advice="`jupyter audit keys people` lists them.")
+        such = "such passkey" if options.passkey else "key"
+        raise NotFoundError(f"{person} has no {such}.", advice="`jupyter audit keys people` lists them.")
     signature, path = "", _key_file(options)
-    if path.exists():
+    if path.exists() and not options.passkey:
         signer = load_own_key(path)
         if format_verifier_key(signer.verifier) == row["key"]:
             signature = seal(signer, WITHDRAWAL, withdrawal_text(str(listed["origin"]), row["person"], row["key"]))
-    given = {"person": person, "reason": options.reason, "signature": signature}
-    reason = options.reason
+    reason, key = options.reason, str(row["key"])
+    given = {"person": person, "reason": reason, "signature": signature, "key": key}
     made = house.do(
         "approver-keys/withdraw",
         given,
-        lambda access, me: key_view(access.withdraw_key(me, person, reason=reason, signature=signature)),
+        lambda access, me: key_view(access.withdraw_key(me, person, reason=reason, signature=signature, key=key)),
     )
     if options.json:
         print_json(made)
@@ -184,8 +236,11 @@ def _withdraw(options: argparse.Namespace) -> int:
 
 def _key_of(listed: Row, person: str) -> Row | None:
     """Return the key (no passkey) with which a person signs now."""
-    keys = (row for row in listed["keys"] if row["ended"] is None and row["kind"] == "key")
-    return next((row for row in keys if same_person(row["person"], person)), None)
+    return next((row for row in listed["keys"] if _in_force(row, person) and row["kind"] == "key"), None)
+
+
+def _in_force(row: Row, person: str) -> bool:
+    return row["ended"] is None and same_person(row["person"], person)
 
 
 def _tell_key(options: argparse.Namespace, signer: Signer, more: str) -> None:
@@ -306,6 +361,10 @@ class House:
         with self.context.reader() as reader:
             book = self.context.book(reader)
             return {"origin": book.origin, "me": self.context.principal.name, "keys": [key_view(key) for key in book.keys]}
+
+    def get(self, path: str) -> Row:
+        """Return what the server answers."""
+        return dict(find_server(self.context.home, self.server or "").api("GET", path))
 
     def entry(self, request_id: str) -> Row:
         """Return origin, who one is there, and the text of a request's entry."""

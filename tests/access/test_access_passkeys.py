@@ -38,7 +38,7 @@ from jupyter_audit.review.approvals import TYPES, judge_approvals
 @pytest.fixture
 def signing(tmp_path: Path, clock: SetClock) -> Any:
     """A house whose profiles demand signatures, in which bob and cyn have registered passkeys."""
-    house: Any = House(tmp_path, clock, profiles=PROFILES)
+    house: Any = House(tmp_path, clock, profiles=PROFILES, pending_requests=1000)
     house.passkeys = {"bob": SoftPasskey(), "cyn": SoftPasskey("EdDSA")}
     for name, soft in house.passkeys.items():
         register_passkey(house, name, soft)
@@ -255,17 +255,20 @@ def test_the_service_takes_no_yes_that_is(signing: Any, forged: str) -> None:
     assert (refused["action"], refused["code"]) == ("approve", "cloned_passkey" if "counter" in forged and "altered" not in forged else "not_permitted")
 
 
-@pytest.mark.parametrize("forged", FORGED)
 @pytest.mark.parametrize("profile", ["production-debug", "free"])
-def test_an_admin_who_writes_it_with_the_servers_key_gives_nothing_and_both_verifiers_tell(
-    signing: Any, forged: str, profile: str
-) -> None:
-    request = signing.ask(minutes=30, profile=profile)
-    signing.now()
-    (entry,) = signing.put_down(approval(signing, request, profile=profile, **fields(FORGED[forged](signing, request))))
+def test_an_admin_who_writes_one_with_the_servers_key_gives_nothing_and_both_verifiers_tell(signing: Any, profile: str) -> None:
+    written = {}
+    # The one that ends the passkey comes last.
+    for name, forge in sorted(FORGED.items(), key=lambda item: item[1] is withdrawn):
+        request = signing.ask(minutes=30, profile=profile)
+        signing.now()
+        (entry,) = signing.put_down(approval(signing, request, profile=profile, **fields(forge(signing, request))))
+        written[name] = entry.seq
     assert signing.live() == set()
-    assert len(signing.book.anomalies()) == 1
-    assert [each.seq for each in judged(signing).forged] == [entry.seq]
+    assert {each.seq for each in signing.book.anomalies()} == set(written.values())
+    found = {each.seq for each in judged(signing).forged}
+    assert [name for name, seq in written.items() if seq not in found] == []
+    assert len(found) == len(written)
 
 
 def test_a_yes_of_ones_own_passkey_that_the_server_did_not_ask_for_is_refused(signing: Any) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from support.passkeys import SoftPasskey, decode
 from support.servers import AuditedServer
-from web_house import Person
+from web_house import TOKENS, Person
 
 from jupyter_audit.access.signing import APPROVAL, PASSKEY_REGISTRATION
+from jupyter_audit.cli.main import main
 
 Who = Callable[[str | None], Person]
 
@@ -132,18 +134,47 @@ def test_a_denial_is_asked_for_with_its_reason_and_an_approval_without(
 
 
 def test_a_stolen_answer_to_a_challenge_of_ones_own_needs_the_passkey(abes: tuple[Person, SoftPasskey], who: Who, origin: str) -> None:
-    """ana asks in her own name and sends what abe's passkey signed for it."""
-    soft = abes[1]
-    ana, own = who("ana"), SoftPasskey()
-    made = offer(ana, own, origin).json()
-    ana.post("passkeys", offer=made["offer"], proof=own.sign(PASSKEY_REGISTRATION, made["statement"], origin=origin))
+    """amy asks in her own name and sends what abe's passkey signed for it."""
+    amy, own, soft = who("amy"), SoftPasskey(), abes[1]
+    made = offer(amy, own, origin).json()
+    amy.post("passkeys", offer=made["offer"], proof=own.sign(PASSKEY_REGISTRATION, made["statement"], origin=origin))
     try:
         request = who("erin").request_access()
-        asked = ana.post(f"requests/{request}/challenge", decision="approve")
+        asked = amy.post(f"requests/{request}/challenge", decision="approve")
         signed = {"statement": asked["statement"], "signature": soft.sign(APPROVAL, asked["statement"], origin=origin)}
-        assert ana.ask("POST", f"requests/{request}/approve", signed).status_code == 403
+        assert amy.ask("POST", f"requests/{request}/approve", signed).status_code == 403
     finally:
-        ana.post("approver-keys/withdraw", person="ana", key=own.text, reason="the test is over")
+        amy.post("approver-keys/withdraw", person="amy", key=own.text, reason="the test is over")
+
+
+def test_a_passkey_of_somebody_with_a_key_waits_until_the_key_signed_it_in_on_their_own_machine(
+    who: Who, origin: str, here: AuditedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("JUPYTER_AUDIT_TOKEN", TOKENS["amy"])
+    monkeypatch.setattr("jupyter_audit.configfile.SYSTEM_FOLDERS", (tmp_path / "etc",))
+    amy, soft, there = who("amy"), SoftPasskey("EdDSA"), ("--key-file", str(tmp_path / "mine.key"), "--server", here.url)
+    assert main(["keys", "mine", "create", *there[:2]]) == 0
+    key = capsys.readouterr().out.strip()
+    assert main(["keys", "mine", "register", *there]) == 0
+    assert main(["keys", "mine", "vouch", "--yes", *there]) == 6  # nothing waits
+    made = offer(amy, soft, origin).json()
+    # Something else than what it signed is not kept, and nobody else sees or registers what waits.
+    assert amy.ask("POST", "passkeys", {"offer": made["offer"], "proof": "AA=="}).status_code == 400
+    waits = amy.ask("POST", "passkeys", {"offer": made["offer"], "proof": soft.sign(PASSKEY_REGISTRATION, made["statement"], origin=origin)})
+    assert waits.status_code == 202
+    assert who("abe").get("passkeys/offers")["offers"] == []
+    assert who("abe").ask("POST", "passkeys", {"offer": made["offer"], "vouched": "AA=="}).status_code == 404
+    assert amy.ask("POST", "passkeys", {"offer": made["offer"], "vouched": "AA=="}).status_code == 403
+    assert amy.get("approver-keys")["keys"][-1]["key"] == key
+    capsys.readouterr()
+    assert main(["keys", "mine", "vouch", "--yes", *there]) == 0
+    assert soft.text in capsys.readouterr().err
+    row = amy.get("approver-keys")["keys"][-1]
+    assert (row["key"], row["trust"], row["voucher"]) == (soft.text, "vouched", key)
+    assert main(["keys", "people", "--server", here.url]) == 0
+    assert "laptop" in capsys.readouterr().out
+    for more in (("--passkey", soft.text), ()):
+        assert main(["keys", "mine", "withdraw", "--reason", "the test is over", *more, *there]) == 0
 
 
 def test_at_an_address_that_is_a_number_the_problem_says_where_to_go(person: Who, house: AuditedServer) -> None:

@@ -30,6 +30,7 @@ ROLES = {
     "otto": "engineer",
     "ana": "approver",
     "abe": "approver",
+    "amy": "approver",
     "aude": "auditor",
     "adam": "admin",
     "nina": "",
