@@ -41,7 +41,8 @@ PROFILE_HELP: Mapping[str, KeyHelp] = {
     "approvers": KeyHelp("[]", "Who may say yes: names and group:NAME. They need the role approver too. Empty: every approver."),
     "approvals": KeyHelp("1", "How many different people must say yes."),
     "signed_approvals": KeyHelp(
-        "False", "Whether only a yes counts that its approver signed with a key or passkey of their own (docs/signed-approvals.md)."
+        "False",
+        "Whether only a yes counts that its approver signed with a key or passkey of their own (docs/signed-approvals.md).",
     ),
     "hours": KeyHelp("None", "When grants may run, such as 'Mon-Fri 08:00-18:00 Europe/Berlin'. A grant ends with them. "
                              "None: at all times."),

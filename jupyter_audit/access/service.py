@@ -396,7 +396,7 @@ class AccessService:
             except (AccessError, UsageError) as error:
                 refused.append(error)
                 cause = rules.printable(str(error), LONGEST_CAUSE)
-                kind = kinds.AccessRefused(action=action, target=rules.printable(target), cause=cause, code=error.code)
+                kind = kinds.AccessRefused(action=action, target=rules.printable(target), cause=cause, refusal=error.code)
                 return [kinds.draft(kind, actor=Actor.of(principal))]
 
         with self._lock:

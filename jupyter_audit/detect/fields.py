@@ -108,7 +108,7 @@ ALL_FIELDS: tuple[Field, ...] = (
     _of_body("lines", Form.NUMBER, "Lines of code in the cell.", before=True),
     _of_body("canary", Form.YES_NO, "Whether the cell is the server's own test of a new kernel."),
     _of_body("cause", Form.TEXT, "Why something was refused or ended; a short word such as `no_grant`."),
-    _of_body("refusal", Form.TEXT, "Of an act of access that was refused: why, in a word such as `not_permitted`.", key="code"),
+    _of_body("refusal", Form.TEXT, "Of an act of access that was refused: why, in a word such as `not_permitted`."),
     _of_body("status", Form.TEXT, "How a cell ended: ok, error, aborted, ended, unknown."),
     _of_body("error", Form.TEXT, "The name of the error a cell ended with (the kernel's word).", sayable=False),
     _of_body("duration_ms", Form.NUMBER, "How long a cell took, in milliseconds."),

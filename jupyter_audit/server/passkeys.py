@@ -195,7 +195,11 @@ class PasskeysHandler(PasskeyApiHandler):
 def passkeys_of(services: Services, principal: Principal, request: HTTPServerRequest) -> dict[str, Any]:
     """Return what the panel shows of somebody's passkeys: their own, whether any works at this address, or why none can."""
     own = services.book.keys.passkeys(principal.name)
-    view = {"own": [key_view(key) for key, _ in own], "has_key": services.book.keys.of(principal.name) is not None}
+    view = {
+        "own": [key_view(key) for key, _ in own],
+        "has_key": services.book.keys.of(principal.name) is not None,
+        "waiting": [offer_view(offer) for offer in services.access.ceremonies.offers(principal.name)],
+    }
     try:
         party = authenticators.relying_party(services.settings, request)
     except AccessError as error:

@@ -15,7 +15,7 @@ from test_access_fold import approval
 from test_access_signed import PROFILES, SECOND, register, statement
 
 from jupyter_audit.access.approverkeys import Trust
-from jupyter_audit.access.ceremonies import SECONDS, Ceremonies
+from jupyter_audit.access.ceremonies import OFFER_SECONDS, SECONDS, Ceremonies
 from jupyter_audit.access.grants import Grant, Request
 from jupyter_audit.access.passkey import Passkey, PasskeyError, public_of, text_of
 from jupyter_audit.access.signing import (
@@ -252,7 +252,7 @@ def test_the_service_takes_no_yes_that_is(signing: Any, forged: str) -> None:
         signing.access.approve(signing.person("bob"), request, answer)
     assert signing.live() == set()
     refused = signing.newest()
-    assert (refused["action"], refused["code"]) == ("approve", "cloned_passkey" if "counter" in forged and "altered" not in forged else "not_permitted")
+    assert (refused["action"], refused["refusal"]) == ("approve", "cloned_passkey" if "counter" in forged and "altered" not in forged else "not_permitted")
 
 
 @pytest.mark.parametrize("profile", ["production-debug", "free"])
@@ -307,6 +307,25 @@ def test_a_wrong_answer_uses_up_what_was_asked_and_many_questions_push_out_the_o
     assert house.spend("bob", APPROVAL, "1", answer) == ""
 
 
+def test_a_passkey_that_was_made_waits_for_its_owner_alone_and_not_for_ever(clock: SetClock) -> None:
+    house = Ceremonies(monotonic=clock.monotonic)
+    passkey = Passkey(SoftPasskey().text, "AA", "localhost", "laptop", "")
+    offer = house.offer("bob", passkey, "{}")
+    assert house.offers("bob") == []  # it has not signed for itself
+    house.prove(offer, "proof")
+    assert [each.proof for each in house.offers("Bob")] == ["proof"]
+    with pytest.raises(NotFoundError, match="waits to be registered"):
+        house.offered("cyn", offer.id)
+    clock.pass_time(OFFER_SECONDS)
+    with pytest.raises(NotFoundError, match="waits to be registered"):
+        house.offered("bob", offer.id)
+    for _ in range(20):
+        newest = house.offer("bob", passkey, "{}")
+    house.close(newest)
+    with pytest.raises(NotFoundError):
+        house.offered("bob", newest.id)
+
+
 def test_a_replayed_answer_in_the_ledger_counts_once_and_is_told(signing: Any) -> None:
     request = signing.ask(minutes=1)
     answer = taken(signing, signed(signing, request))
@@ -325,7 +344,7 @@ def test_a_cloned_passkey_is_refused_and_the_refusal_says_so_in_a_word(signing: 
     text = asked(signing, request)
     with pytest.raises(ClonedPasskeyError, match="may have been copied"):
         signing.access.approve(signing.person("bob"), request, taken(signing, Signed(text, copy.sign(APPROVAL, text))))
-    assert signing.newest()["code"] == "cloned_passkey"
+    assert signing.newest()["refusal"] == "cloned_passkey"
     # One that does not count at all is no clone.
     synced = SoftPasskey(counter=None)
     register_passkey(signing, "bob", synced, signing.passkeys["bob"])

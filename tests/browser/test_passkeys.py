@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +21,9 @@ from jupyter_audit.cli.main import main
 from jupyter_audit.clock import SystemClock
 from jupyter_audit.ledger import open_ledger
 from jupyter_audit.model import Actor, Draft
+
+sys.path.append(str(Path(__file__).parents[2] / "docs"))
+SECOND = importlib.import_module("verify_approvals")
 
 TOKENS = {name: f"the-token-of-{name}" for name in ("ana", "abe", "erin")}
 CONFIG = f"""
@@ -293,8 +298,10 @@ def test_a_copied_passkey_is_told_by_its_counter(ana: Approver, anas_key: str, s
     ana.page.reload()
     ana.page.locator(f"#approve-{request}-passkey").click()
     ana.page.get_by_role("alert").get_by_text("may have been copied").wait_for()
-    (refused,) = [e for e in server.entries("access.refused") if e.body["code"] == "cloned_passkey"]
+    (refused,) = [e for e in server.entries("access.refused") if e.body["refusal"] == "cloned_passkey"]
     assert refused.body["target"] == request
+    found = server.await_entry("finding.raised", lambda entry: "copied" in str(entry.body["title"]))
+    assert (found.body["level"], refused.seq in found.body["entries"]) == ("critical", True)
 
 
 def test_an_admin_with_the_servers_key_forges_no_passkeys_approval(
@@ -311,5 +318,9 @@ def test_an_admin_with_the_servers_key_forges_no_passkeys_approval(
     code, told = verdict(server, capsys, "--approver-key", f"ana={anas_key}")
     assert (code, told["verdict"]) == (10, "forged approvals")
     assert forged.seq in [each["seq"] for each in told["approvals"]["forged"]]
+    # The check that shares no code with ours reads what a real browser signed, and finds the same.
+    again = SECOND.judge(server.home.ledger, [f"ana={anas_key}"])
+    assert sorted(again.forged) == sorted(each["seq"] for each in told["approvals"]["forged"])
+    assert dict(again.signed)["ana"] >= told["approvals"]["signed"]["ana"] > 2
     grants = person(server, "ana").api("GET", "grants")["grants"]
     assert "g-00000000000f" not in [grant["id"] for grant in grants]

@@ -46,6 +46,7 @@ def test_the_rules_pass_sigmas_own_validators() -> None:
 
 def test_there_are_the_rules_that_were_promised() -> None:
     assert sorted(rule.title for rule in load_rules()) == [
+        "A passkey that may have been copied",
         "Broken glass",
         "Burst of refusals",
         "Guardrail crossed",

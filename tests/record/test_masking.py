@@ -30,7 +30,7 @@ IN_CLEAR = {
     "access.lapsed": "request",
     "access.revoked": "reason everyone",
     "access.expired": "not_after",
-    "access.refused": "action target cause code",
+    "access.refused": "action target cause refusal",
     "people.added": "person kind groups on_behalf_of credential digest",
     "people.changed": "person what groups digest",
     "people.removed": "person digest",

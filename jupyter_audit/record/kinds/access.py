@@ -175,11 +175,11 @@ class AccessRefused(Kind):
     """
     Somebody tried to request, approve, deny or revoke and was not allowed to.
 
-    `cause` says why, and `code` says it in a word for programs, such as `not_permitted` or `cloned_passkey`.
+    `cause` says why, and `refusal` says it in a word for programs, such as `not_permitted` or `cloned_passkey`.
     """
 
     TYPE = "access.refused"
     action: str
     target: str
     cause: str
-    code: str = ""
+    refusal: str = ""

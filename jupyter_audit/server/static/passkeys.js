@@ -61,9 +61,7 @@
       const proof = await sign(offer.proof);
       const vouched = offer.vouched ? await sign(offer.vouched) : null;
       const said = await call(act, { offer: offer.offer, proof, vouched });
-      return said.offer
-        ? `The passkey waits for your key: on your own machine, within a quarter of an hour, jupyter audit keys mine vouch --server ${location.origin}`
-        : '';
+      return said.offer ? 'The passkey waits for your key, for a quarter of an hour; the page says how.' : '';
     },
   };
 })();
