@@ -15,12 +15,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from jupyter_audit.access.leavers import Known
 from jupyter_audit.access.people import People, parse_people
 from jupyter_audit.errors import ConfigError, KeyFileError
 from jupyter_audit.home import Home
 from jupyter_audit.ledger import LedgerReader
 from jupyter_audit.ledger.secretfile import read_secret
 from jupyter_audit.record import kinds
+
+VOUCHED_BY = "PeopleIdentityProvider"
+"""The class in `server.login`, which entries name."""
 
 LARGEST = 4 * 1024 * 1024
 ACCEPT = "`jupyter audit people list` shows it; `jupyter audit people accept` takes the file as it is, and puts that down."
@@ -125,6 +129,11 @@ def accept_people(
             raise ConfigError("The people file is what the ledger says; there is nothing to accept.")
         put_down([kinds.PeopleAccepted(people=sorted(people.by_name), digest=digest)])
     return people
+
+
+def people_known(people: People, removed: Sequence[str] = ()) -> Known:
+    """Return who is in the people file, by the name of the provider that vouches for them, and who was `removed` from it."""
+    return Known(VOUCHED_BY, {person.name: person.groups for person in people.by_name.values()}, removed)
 
 
 class PeopleWatch:

@@ -86,8 +86,8 @@ class Outcome:
         }
 
 
-def judge(policy: Policy, case: Case, judge_run: JudgeRun) -> Outcome:
-    """Ask the rules; `judge_run` those of code."""
+def judge(policy: Policy, case: Case, judge_run: JudgeRun | None = None) -> Outcome:
+    """Ask the rules; `judge_run` those of code. Raises `UsageError` for a case of code where nobody can be asked about it."""
     groups = frozenset(case.groups)
     person = Principal(case.user, VOUCHED_BY, policy.roles_of(case.user, groups), groups)
     try:
@@ -95,6 +95,8 @@ def judge(policy: Policy, case: Case, judge_run: JudgeRun) -> Outcome:
     except NotPermittedError as error:
         return Outcome(case, Answer(allowed=False, why=error.explain()))
     if case.act == RUN:
+        if judge_run is None:
+            raise UsageError(f"{case.name}: there is nobody to ask about code here.")
         allowed, warned, why = judge_run(profile, case.user, case.code)
         return Outcome(case, Answer(allowed, " ".join(why.split())), warned)
     if case.act == "approve":

@@ -14,12 +14,13 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TypeVar, cast
 
-from jupyter_audit.access import answering, asking, cellanswers, feedback, inwords, rules, signatures
+from jupyter_audit.access import answering, asking, cellanswers, feedback, inwords, leavers, rules, signatures
 from jupyter_audit.access.approverkeys import ApproverKey
 from jupyter_audit.access.book import GrantBook
 from jupyter_audit.access.ceremonies import Ceremonies
 from jupyter_audit.access.grants import Grant, GrantState, Request
 from jupyter_audit.access.holds import Hold
+from jupyter_audit.access.leavers import Known
 from jupyter_audit.access.policy import Policy
 from jupyter_audit.access.profiles import Profile
 from jupyter_audit.access.signing import APPROVAL, Signed
@@ -27,7 +28,7 @@ from jupyter_audit.access.tickets import Seen, Tickets
 from jupyter_audit.clock import Clock, format_time
 from jupyter_audit.errors import AccessError, LedgerError, NotPermittedError, UsageError
 from jupyter_audit.ledger import LedgerReader
-from jupyter_audit.model import Actor, Draft, Entry, Principal, Role
+from jupyter_audit.model import SERVER, Actor, Draft, Entry, Principal, Role
 from jupyter_audit.record import kinds
 
 Decide = Callable[[LedgerReader], Sequence[Draft]]
@@ -286,6 +287,16 @@ class AccessService:
         def decide(reader: LedgerReader) -> Sequence[Draft]:
             book, now = self._newest(reader)
             return [_end(ended) for ended in book.unnoticed_ends(now)]
+
+        with self._lock:
+            return self._transact(decide)
+
+    def end_leavers(self, known: Known | None, actor: Actor = SERVER) -> list[Entry]:
+        """Close the requests and end the grants of whoever was removed or lost the role; `actor` noticed, or did that."""
+
+        def decide(reader: LedgerReader) -> Sequence[Draft]:
+            book, now = self._newest(reader)
+            return leavers.to_end(self._policy, book, known, now, actor)
 
         with self._lock:
             return self._transact(decide)

@@ -25,6 +25,7 @@ TYPES = (
     kinds.AccessDenied.TYPE,
     kinds.AccessWithdrawn.TYPE,
     kinds.AccessLapsed.TYPE,
+    kinds.AccessClosed.TYPE,
     kinds.AccessBreakGlass.TYPE,
     kinds.SessionBound.TYPE,
     kinds.FeedbackGiven.TYPE,
@@ -81,6 +82,8 @@ def count(entries: Iterable[Entry]) -> Stats:
                 stats.denied += 1
             case kinds.AccessWithdrawn.TYPE | kinds.AccessLapsed.TYPE if asked.pop(request, None):
                 stats.abandoned += 1
+            case kinds.AccessClosed.TYPE:
+                asked.pop(request, None)
             case kinds.SessionBound.TYPE:
                 unused.discard(entry.grant or "")
             case kinds.FeedbackGiven.TYPE:

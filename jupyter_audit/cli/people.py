@@ -19,7 +19,7 @@ from jupyter_audit.access.people import (
     with_password,
     with_token,
 )
-from jupyter_audit.access.peoplefile import accept_people, change_people, load_people, read_bytes
+from jupyter_audit.access.peoplefile import accept_people, change_people, load_people, people_known, read_bytes
 from jupyter_audit.access.service import AccessService
 from jupyter_audit.cli.context import Context, context_of
 from jupyter_audit.cli.options import add_command
@@ -157,6 +157,7 @@ def _groups(context: Context, options: argparse.Namespace) -> int:
         return _changed(before, person, "groups")
 
     after = _change(context, change)
+    _end_all(context, after)
     told = f"{clean(options.name)} is in {clean(', '.join(groups)) or 'no group'} now."
     return _tell(options, after.get(options.name), "", told)
 
@@ -169,12 +170,14 @@ def _remove(context: Context, options: argparse.Namespace) -> int:
         gone.extend(names)
         return before.removed(names), lambda digest: [kinds.PeopleRemoved(person=name, digest=digest) for name in names]
 
-    _change(context, change)
-    revoked = [grant for name in gone for grant in _revoke_all(context, name)]
+    after = _change(context, change)
+    revoked, closed = _end_all(context, after, gone)
     if options.json:
-        print_json({"removed": gone, "revoked": revoked})
+        print_json({"removed": gone, "revoked": revoked, "closed": closed})
         return 0
     print(f"{clean(', '.join(gone))} can no longer log in.")
+    if closed:
+        print(f"Closed requests: {', '.join(closed)}.")
     if revoked:
         print(f"Revoked: {', '.join(revoked)}. A running server ends what runs under them within seconds.")
     return 0
@@ -183,6 +186,7 @@ def _remove(context: Context, options: argparse.Namespace) -> int:
 def _accept(context: Context, options: argparse.Namespace) -> int:
     with context.ledger() as ledger:
         found = accept_people(context.home, ledger, lambda said: _put_down(context, ledger, said))
+    _end_all(context, found)
     if options.json:
         print_json({"people": sorted(found.by_name)})
     else:
@@ -229,12 +233,13 @@ def _put_down(context: Context, ledger: Ledger, said: Sequence[kinds.Kind]) -> N
     ledger.append([kinds.draft(kind, actor=actor) for kind in said])
 
 
-def _revoke_all(context: Context, name: str) -> list[str]:
-    """Revoke what somebody holds, in force or yet to begin; return the grants' ids."""
+def _end_all(context: Context, people: People, removed: Sequence[str] = ()) -> tuple[list[str], list[str]]:
+    """End the grants and close the requests of whoever may not have them, with `people` in force; return the ids of both."""
     with context.ledger() as ledger:
-        held = [grant.id for grant in context.book(ledger).unended(context.clock.now()) if grant.principal == name]
         access = AccessService(ledger.transact, context.policy, context.clock)
-        return [access.revoke(context.principal, grant, f"{name} was removed").id for grant in held]
+        ended = access.end_leavers(people_known(people, removed), Actor.of(context.principal))
+    closed = [str(entry.body["request"]) for entry in ended if entry.type == kinds.AccessClosed.TYPE]
+    return [entry.grant for entry in ended if entry.grant is not None], closed
 
 
 def _new_password() -> str:

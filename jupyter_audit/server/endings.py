@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tornado import web
 
 from jupyter_audit.access.grants import Grant
+from jupyter_audit.access.leavers import to_end
 from jupyter_audit.gate.sessions import Session, SessionState
 from jupyter_audit.model import SERVER
 from jupyter_audit.record.capture import Sent
@@ -150,6 +151,9 @@ class Endings:
             elif services.room.spent and grant.profile not in recovery:
                 self._end_soon(session, "no_room", f"{services.room}, so this kernel was ended before the recording stops.")
         self._tickets.look(services.book, now)
+        known = services.known_people()
+        if to_end(services.policy, services.book, known, now):
+            await asyncio.to_thread(services.access.end_leavers, known)
         if services.book.unnoticed_ends(now):
             await asyncio.to_thread(services.access.expire)
 

@@ -175,6 +175,7 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):
         )
         lives = Lives(services, self.log)
         services.replied = lives.replied
+        services.known_people = getattr(serverapp.identity_provider, "known_people", services.known_people)
         endings = Endings(services, serverapp.kernel_manager, self.log)
         lives.on_foreign_code = lambda session: self._end_foreign(session)
         lives.on_not_begun = endings.tell_not_begun

@@ -17,6 +17,7 @@ from typing import Any
 from jupyter_server.auth.identity import IdentityProvider, PasswordIdentityProvider, User
 from traitlets import Bool, Dict, List, TraitError, Unicode, default, validate
 
+from jupyter_audit.access.leavers import Known
 from jupyter_audit.access.principals import os_account
 from jupyter_audit.errors import ConfigError
 
@@ -108,6 +109,10 @@ class UserTokensIdentityProvider(IdentityProvider):
         """Return whom a cookie names, as long as they have a token."""
         user: User | None = super().user_from_cookie(cookie_value)
         return user_named(user.username) if user is not None and user.username in self.digests else None
+
+    def known_people(self) -> Known:
+        """Return everybody who has a token."""
+        return Known(type(self).__name__, dict.fromkeys(self.digests, ()))
 
     def process_login_form(self, handler: Any) -> User | None:
         """Return whose token was typed into the login page, if anybody's."""

@@ -30,8 +30,9 @@ from tornado.ioloop import PeriodicCallback
 from tornado.websocket import WebSocketHandler
 from traitlets import List, default
 
+from jupyter_audit.access.leavers import Known
 from jupyter_audit.access.people import People, Person, PersonKind, matches, split_token
-from jupyter_audit.access.peoplefile import PeopleWatch
+from jupyter_audit.access.peoplefile import PeopleWatch, people_known
 from jupyter_audit.errors import AuditError
 from jupyter_audit.server import problems
 from jupyter_audit.server.attempts import Attempts, TooManyAttemptsError
@@ -107,16 +108,28 @@ class PeopleIdentityProvider(IdentityProvider):
 
     def people(self) -> People:
         """Return the people in force: nobody while the extension has not loaded, or the file cannot be believed."""
-        services = find_services(self.parent.web_app.settings) if self.parent is not None else None
-        if services is None:
-            return People()
-        if self._watch is None:
-            self._watch = PeopleWatch(services.home)
         try:
-            return self._watch.current(services.reader)
+            return self._current() or People()
         except AuditError as error:
             self.log.error("Nobody can log in: %s", error.explain())
             return People()
+
+    def _current(self) -> People | None:
+        """Return the people in force, or None while the extension has not loaded. Raises as `load_people` does."""
+        services = find_services(self.parent.web_app.settings) if self.parent is not None else None
+        if services is None:
+            return None
+        if self._watch is None:
+            self._watch = PeopleWatch(services.home)
+        return self._watch.current(services.reader)
+
+    def known_people(self) -> Known | None:
+        """Return everybody there is; None while nobody can say: then nobody's access ends for that they are not there."""
+        try:
+            people = self._current()
+        except AuditError:
+            return None
+        return None if people is None else people_known(people)
 
     # --- who asks ---------------------------------------------------------------------------------
 

@@ -264,7 +264,7 @@ def shows_others(standing: dict[str, Any], ledger: LedgerView) -> bool:
 def _unanswered_or_denied(services: Services, name: str, now: datetime) -> views.View | None:
     """Return the principal's newest request if it came to nothing not long ago."""
     newest = next((r for r in services.book.all_requests() if r.principal == name), None)
-    if newest is None or newest.state(now) not in (RequestState.DENIED, RequestState.LAPSED):
+    if newest is None or newest.state(now) not in (RequestState.DENIED, RequestState.LAPSED, RequestState.CLOSED):
         return None
     return request_view(newest, now) if now - newest.lapses < SHOWN_FOR else None
 

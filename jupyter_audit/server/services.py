@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_audit.access.book import GrantBook
+from jupyter_audit.access.leavers import Known
 from jupyter_audit.access.policy import Policy
 from jupyter_audit.access.service import AccessService
 from jupyter_audit.clock import Clock
@@ -48,6 +49,7 @@ class Services:
     """
     Everything that handlers, connections and managers need. `reader` is the event loop's own.
 
+    `known_people` lists who there is, where the identity provider can.
     `replied` is told of each execute_reply on its way to a client: session, message id, status, error name.
     """
 
@@ -73,6 +75,7 @@ class Services:
     assessment: Assessment = field(default_factory=Assessment)
     serving: bool = False
     refusal_notes: ReadNotes = field(default_factory=lambda: ReadNotes(time.monotonic))
+    known_people: Callable[[], Known | None] = lambda: None
     replied: Callable[[Session, str, str, str], None] = lambda session, msg_id, status, error: None
 
     def put_down(self, kind: kinds.Kind, *, principal: Principal, session: Session | None = None) -> None:

@@ -18,6 +18,7 @@ from jupyter_audit.model import SERVER, Actor, Content, Draft, Entry
 from jupyter_audit.record.kinds.access import (
     AccessApproved,
     AccessBreakGlass,
+    AccessClosed,
     AccessDenied,
     AccessEndorsed,
     AccessExpired,
@@ -94,6 +95,7 @@ __all__ = [
     "AccessAcknowledged",
     "AccessApproved",
     "AccessBreakGlass",
+    "AccessClosed",
     "AccessDenied",
     "AccessEndorsed",
     "AccessExpired",
@@ -172,6 +174,7 @@ KINDS: Mapping[str, type[Kind]] = {
         AccessReviewed,
         AccessDenied,
         AccessWithdrawn,
+        AccessClosed,
         AccessLapsed,
         AccessRevoked,
         AccessExpired,

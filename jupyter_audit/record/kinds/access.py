@@ -146,6 +146,18 @@ class AccessWithdrawn(Kind):
 
 
 @dataclass(frozen=True, slots=True)
+class AccessClosed(Kind):
+    """
+    A request ends unanswered, because its requester may no longer have what they asked for: they were removed, or lost the
+    role. The actor is the server that noticed, or the admin who removed them.
+    """
+
+    TYPE = "access.closed"
+    request: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class AccessLapsed(Kind):
     """A request was not answered in time."""
 

@@ -6,7 +6,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,11 @@ import requests
 import websocket
 from support.servers import AuditedServer, audited_server, make_home, wait_for
 
+from jupyter_audit.access.peoplefile import change_people
 from jupyter_audit.cli.main import main
+from jupyter_audit.clock import SystemClock
+from jupyter_audit.ledger import open_ledger
+from jupyter_audit.record import kinds
 from jupyter_audit.server.attempts import (
     MOST_PER_ADDRESS,
     MOST_PER_NAME,
@@ -161,8 +165,28 @@ def test_the_grants_of_somebody_who_is_removed_end(team: Team) -> None:
     asked = team.ask(token, "POST", "requests", {"profile": "production-debug", "reason": "stuck orders", "ticket": "T-1"})[1]
     status, grant = team.ask(lead, "POST", f"requests/{asked['id']}/approve", {})
     assert (status < 300, grant["principal"]) == (True, "ben")
-    assert team.people("remove", "ben") == {"removed": ["ben"], "revoked": [grant["id"]]}
+    waiting = team.ask(token, "POST", "requests", {"profile": "production-debug", "reason": "more stuck orders", "ticket": "T-1"})[1]
+    assert team.people("remove", "ben") == {"removed": ["ben"], "revoked": [grant["id"]], "closed": [waiting["id"]]}
     assert team.server.await_entry("access.revoked", lambda entry: entry.grant == grant["id"])
+    assert team.server.await_entry("access.closed").body == {"request": waiting["id"], "reason": "ben was removed."}
+    assert team.ask(lead, "POST", f"requests/{waiting['id']}/approve", {})[0] == 409
+
+
+def test_a_server_ends_by_itself_what_is_whoever_s_who_left_the_group_that_gave_the_role(team: Team) -> None:
+    """The people file changes without a word about grants, as where a crash cut `people remove` short."""
+    token = team.people("add", "liv", "--group", "dev")["token"]
+    asked = team.ask(token, "POST", "requests", {"profile": "production-debug", "reason": "stuck orders", "ticket": "T-1"})[1]
+    with open_ledger(team.server.home, clock=SystemClock()) as ledger:
+        change_people(
+            team.server.home,
+            ledger,
+            lambda people, write: [
+                kinds.PeopleChanged("liv", "groups", [], write(people.changed(replace(people.get("liv"), groups=()))))
+            ],
+            lambda said: ledger.append([kinds.draft(kind) for kind in said]),
+        )
+    closed = team.server.await_entry("access.closed", lambda entry: entry.body["request"] == asked["id"])
+    assert (closed.actor.name, "role engineer" in str(closed.body["reason"])) == ("jupyter-audit", True)
 
 
 def test_a_shared_token_lets_nobody_in_and_approves_nothing(team: Team) -> None:
