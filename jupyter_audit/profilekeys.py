@@ -72,6 +72,8 @@ PROFILE_HELP: Mapping[str, KeyHelp] = {
         "on (docs/access.md)."
     ),
     "cell_approval_minutes": KeyHelp("15", "How long a cell waits for that yes."),
+    "output": KeyHelp("None", "How much of each output's text the ledger keeps: {'preview_bytes': 2048}, or 'digest': size, kind "
+                              "and keyed digest alone. None: as much as c.JupyterAudit.preview_bytes says. Not of terminals."),
 }  # fmt: skip
 
 

@@ -105,6 +105,9 @@ def _running(profile: Profile) -> list[str]:
         told.append(f"It covers these notebooks: {', '.join(profile.notebooks)}. Kernels without one of them do not start.")
     told.append("It may open terminals, which are recorded as well." if profile.terminals else "It opens no terminal.")
     told += _guardrails(profile.guardrails)
+    if profile.output is not None:
+        kept = f"the first {profile.output} bytes of its text" if profile.output else "its size, kind and digest alone"
+        told.append(f"Of each output the ledger keeps {kept}.")
     if not profile.network.open:
         reach = f"only {profile.network}" if profile.network.targets else "nothing of the network"
         told.append(f"Code reaches {reach}.")

@@ -30,6 +30,9 @@ SCOPE = "scope:"
 RESERVED = (GROUP, SCOPE, "*")
 """What no name of a person begins with: they mean other things where people are listed."""
 
+APART = frozenset({"home", "profiles", "roles", "solo", "sealed_to", "pending_requests"})
+"""Settings that a policy keeps in a form of its own, and the home, which holds the ledger itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -37,6 +40,8 @@ class Policy:
     The rules in force. `roles` maps each role to the names and groups (`group:NAME`) that hold it; `*` is everybody.
     Contents are sealed to the auditors in `sealed_to`; where there is none they are not. At most `pending_requests` of
     one person wait for an answer at a time. `guardrails` are the rules that profiles name; their digests stand there.
+    `settings` are all others but those of `APART`: each can decide what runs, or what is kept. `identity` says who names
+    people, where that is known: a server knows it, the command line does not (None).
     """
 
     profiles: Mapping[str, Profile]
@@ -45,6 +50,8 @@ class Policy:
     sealed_to: tuple[AuditorKey, ...] = ()
     pending_requests: int = 20
     guardrails: Mapping[str, RuleFile] = field(default_factory=dict)
+    settings: Mapping[str, Json] = field(default_factory=dict)
+    identity: Mapping[str, Json] | None = None
 
     @classmethod
     def from_settings(cls, settings: JupyterAudit) -> Policy:
@@ -76,6 +83,7 @@ class Policy:
             sealed_to=sealed_to,
             pending_requests=pending,
             guardrails={name: rule for name, rule in rules.items() if name in named},
+            settings={name: _as_json(getattr(settings, name)) for name in others(settings)},
         )
 
     def roles_of(self, name: str, groups: Collection[str] = ()) -> frozenset[Role]:
@@ -110,12 +118,33 @@ class Policy:
             profiles[name] = profile.to_json()
         roles: dict[str, Json] = {role.value: list(names) for role, names in sorted(self.roles.items())}
         sealed_to = [str(key) for key in self.sealed_to]
-        pending = self.pending_requests
-        return {"pending_requests": pending, "profiles": profiles, "roles": roles, "sealed_to": sealed_to, "solo": self.solo}
+        said: dict[str, Json] = {
+            "pending_requests": self.pending_requests,
+            "profiles": profiles,
+            "roles": roles,
+            "sealed_to": sealed_to,
+            "settings": dict(self.settings),
+            "solo": self.solo,
+        }
+        return said if self.identity is None else {**said, "identity": dict(self.identity)}
 
     def digest(self) -> str:
         """Return the SHA-256, in hex, of the policy's canonical JSON (RFC 8785)."""
         return digest_of(self.to_json())
+
+
+def others(settings: JupyterAudit) -> list[str]:
+    """Return the names of the settings that a policy keeps as they are: all but those that it has in a form of its own."""
+    return sorted(set(settings.trait_names(config=True)) - APART)
+
+
+def _as_json(value: Any) -> Json:
+    """Return a setting's value as an entry can hold it; numbers with a fraction as text."""
+    if isinstance(value, Mapping):
+        return {str(key): _as_json(each) for key, each in sorted(value.items())}
+    if isinstance(value, (list, tuple)):
+        return [_as_json(each) for each in value]
+    return value if isinstance(value, (bool, int, str)) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def digest_of(rules: Mapping[str, Json]) -> str:

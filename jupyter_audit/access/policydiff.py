@@ -98,10 +98,19 @@ def _held(entry: Entry) -> Recorded:
     return Recorded(entry.seq, held, digest_of(held))
 
 
+def as_far_as_known(policy: Policy, last: Recorded | None) -> dict[str, Json]:
+    """Return a policy as JSON; who names people, where it does not say, as it was recorded last: that did not change by it."""
+    now = policy.to_json()
+    if policy.identity is None and last is not None and "identity" in last.policy:
+        now["identity"] = last.policy["identity"]
+    return now
+
+
 def unsaid(policy: Policy, reader: LedgerReader, actor: Actor, noticed_by: str) -> list[Draft]:
     """Return the entry that says that another policy is in force than was recorded last; nothing if it is the same."""
     last = recorded(reader)
-    now, digest = policy.to_json(), policy.digest()
+    now = as_far_as_known(policy, last)
+    digest = digest_of(now)
     if last is not None and last.digest == digest:
         return []
     kind = kinds.PolicyChanged(

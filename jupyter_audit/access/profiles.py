@@ -34,6 +34,8 @@ NO_CELLS, EACH_CELL = "none", "each"
 LONGEST_CELL_WAIT_MINUTES = 60
 MOST_PATTERNS = 100
 LONGEST_PATTERN = 200
+MOST_PREVIEW = 1024 * 1024
+DIGEST_ONLY = "digest"
 SERVICE_MINUTES = 15
 LONGEST_SERVICE_MINUTES = 60
 RECOVERY = "recovery"
@@ -49,7 +51,8 @@ class Profile:
     are patterns of paths (`notebooks.covers`). Lists of people hold names and, as `group:NAME`, groups; where one is empty,
     the role alone decides. A budget of 0 is none. `services` marks a profile that is for services (and AI agents) alone.
     `hours` are when grants may run (None: at all times). With `signed_approvals` only a yes counts that its approver
-    signed with a key of their own. `guardrails` say what code may not contain.
+    signed with a key of their own. `guardrails` say what code may not contain. `output` is how many bytes of each output
+    are kept (0: its digest alone; None: as many as the setting `preview_bytes` says).
     """
 
     name: str
@@ -91,6 +94,7 @@ class Profile:
     guardrails: tuple[Guardrail, ...] = ()
     cell_approval: str = NO_CELLS
     cell_approval_minutes: int = 15
+    output: int | None = None
 
     @property
     def approves_cells(self) -> bool:
@@ -107,6 +111,7 @@ class Profile:
         values: dict[str, Json] = asdict(self)
         values |= {"isolation": self.isolation.value, "network": self.network.to_json()}
         values["guardrails"] = {one.name: {"mode": one.mode.value, "digest": one.digest} for one in self.guardrails}
+        values["output"] = None if self.output is None else {"preview_bytes": self.output}
         values["hours"] = None if self.hours is None else str(self.hours)
         return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
@@ -228,6 +233,13 @@ def _path(value: Any) -> str:
     return "" if good else "the full path of a file"
 
 
+def _output(value: Any) -> str:
+    good = value is None or value == DIGEST_ONLY
+    if isinstance(value, Mapping) and set(value) == {"preview_bytes"}:
+        good = not _whole(0, MOST_PREVIEW)(value["preview_bytes"])
+    return "" if good else f"'{DIGEST_ONLY}', or {{'preview_bytes': a whole number from 0 to {MOST_PREVIEW}}}"
+
+
 PROFILE_KEYS: Mapping[str, Check] = {
     "default_minutes": _whole(1, ABSOLUTE_LONGEST_MINUTES),
     "longest_minutes": _whole(1, ABSOLUTE_LONGEST_MINUTES),
@@ -267,6 +279,7 @@ PROFILE_KEYS: Mapping[str, Check] = {
     "guardrails": check_named,
     "cell_approval": _cell_approval,
     "cell_approval_minutes": _whole(1, LONGEST_CELL_WAIT_MINUTES),
+    "output": _output,
 }
 
 
@@ -360,6 +373,9 @@ def _completed(values: Mapping[str, Any]) -> dict[str, Any]:
              for key, value in values.items()}  # fmt: skip
     if "guardrails" in given:
         given["guardrails"] = parse_named(values["guardrails"])
+    if "output" in given:
+        said = values["output"]
+        given["output"] = 0 if said == DIGEST_ONLY else None if said is None else said["preview_bytes"]
     if "isolation" in given:
         given["isolation"] = Rung(str(given["isolation"]))
     if "network" in given:

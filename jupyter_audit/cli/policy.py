@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_audit.access.explain import explain
-from jupyter_audit.access.policy import Policy
+from jupyter_audit.access.policy import Policy, digest_of
 from jupyter_audit.access.policycases import JudgeRun, judge, parse_cases
-from jupyter_audit.access.policydiff import Recorded, changes, recorded, recorded_by
+from jupyter_audit.access.policydiff import Recorded, as_far_as_known, changes, recorded, recorded_by
 from jupyter_audit.access.profiles import Profile
 from jupyter_audit.cli.context import Context, context_of
 from jupyter_audit.cli.options import add_command
@@ -106,9 +106,9 @@ def _diff(context: Context, entries: list[int], options: argparse.Namespace) -> 
         old = recorded_by(reader, entries[0]) if entries else recorded(reader)
         new = recorded_by(reader, entries[1]) if len(entries) > 1 else None
     before: Mapping[str, Json] = {} if old is None else old.policy
-    after: Mapping[str, Json] = context.policy.to_json() if new is None else new.policy
+    after: Mapping[str, Json] = as_far_as_known(context.policy, old) if new is None else new.policy
     found = changes(before, after)
-    digest = context.policy.digest() if new is None else new.digest
+    digest = digest_of(after)
     if options.json:
         print_json(
             {

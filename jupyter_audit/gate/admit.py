@@ -161,7 +161,10 @@ class Gate:
             session.bound = True
             session.active = time.monotonic()
         entry = entries[-1]
-        session.capture.sent(self._sent(message, entry, session))
+        profile = self.policy.profiles.get(verdict.grant.profile) if verdict.grant is not None else None
+        keep = self.keep if profile is None or profile.output is None else profile.output
+        session.capture.keep = keep  # a session has one grant, so what comes late is kept alike
+        session.capture.sent(self._sent(message, entry, keep))
         return Passed(entry.seq, self._permit(verdict, message, entry, session), code.sentence)
 
     def refuse_without_session(self, message: ClientMessage, kernel_id: str, principal: Principal) -> Refuse:
@@ -404,7 +407,8 @@ class Gate:
 
     # --- letting through --------------------------------------------------------------------------
 
-    def _sent(self, message: ClientMessage, entry: Entry, session: Session) -> Sent:
+    @staticmethod
+    def _sent(message: ClientMessage, entry: Entry, keep: int) -> Sent:
         loop = asyncio.get_running_loop()
         return Sent(
             msg_id=message.msg_id,
@@ -413,7 +417,7 @@ class Gate:
             grant=entry.grant,
             header=message.header,
             since=loop.time(),
-            outputs=OutputSummary(self.keep),
+            outputs=OutputSummary(keep),
         )
 
     def _permit(self, verdict: Admit, message: ClientMessage, entry: Entry, session: Session) -> Mapping[str, Any]:

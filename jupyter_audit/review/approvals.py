@@ -22,8 +22,10 @@ from jupyter_audit.access.signing import Decision, Signed, SigningError
 from jupyter_audit.access.views import key_view
 from jupyter_audit.model import Entry
 from jupyter_audit.record import kinds
+from jupyter_audit.review.demands import GIVING, POLICIES, Demands
 
-TYPES = ("access.", *holds.TYPES)
+TYPES = ("access.", *holds.TYPES, *POLICIES)
+JUDGED_BY_POLICY = GIVING | {kinds.AccessRequested.TYPE, kinds.AccessBreakGlass.TYPE}
 YESES = frozenset({kinds.AccessEndorsed.TYPE, kinds.AccessApproved.TYPE, kinds.AccessExtended.TYPE})
 ANSWERS = YESES | {kinds.AccessDenied.TYPE}
 CELL_ANSWERS = frozenset({kinds.CellApproved.TYPE, kinds.CellDenied.TYPE})
@@ -77,9 +79,12 @@ def judge_approvals(entries: Iterable[Entry], origin: str, pins: Mapping[str, Se
     """
     Return who signed what. `entries` are those of `TYPES`, in ledger order; `pins` are verifier keys by their approver's name.
     """
-    state, held = AccessState(origin=origin), Holds()
+    state, held, demands = AccessState(origin=origin), Holds(), Demands()
     signed, unsigned, forged = Counter[str](), Counter[str](), list[Forged]()
     for entry in entries:
+        if entry.type in POLICIES:
+            demands.take(entry)
+            continue
         request = state.requests.get(str(entry.body.get("request")))
         before = len(state.anomalies)
         # Before the entry counts: a passkey's counter goes on with it.
@@ -95,7 +100,9 @@ def judge_approvals(entries: Iterable[Entry], origin: str, pins: Mapping[str, Se
             forged.append(Forged(entry.seq, state.anomalies[-1].what))
         elif wrong:
             forged.append(Forged(entry.seq, f"an answer in the name of {entry.actor.name}: {wrong}"))
-        elif had_effect and (entry.type in YESES or entry.type == kinds.CellApproved.TYPE):
+        if had_effect and entry.type in JUDGED_BY_POLICY and (short := demands.wrong_with(entry, request)):
+            forged.append(Forged(entry.seq, f"{entry.type} of {entry.actor.name}: {short}"))
+        if not wrong and had_effect and (entry.type in YESES or entry.type == kinds.CellApproved.TYPE):
             (signed if entry.body.get("statement") else unsigned)[entry.actor.name] += 1
     keys = tuple(state.keys)
     compared = _compared(keys, pins)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ from jupyter_audit.server.anchoring import Anchoring
 from jupyter_audit.server.assertions import assess
 from jupyter_audit.server.endings import Endings
 from jupyter_audit.server.handlers import handlers_for
-from jupyter_audit.server.identity import check_identity
+from jupyter_audit.server.identity import check_identity, identity_of
 from jupyter_audit.server.judging import CodeJudge
 from jupyter_audit.server.kernels import ENDINGS_KEY, LIVES_KEY
 from jupyter_audit.server.lives import Lives
@@ -122,7 +123,9 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):
     def _open(self) -> None:
         serverapp = self.app_around
         settings = JupyterAudit(parent=serverapp)
-        policy = Policy.from_settings(settings)
+        policy = replace(
+            Policy.from_settings(settings), identity=identity_of(serverapp.identity_provider, serverapp.config)
+        )
         check_identity(serverapp.identity_provider, solo=policy.solo)
         authenticators.check_settings(settings)
         home = Home(Path(settings.home).expanduser().absolute() if settings.home else default_home())

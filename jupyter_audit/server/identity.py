@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import string
+from collections.abc import Mapping
 from typing import Any
 
 from jupyter_server.auth.identity import IdentityProvider, PasswordIdentityProvider, User
@@ -20,6 +21,7 @@ from traitlets import Bool, Dict, List, TraitError, Unicode, default, validate
 from jupyter_audit.access.leavers import Known
 from jupyter_audit.access.principals import os_account
 from jupyter_audit.errors import ConfigError
+from jupyter_audit.model import Json
 
 NAMING_METHODS = ("get_user", "_get_user", "get_user_token", "generate_anonymous_user")
 """A provider that names people has its own way to do one of these."""
@@ -123,6 +125,26 @@ class UserTokensIdentityProvider(IdentityProvider):
         for name in sorted(self.digests):
             h.update(f"{name}={self.digests[name]};".encode())
         return h
+
+
+SECRET = ("token", "password", "secret", "digest", "hash", "key")
+"""Words in the names of settings whose values are not put down: only whether they are set, and for whom."""
+
+
+def identity_of(provider: Any, config: Any) -> dict[str, Json]:
+    """Return who names people, and how that is configured, as the ledger may say it: the policy's `identity`."""
+    said: dict[str, Json] = {}
+    for made_of in reversed(type(provider).__mro__):
+        for name, value in config.get(made_of.__name__, {}).items():
+            hidden = any(word in name for word in SECRET)
+            said[f"{made_of.__name__}.{name}"] = _hidden(value) if hidden else str(value)
+    return {"provider": f"{type(provider).__module__}.{type(provider).__qualname__}", "settings": dict(sorted(said.items()))}
+
+
+def _hidden(value: Any) -> Json:
+    if isinstance(value, Mapping):
+        return {str(name): _hidden(each) for name, each in sorted(value.items())}
+    return "(set)" if value else ""
 
 
 def names_people(provider: type) -> bool:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from traitlets.config import Config
 
 from jupyter_audit.access.inwords import version
 from jupyter_audit.access.policy import Policy
-from jupyter_audit.access.policydiff import changes
+from jupyter_audit.access.policydiff import Recorded, as_far_as_known, changes
 from jupyter_audit.errors import ConfigError, NotPermittedError
 from jupyter_audit.model import Role
+from jupyter_audit.server.identity import UserTokensIdentityProvider, identity_of
 from jupyter_audit.settings import JupyterAudit
 
 
@@ -134,3 +137,41 @@ def test_an_edited_rule_is_another_policy_and_rules_to_acknowledge_anew(tmp_path
     assert version(before.profile("p")) != version(after.profile("p"))
     [change] = changes(before.to_json(), after.to_json())
     assert change.path == "/profiles/p/guardrails/mine/digest"
+
+
+def test_every_setting_is_in_what_the_ledger_records_and_one_that_changes_shows() -> None:
+    said = policy().to_json()
+    kept = said["settings"]
+    assert isinstance(kept, dict)
+    missing = set(JupyterAudit.class_trait_names(config=True)) - set(kept) - set(said)
+    assert missing == {"home"}
+    looser = policy(isolation="none", allowed_kernels=["audit", "python3"], grace_seconds=60.5, preview_bytes=0)
+    assert [str(change) for change in changes(said, looser.to_json())] == [
+        '~ settings.allowed_kernels: ["audit"] -> ["audit", "python3"]',
+        '~ settings.grace_seconds: "5" -> "60.5"',
+        '~ settings.isolation: "auto" -> "none"',
+        "~ settings.preview_bytes: 8192 -> 0",
+    ]
+
+
+def test_who_names_people_is_recorded_without_secrets_and_the_command_line_does_not_take_it_back() -> None:
+    provider = UserTokensIdentityProvider()
+    config = Config(UserTokensIdentityProvider={"digests": {"ann": "ab" * 32}}, IdentityProvider={"token": "s3cret"})
+    identity = identity_of(provider, config)
+    assert identity["provider"] == "jupyter_audit.server.identity.UserTokensIdentityProvider"
+    assert identity["settings"] == {"IdentityProvider.token": "(set)", "UserTokensIdentityProvider.digests": {"ann": "(set)"}}
+    served = replace(policy(), identity=identity)
+    last = Recorded(1, served.to_json(), served.digest())
+    assert as_far_as_known(policy(), last) == served.to_json()
+    assert "identity" not in as_far_as_known(policy(), None)
+
+
+@pytest.mark.parametrize(("given", "kept"), [("digest", 0), ({"preview_bytes": 100}, 100), (None, None)], ids=["digest", "few", "unset"])
+def test_a_profile_says_how_much_of_outputs_is_kept(given: Any, kept: int | None) -> None:
+    assert policy(profiles={"p": {"output": given}}).profile("p").output == kept
+
+
+@pytest.mark.parametrize("given", ["all", {"preview_bytes": -1}, {"bytes": 1}, {"preview_bytes": True}, 5], ids=repr)
+def test_an_output_policy_that_is_none_is_refused(given: Any) -> None:
+    with pytest.raises(ConfigError, match="output"):
+        policy(profiles={"p": {"output": given}})

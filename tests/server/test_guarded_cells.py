@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from jupyter_audit.model import Entry
 CONFIG = """
 c.JupyterAudit.profiles = {
     "guarded": {"guardrails": {"no_shell": "refuse", "no_obfuscation": "refuse", "no_network": "warn", "mine": "refuse"}},
-    "open": {},
+    "open": {"output": "digest"},
 }
 c.JupyterAudit.guardrail_rules = "FOLDER"
 """
@@ -174,9 +175,17 @@ def test_what_is_in_force_is_in_the_ledger_with_the_digests_of_the_rules(server:
     assert len(guardrails["mine"]["digest"]) == 64
 
 
-def test_a_profile_without_guardrails_is_not_judged(server: AuditedServer, client: KernelClient) -> None:
+def test_a_profile_without_guardrails_is_not_judged_and_another_s_output_is_kept_as_its_digest_alone(
+    server: AuditedServer, client: KernelClient
+) -> None:
     for grant in server.api("GET", "grants")["grants"]:
         if grant["state"] == "active":
             server.revoke(grant["id"])
     server.grant(profile="open")
     assert server.kernel().printed("!echo from a shell") == "from a shell\r\n"
+    [output] = server.await_entry("cell.finished", lambda e: bool(e.body["outputs"])).body["outputs"]
+    assert isinstance(output, dict)
+    assert (output["bytes"], output["cut"]) == (15, True)
+    finished = server.await_entry("cell.finished", lambda e: bool(e.body["outputs"]))
+    held = json.loads(server.reader.content(finished.seq, "outputs") or b"")["outputs"][0]
+    assert (held["preview"], held["digest"][:12]) == ("", "hmac-sha256:")
