@@ -102,6 +102,11 @@ class Policy:
         """Whether any profile has guardrails; where none has, no code is read before it runs."""
         return any(profile.guardrails for profile in self.profiles.values())
 
+    def kept_of_outputs(self, profile: str, otherwise: int) -> int:
+        """Return how many bytes of each output's text are kept under a profile; `otherwise` where it does not say."""
+        found = self.profiles.get(profile)
+        return otherwise if found is None or found.output is None else found.output
+
     def profile(self, name: str) -> Profile:
         """Return a profile. Raises `NotPermittedError` for a name that no profile has."""
         found = self.profiles.get(name)

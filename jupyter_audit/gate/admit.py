@@ -115,9 +115,7 @@ class Gate:
         self.held = HeldCells(self.recorder, self.book)
         self.each_cell = frozenset(name for name, profile in self.policy.profiles.items() if profile.approves_cells)
 
-    async def admit(
-        self, message: ClientMessage, session: Session, principal: Principal, client: Client
-    ) -> Passed | Refuse:
+    async def admit(self, message: ClientMessage, session: Session, principal: Principal, client: Client) -> Passed | Refuse:
         """
         Judge `message` of `client`, put the verdict down, and return it once it is durable.
 
@@ -161,9 +159,8 @@ class Gate:
             session.bound = True
             session.active = time.monotonic()
         entry = entries[-1]
-        profile = self.policy.profiles.get(verdict.grant.profile) if verdict.grant is not None else None
-        keep = self.keep if profile is None or profile.output is None else profile.output
-        session.capture.keep = keep  # a session has one grant, so what comes late is kept alike
+        # What comes late is kept alike: a session has one grant.
+        keep = session.capture.keep = self.policy.kept_of_outputs(verdict.grant.profile if verdict.grant else "", self.keep)
         session.capture.sent(self._sent(message, entry, keep))
         return Passed(entry.seq, self._permit(verdict, message, entry, session), code.sentence)
 
@@ -409,14 +406,13 @@ class Gate:
 
     @staticmethod
     def _sent(message: ClientMessage, entry: Entry, keep: int) -> Sent:
-        loop = asyncio.get_running_loop()
         return Sent(
             msg_id=message.msg_id,
             msg_type=message.msg_type,
             admitted=entry.seq,
             grant=entry.grant,
             header=message.header,
-            since=loop.time(),
+            since=asyncio.get_running_loop().time(),
             outputs=OutputSummary(keep),
         )
 
