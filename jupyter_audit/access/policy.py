@@ -30,6 +30,9 @@ SCOPE = "scope:"
 RESERVED = (GROUP, SCOPE, "*")
 """What no name of a person begins with: they mean other things where people are listed."""
 
+LARGEST = 2**53 - 1
+"""The largest whole number that every reader of JSON reads alike (RFC 8785)."""
+
 APART = frozenset({"home", "profiles", "roles", "solo", "sealed_to", "pending_requests"})
 """Settings that a policy keeps in a form of its own, and the home, which holds the ledger itself."""
 
@@ -144,12 +147,14 @@ def others(settings: JupyterAudit) -> list[str]:
 
 
 def _as_json(value: Any) -> Json:
-    """Return a setting's value as an entry can hold it; numbers with a fraction as text."""
+    """Return a setting's value as an entry can hold it: as text, where it is a number that JSON has no one spelling for."""
     if isinstance(value, Mapping):
         return {str(key): _as_json(each) for key, each in sorted(value.items())}
     if isinstance(value, (list, tuple)):
         return [_as_json(each) for each in value]
-    return value if isinstance(value, (bool, int, str)) else f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    return value if isinstance(value, (bool, str)) or (isinstance(value, int) and abs(value) <= LARGEST) else str(value)
 
 
 def digest_of(rules: Mapping[str, Json]) -> str:

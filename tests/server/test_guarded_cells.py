@@ -183,9 +183,10 @@ def test_a_profile_without_guardrails_is_not_judged_and_another_s_output_is_kept
             server.revoke(grant["id"])
     server.grant(profile="open")
     assert server.kernel().printed("!echo from a shell") == "from a shell\r\n"
-    [output] = server.await_entry("cell.finished", lambda e: bool(e.body["outputs"])).body["outputs"]
+    admitted = server.await_entry("cell.admitted", lambda e: not e.body["canary"])
+    finished = server.finished(admitted.seq)
+    [output] = finished.body["outputs"]
     assert isinstance(output, dict)
-    assert (output["bytes"], output["cut"]) == (15, True)
-    finished = server.await_entry("cell.finished", lambda e: bool(e.body["outputs"]))
+    assert (output["bytes"], output["cut"]) == (14, True)
     held = json.loads(server.reader.content(finished.seq, "outputs") or b"")["outputs"][0]
     assert (held["preview"], held["digest"][:12]) == ("", "hmac-sha256:")
