@@ -39,7 +39,7 @@ def parse_time(text: str) -> datetime:
 
     Raises `ValueError` for any other spelling, so that one moment has one text.
     """
-    moment = datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+    moment = datetime.fromisoformat(text)
     if format_time(moment) != text:
         raise ValueError(f"not an RFC 3339 UTC time with microseconds: {text!r}")
     return moment

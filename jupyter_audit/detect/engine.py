@@ -112,7 +112,7 @@ class Engine:
                 failures.append(Failure(rule, low, high, type(error).__name__))
 
     def _events(self, rule: Rule, low: int, high: int) -> list[Match]:
-        self._view.show(low, high)
+        self._view.lay_out(low, high)
         found: dict[int, Match] = {}
         for (seq,) in self._view.connection.execute(rule.query).fetchall():
             row = self._view.row(seq)

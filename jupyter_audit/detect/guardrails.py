@@ -19,7 +19,7 @@ from jupyter_audit.detect.engine import first_sentence
 from jupyter_audit.detect.facts import MOST_CODE, CodeFacts, extract
 from jupyter_audit.detect.fields import ALL_FIELDS
 from jupyter_audit.detect.names import MOST_BINDINGS, Bindings
-from jupyter_audit.detect.rules import VIEW, Rule, broken, parse_rules
+from jupyter_audit.detect.rules import STRETCH, Rule, broken, parse_rules
 from jupyter_audit.detect.view import code_field, matches
 from jupyter_audit.detect.vocabulary import READ_MAGICS, UNREAD
 
@@ -76,7 +76,7 @@ class GuardrailJudge:
         self._connection = sqlite3.connect(":memory:", isolation_level=None)
         self._connection.create_function("regexp", 2, matches, deterministic=True)
         columns = ", ".join(f'"{field.name}"' for field in ALL_FIELDS)
-        self._connection.execute(f"CREATE TABLE {VIEW} ({columns})")
+        self._connection.execute(f"CREATE TABLE {STRETCH} ({columns})")
 
     def judge(self, asked: Asked) -> Told:
         """Return what is to be said. Never raises, whatever the code."""
@@ -104,10 +104,10 @@ class GuardrailJudge:
         for field in ALL_FIELDS:
             if field.name in CodeFacts.__dataclass_fields__ or field.name == "code":
                 row[field.name] = code_field(field.name, code, facts)
-        self._connection.execute(f"DELETE FROM {VIEW}")  # noqa: S608
+        self._connection.execute(f"DELETE FROM {STRETCH}")  # noqa: S608
         marks = ", ".join("?" for _ in ALL_FIELDS)
         values = [_storable(row.get(field.name)) for field in ALL_FIELDS]
-        self._connection.execute(f"INSERT INTO {VIEW} VALUES ({marks})", values)  # noqa: S608
+        self._connection.execute(f"INSERT INTO {STRETCH} VALUES ({marks})", values)  # noqa: S608
         return {name: value for name, value in row.items() if name != "seq"}
 
 

@@ -30,6 +30,7 @@ from jupyter_audit.errors import ConfigError
 RULES_FOLDER = Path(__file__).parent / "rules"
 SECTION = "jupyter_audit"
 VIEW = "audit_events"
+STRETCH = "audit_stretch"
 ONCE_PER = ("cell", "grant")
 BURST_FIELDS = frozenset({"count", "first", "last", "timespan"})
 """What an explanation of a burst can name besides the fields of its last entry."""
@@ -58,7 +59,7 @@ class Rule:
     """
     One detection, ready to run.
 
-    `query` selects the matching rows of the view, or for a burst the alerts of the correlation. `counted`
+    `query` selects the matching rows of the stretch that is judged, or for a burst the alerts of the correlation. `counted`
     selects the entries that a burst counts (empty for other rules), `timespan` is its length in seconds and
     `group_by` the field it counts by. `terms` are the words that the rule looks for in list fields, by field.
     """
@@ -166,7 +167,7 @@ def parse_rules(path: Path, text: str, fields: Collection[str] = FIELDS) -> Iter
         if isinstance(sigma, SigmaCorrelationRule):
             yield _burst(sigma, place, section, queries, digest)
         else:
-            query = f"SELECT seq FROM {VIEW} WHERE {queries[id(sigma)]} ORDER BY seq"  # noqa: S608
+            query = f"SELECT seq FROM {STRETCH} WHERE {queries[id(sigma)]} ORDER BY seq"  # noqa: S608
             yield _rule(sigma, place, section, query, digest, terms=_terms(sigma))
 
 

@@ -1,9 +1,9 @@
 """
 `audit_events`: a view of the ledger with a flat row for each entry, for Sigma rules to select from.
 
-A temporary view on a read-only connection: nothing is stored, and it holds no truth of its own (P4). Where a
-row needs more than the entry says (code, local time), SQL calls a function of this module. Findings are not
-in the view, so no rule can judge them.
+A temporary view on a read-only connection: nothing is stored, and it holds no truth of its own (P4). `audit_stretch` is
+the same for the few entries that are judged at a time, worked out once. Where a row needs more than the entry says (code,
+local time), SQL calls a function of this module. Findings are not in the view, so no rule can judge them.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ class EventView:
         self.unread: set[int] = set()
         self._reader = reader
         self._hours = hours
+        self._laid_out: tuple[int, int] | None = None
         self._read: OrderedDict[int, tuple[str, CodeFacts]] = OrderedDict()
         self._sessions: OrderedDict[str, tuple[int, dict[str, tuple[str, ...]]]] = OrderedDict()
         connection = reader.connection
@@ -58,6 +59,7 @@ class EventView:
             f"CROSS JOIN main.entry AS e WHERE e.seq BETWEEN w.low AND w.high "
             f"AND e.type NOT IN ({hidden}) AND (w.person IS NULL OR w.person = ({PERSON}))"
         )
+        connection.execute("CREATE TEMP TABLE audit_stretch AS SELECT * FROM temp.audit_events")
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -68,8 +70,22 @@ class EventView:
         """Let the view hold the entries `low` to `high`, of `person` alone where one is named."""
         self.connection.execute("UPDATE temp.audit_window SET low = ?, high = ?, person = ?", (low, high, person))
 
+    def lay_out(self, low: int, high: int) -> None:
+        """
+        Show the entries `low` to `high`, and put their rows into the table `audit_stretch`.
+
+        There each field is worked out once for all rules, until `read_code` begins another stretch.
+        """
+        self.show(low, high)
+        if self._laid_out != (low, high):
+            self._laid_out = None
+            self.connection.execute("DELETE FROM temp.audit_stretch")
+            self.connection.execute("INSERT INTO temp.audit_stretch SELECT * FROM temp.audit_events")
+            self._laid_out = (low, high)
+
     def read_code(self, low: int, high: int) -> None:
         """Read the code of the entries `low` to `high` in their order, so that aliases are known in time."""
+        self._laid_out = None
         rows = self.connection.execute(
             "SELECT seq FROM main.entry WHERE seq BETWEEN ? AND ? "
             "AND type IN ('cell.admitted', 'message.admitted') ORDER BY seq",
@@ -118,9 +134,10 @@ class EventView:
             return "", CodeFacts()  # damaged: verification's to report
         msg_type = "execute_request" if entry.type.startswith("cell.") else str(entry.body.get("msg_type", ""))
         sources = sources_of(msg_type, self._content(seq))
-        facts = extract(sources, self._names_before(seq, entry.session))
+        names = self._names_before(seq, entry.session)
+        facts = extract(sources, names)
         if entry.session is not None and entry.type == "cell.admitted":
-            self._keep_names(entry.session, seq, facts)
+            self._keep_names(entry.session, seq, {**names, **facts.bindings})
         self._read[seq] = ("\n".join(sources), facts)
         if len(self._read) > REMEMBERED_FACTS:
             self._read.popitem(last=False)
@@ -157,10 +174,9 @@ class EventView:
                 names |= extract(sources_of("execute_request", self._content(entry.seq)), names).bindings
         return names
 
-    def _keep_names(self, session: str, seq: int, facts: CodeFacts) -> None:
-        followed, names = self._sessions.get(session, (-1, {}))
+    def _keep_names(self, session: str, seq: int, names: dict[str, tuple[str, ...]]) -> None:
+        followed, _ = self._sessions.get(session, (-1, {}))
         if followed < seq:
-            names = {**self._names_before(seq, session), **facts.bindings}
             self._sessions[session] = (seq, dict(list(names.items())[-MOST_BINDINGS:]))
             self._sessions.move_to_end(session)
             if len(self._sessions) > REMEMBERED_SESSIONS:

@@ -29,11 +29,12 @@ from jupyter_audit.ledger import create_ledger, open_ledger
 from jupyter_audit.model import Actor
 from jupyter_audit.server import kernelspecs
 from jupyter_audit.server.acting import acting_principal
+from jupyter_audit.server.kernels import AuditMappingKernelManager
 from jupyter_audit.server.pins import SOLO_IDENTITY
 from jupyter_audit.settings import JupyterAudit
 
 PROFILE = "production-debug"
-KERNELS = ["python3", "audit", "echo", "sample", "sample2", "bad", "sample_with_metadata", "python", "foo"]
+KERNELS = ["python3", "audit", "echo", "sample", "sample2", "bad", "sample_with_metadata", "python", "foo", "no_curve"]
 SPEC = {
     "argv": ["python", "-I", "-m", "jupyter_audit_kernel", "-f", "{connection_file}"],
     "display_name": "Audit",
@@ -99,3 +100,14 @@ def pytest_configure() -> None:
                 loop.run_until_complete(starting)
 
     ServerApp.start_app = start_app
+    plain_kernel = AuditMappingKernelManager.start_kernel
+
+    async def start_kernel(self: AuditMappingKernelManager, **given: Any) -> str:
+        """Wait until the server serves, as whoever asks over HTTP does: some tests ask its kernel manager in the same breath."""
+        starting = getattr(self.parent, "starting", None)
+        if starting is not None:
+            await starting
+        started: str = await plain_kernel(self, **given)
+        return started
+
+    AuditMappingKernelManager.start_kernel = start_kernel  # type: ignore[assignment]

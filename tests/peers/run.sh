@@ -27,7 +27,7 @@ compared() {
 
 failed=0
 [ "${2:-ipykernel}" != ipykernel ] || compared ipykernel audit_kernel \
-    "tests/test_kernel.py tests/test_message_spec.py tests/test_async.py tests/test_subshells.py tests/test_debugger.py" \
+    "tests/test_kernel.py tests/test_message_spec.py tests/test_async.py tests/test_subshells.py tests/test_subshell_wedge.py tests/test_debugger.py" \
     -o asyncio_mode=auto -o asyncio_default_fixture_loop_scope=function
 [ "${2:-jupyter_server}" != jupyter_server ] || compared jupyter_server audit_server \
     "tests/services/kernels tests/services/sessions tests/auth" -W ignore::DeprecationWarning
