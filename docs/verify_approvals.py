@@ -277,7 +277,7 @@ class Approvals:
         }  # fmt: skip
         need(said == expected and isinstance(said["time"], str), "it was signed for something else")
         check(key, "jupyter-audit cell approval v1", body["statement"], body["signature"])
-        self.signed[name] += 1
+        self.signed[name] += decision == "approve"
 
 
 def judge(ledger: Path, pins: list[str]) -> Approvals:
