@@ -57,6 +57,10 @@ class Work:
             return self._draft(kinds.MessageRefused("k", "m", msg_type, "shell", refused), content)
         return self._draft(kinds.MessageAdmitted("k", "m", msg_type, "shell"), content)
 
+    def request(self, line: str, cause: str) -> Draft:
+        method, _, path = line.partition(" ")
+        return kinds.draft(kinds.RequestRefused(method, path, "guard", "terminals", cause), actor=self.actor)
+
     def finished(self, admitted: int, outputs: Sequence[Mapping[str, Any]]) -> Draft:
         kind = kinds.CellFinished("k", admitted, "ok", "", 5, list(outputs), True, "kernel")
         return kinds.draft(kind, grant=self.grant, session=self.session)

@@ -2,7 +2,7 @@
 Every file under cases/ is one claim: this code matches that rule, does not, or is out of its reach.
 
 Adding a case is adding a file. Its first lines begin with `#:`: the reason, then directives (`at`, `apart`,
-`canary`, `refused`, `message`, `output`, `user_expression`, and `entry`, whose type and body come before the cells).
+`canary`, `refused`, `message`, `request`, `output`, `user_expression`, and `entry`, whose type and body come before the cells).
 `# %%` alone on a line begins another cell of the same session. All cases are put into one real ledger and judged together.
 """
 
@@ -41,6 +41,7 @@ class Case:
     canary: bool = False
     refused: str = ""
     message: str = ""
+    request: str = ""
     expression: str = ""
     output: dict[str, object] | None = None
     entry: tuple[str, str] | None = None
@@ -68,6 +69,8 @@ def read_case(path: Path) -> Case:
                 case.refused = rest
             case "message":
                 case.message = rest
+            case "request":
+                case.request = rest
             case "user_expression":
                 case.expression = rest
             case "output":
@@ -100,6 +103,8 @@ def drafts_of(case: Case) -> list[Draft]:
         if case.message:
             content = {"arguments": {"expression": code}, "value": code, "code": code}
             drafts.append(work.message(case.message, content, refused=case.refused))
+        elif case.request:
+            drafts.append(work.request(case.request, case.refused))
         elif case.refused:
             drafts.append(work.refused(code, case.refused))
         else:

@@ -49,6 +49,7 @@ def test_there_are_the_rules_that_were_promised() -> None:
         "A passkey that may have been copied",
         "Broken glass",
         "Burst of refusals",
+        "Burst of refused attempts",
         "Guardrail crossed",
         "Shell escape",
         "Unlimited mass read",
