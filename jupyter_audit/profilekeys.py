@@ -63,8 +63,8 @@ PROFILE_HELP: Mapping[str, KeyHelp] = {
     "ends_with_ticket": KeyHelp("False", "A grant is revoked once its ticket is closed, or no longer its holder's."),
     "ticket_grace_minutes": KeyHelp("15", "How long such a grant goes on while the tracker does not answer."),
     "acknowledge": KeyHelp("False", "Whoever asks must have acknowledged the rules, as they are now (`jupyter audit rules`)."),
-    "idle_minutes": KeyHelp("0", "A kernel to which nothing was sent, and in which no cell ran, for so long is ended. 0: none "
-                                 "is. Not for terminals."),
+    "idle_minutes": KeyHelp("0", "A kernel to which nothing was sent, and in which no cell ran, for so long is ended; so is "
+                                 "a terminal in which nothing was typed or shown. 0: none is."),
     "guardrails": KeyHelp("[]", "What code may not contain, judged before it runs: ['no_shell', …], or {'no_shell': 'refuse', "
                                 "'no_network': 'warn'}. See docs/guardrails.md."),
     "cell_approval": KeyHelp(

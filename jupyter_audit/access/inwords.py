@@ -98,7 +98,8 @@ def _running(profile: Profile) -> list[str]:
             "their own cells. Completion, inspection, widgets, input() and the debugger are off."
         )
     if profile.idle_minutes:
-        told.append(f"A kernel that is idle for {_minutes(profile.idle_minutes)} is ended.")
+        what = "A kernel or terminal" if profile.terminals else "A kernel"
+        told.append(f"{what} that is idle for {_minutes(profile.idle_minutes)} is ended.")
     if profile.kernels:
         told.append(f"It covers these kernels: {_list(profile.kernels)}.")
     if profile.notebooks:

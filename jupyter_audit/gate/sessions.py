@@ -47,7 +47,8 @@ class Session:
     the kernel said of itself before any of its owner's code ran. `watched_by` names those who watch.
     `counted` is the number of the last cell that the kernel counted, by its word.
     `names` is what guardrails know of the names that its cells gave.
-    `active` is when something was last admitted or a cell last seen to run, by the monotonic clock.
+    `active` is when something was last admitted or a cell last seen to run, by the monotonic clock; in a terminal,
+    when something was last typed or shown.
     """
 
     id: str

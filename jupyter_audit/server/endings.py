@@ -144,10 +144,7 @@ class Endings:
             if grant is None or not grant.is_live(now) or session.state is SessionState.ENDING:
                 self._end_soon(session, *self._why(grant))
             elif self._is_idle(session, grant):
-                self._end_soon(session, "idle", (
-                    "This kernel was idle for as long as its profile allows, so it was ended. Your notebook is untouched, and "
-                    f"the grant {grant.id} goes on: restart the kernel to go on working."
-                ))
+                self._end_soon(session, "idle", self._told_idle(session, grant))
             elif services.room.spent and grant.profile not in recovery:
                 self._end_soon(session, "no_room", f"{services.room}, so this kernel was ended before the recording stops.")
         self._tickets.look(services.book, now)
@@ -159,9 +156,21 @@ class Endings:
 
     def _is_idle(self, session: Session, grant: Grant) -> bool:
         profile = self._services.policy.profiles.get(grant.profile)
-        if profile is None or not profile.idle_minutes or session.kernel_name == TERMINAL:
+        if profile is None or not profile.idle_minutes:
             return False
         return session.idle_for(time.monotonic()) >= profile.idle_minutes * 60
+
+    @staticmethod
+    def _told_idle(session: Session, grant: Grant) -> str:
+        if session.kernel_name == TERMINAL:
+            return (
+                "In this terminal nothing was typed or shown for as long as its profile allows, so it was ended. "
+                f"The grant {grant.id} goes on: open another to go on working."
+            )
+        return (
+            "This kernel was idle for as long as its profile allows, so it was ended. Your notebook is untouched, and "
+            f"the grant {grant.id} goes on: restart the kernel to go on working."
+        )
 
     def _end_soon(self, session: Session, cause: str, sentence: str) -> None:
         wait = asyncio.get_running_loop().create_task(self.end(session, cause, sentence))

@@ -21,6 +21,7 @@ from tornado.httputil import url_concat
 
 from jupyter_audit.access.views import plain
 from jupyter_audit.errors import AuditError
+from jupyter_audit.gate.sessions import Session
 from jupyter_audit.record.terminal import TERMINAL
 from jupyter_audit.server import overview, views
 from jupyter_audit.server.apibase import authorized_to
@@ -28,6 +29,7 @@ from jupyter_audit.server.authorizer import WATCHERS
 from jupyter_audit.server.passkeys import passkeys_of
 from jupyter_audit.server.people import principal_of
 from jupyter_audit.server.services import find_services
+from jupyter_audit.server.terminals import TERMINALS_KEY
 from jupyter_audit.server.web import find_web
 
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -152,17 +154,26 @@ class WatchHandler(AuditPage):
 
     @authorized_to("read")
     async def get(self, session_id: str) -> None:
-        """Show the page; what it shows comes over the kernel's websocket, which puts the watching down."""
+        """Show the page; what it shows comes over the kernel's or terminal's websocket, which puts the watching down."""
         services = find_services(self.settings)
         principal = principal_of(self)
         session = next((one for one in services.sessions.all() if one.id == session_id), None) if services else None
-        if session is None or session.kernel_name == TERMINAL or not WATCHERS & principal.roles:
-            raise web.HTTPError(404, "There is no live kernel session of this name that you may watch.")
-        query = url_concat("", {"session_id": f"watch-{secrets.token_hex(8)}"})
+        address = self._address_of(session) if session is not None and WATCHERS & principal.roles else ""
+        if session is None or not address:
+            raise web.HTTPError(404, "There is no live session of this name that you may watch.")
         self.finish(
             self._templates.get_template("watch.html").render(
                 session=views.session_view(session),
-                channels=url_path_join(self.base_url, "api/kernels", session.kernel_id, "channels") + query,
+                channels=url_path_join(self.base_url, address),
+                terminal=session.kernel_name == TERMINAL,
                 **self.addresses(),
             )
         )
+
+    def _address_of(self, session: Session) -> str:
+        """Return where a session is watched; nothing where it has just ended."""
+        if session.kernel_name != TERMINAL:
+            return url_concat(f"api/kernels/{session.kernel_id}/channels", {"session_id": f"watch-{secrets.token_hex(8)}"})
+        manager = self.settings.get(TERMINALS_KEY)
+        terminal = manager.of_session(session) if manager is not None else None
+        return f"terminals/websocket/{terminal.term_name}" if terminal is not None else ""

@@ -7,6 +7,7 @@ over the websocket reaches the terminal but through `AuditTerminalManager.type`.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -15,8 +16,8 @@ from jupyter_server_terminals.handlers import TermSocket
 from tornado import web
 from tornado.websocket import WebSocketClosedError
 
-from jupyter_audit.errors import AuditError
-from jupyter_audit.model import Principal, Role
+from jupyter_audit.errors import AuditError, GateError, RecordError
+from jupyter_audit.model import Actor, Principal, Role
 from jupyter_audit.record import kinds
 from jupyter_audit.server.apibase import authorized_to
 from jupyter_audit.server.authorizer import MAY_END_OTHERS, WATCHERS
@@ -126,10 +127,31 @@ class AuditTermSocket(_OfTerminals, TermSocket):
         self.watches = found.session.owner.name != self._who.name
         await super().get(*args, **kwargs)
 
-    def open(self, url_component: Any = None) -> None:
-        """Attach the client; who watches is put down."""
-        super().open(url_component)
-        self._note_watching(True)
+    async def open(self, url_component: Any = None) -> None:  # type: ignore[override]  # Tornado awaits what it gets
+        """Attach the client. That somebody watches is put down before they are shown anything."""
+        if self.watches and not await self._begin_watching(str(url_component)):
+            return
+        try:
+            super().open(url_component)
+        except GateError:
+            self.close(1000, "The session is over.")
+
+    async def _begin_watching(self, name: str) -> bool:
+        services, found = self.services, self.terminal_manager.terminals.get(name)
+        if found is None:
+            self.close(1000, "The session is over.")
+            return False
+        session = found.session
+        kind = kinds.SessionWatched(owner=session.owner.name, watching=True, through="terminal")
+        draft = kinds.draft(kind, actor=Actor.of(self._who), grant=session.grant, session=session.id)
+        try:
+            async with asyncio.timeout(services.settings.record_timeout_seconds):
+                await asyncio.wrap_future(services.recorder.record(draft))
+        except (RecordError, TimeoutError):
+            self.close(1011, "Not shown: the ledger could not record that you watch.")
+            return False
+        session.watched_by.append(self._who.name)
+        return True
 
     async def on_message(self, message: Any) -> None:  # type: ignore[override]
         """Take a message, strictly: what is typed, or a size."""
@@ -167,20 +189,14 @@ class AuditTermSocket(_OfTerminals, TermSocket):
 
     def on_close(self) -> None:
         """Detach the client."""
-        if self.terminal is not None:
-            self._note_watching(False)
-        super().on_close()
-
-    def _note_watching(self, watching: bool) -> None:
         services = find_services(self.settings)
         if self.watches and self.terminal is not None and services is not None:
             session = self.terminal.session
-            if watching:
-                session.watched_by.append(self._who.name)
-            elif self._who.name in session.watched_by:
+            if self._who.name in session.watched_by:
                 session.watched_by.remove(self._who.name)
-            kind = kinds.SessionWatched(owner=session.owner.name, watching=watching, through="terminal")
+            kind = kinds.SessionWatched(owner=session.owner.name, watching=False, through="terminal")
             services.put_down(kind, principal=self._who, session=session)
+        super().on_close()
 
 
 def _text(asked: Any, name: str) -> str | None:

@@ -259,6 +259,7 @@ class AuditTerminalManager(TerminalManager):
                 refusal = await self._put_down(self._draft(terminal, principal, kind, contents), terminal)
             if refusal is None:
                 terminal.tape.typed()
+                terminal.session.active = time.monotonic()
                 if await terminal.ptyproc.write(text) or not terminal.session.open:
                     return None
                 refusal = Refuse(Cause.NOT_READ, "What runs here does not read what you type; the rest of it was dropped.")
@@ -339,6 +340,7 @@ class AuditTerminalManager(TerminalManager):
 
     def _heard(self, terminal: AuditTerminal, text: str) -> None:
         terminal.last_activity = utcnow()
+        terminal.session.active = time.monotonic()
         terminal.tape.heard(terminal.at_ms(), text)
         terminal.read_buffer.append(text)
         terminal.show(text)

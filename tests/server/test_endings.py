@@ -12,7 +12,7 @@ import uuid
 from pathlib import Path
 
 import psutil
-import pytest
+import websocket
 from support.servers import AuditedServer, KernelClient, audited_server, wait_for
 from support.trackers import http_tracker
 
@@ -261,17 +261,29 @@ def test_a_grant_whose_ticket_is_closed_ends_with_its_kernel(tmp_path: Path) -> 
             client.close()
 
 
-@pytest.mark.soak
-def test_an_idle_kernel_ends_and_a_busy_one_does_not(tmp_path: Path) -> None:
+def test_an_idle_kernel_or_terminal_ends_and_a_busy_one_does_not(tmp_path: Path) -> None:
     config = tmp_path / "config.py"
-    config.write_text("c.JupyterAudit.profiles = {'production-debug': {'idle_minutes': 1}}\n")
+    config.write_text(
+        "c.JupyterAudit.profiles = {'production-debug': {'idle_minutes': 1, 'terminals': True}}\n"
+        # A minute is over after three seconds.
+        "from jupyter_audit.gate.sessions import Session\nidle_for = Session.idle_for\n"
+        "Session.idle_for = lambda self, now: 20 * idle_for(self, now)\n"
+    )
     config.chmod(0o600)
-    with audited_server(tmp_path / "server", "--config", str(config)) as server:
+    with audited_server(tmp_path, f"--config={config}", "--JupyterAudit.grace_seconds=1") as server:
         server.grant()
-        idle, busy = server.kernel(), server.kernel()
-        idle.run("x = 1")
-        busy.execute("import time; time.sleep(600)")
-        ended = wait_for(lambda: server.entries("session.ended"), "the idle kernel to end", seconds=100)
-        assert [(entry.body["kernel_id"], entry.body["cause"]) for entry in ended] == [(idle.kernel_id, "idle")]
-        idle.close()
-        busy.close()
+        terminal = server.request("POST", "/api/terminals", {})[1]["name"]
+        address = f"{server.url.replace('http', 'ws', 1)}/terminals/websocket/{terminal}"
+        with contextlib.closing(websocket.create_connection(address, header=[f"Authorization: token {server.token}"])) as socket:
+            socket.send(json.dumps(["stdin", "while true; do echo busy; sleep 0.2; done\r"]))
+            assert server.request("POST", "/api/terminals", {})[0] == 200
+            idle, busy = server.kernel(), server.kernel()
+            busy.execute("import time; time.sleep(600)")
+            idle.run("x = 1")
+            ended = wait_for(lambda: found if len(found := server.entries("session.ended")) == 2 else None, "two to end")
+            assert {entry.body["cause"] for entry in ended} == {"idle"}
+            assert idle.kernel_id in {entry.body["kernel_id"] for entry in ended}
+            assert [model["name"] for model in server.request("GET", "/api/terminals")[1]] == [terminal]
+            assert [model["id"] for model in server.request("GET", "/api/kernels")[1]] == [busy.kernel_id]
+            idle.close()
+            busy.close()

@@ -5,6 +5,7 @@
 (() => {
   const MOST_PARTS = 400;
   const MOST_TEXT = 20000;
+  const SCREENFUL = 4000;
 
   const page = document.body.dataset;
   const byId = id => document.getElementById(id);
@@ -45,10 +46,26 @@
     open.body.append(cut(inert(text)));
   };
 
+  // A terminal's sequences that move the cursor or name the window have no meaning in a log.
+  const screen = text => String(text).replace(/\u001b\][^\u0007\u001b]*(\u0007|\u001b\\)/g, '')
+    .replace(/\u001b(\[[0-9;?]*[ -/]*[@-~]|[()][A-Z0-9]|[=>78])/g, '').replace(/\r+\n/g, '\n');
+
+  const terminal = ([kind, text]) => {
+    if (kind === 'setup') byId('state').textContent = 'live';
+    if (kind === 'disconnect') byId('state').textContent = 'ended';
+    if (kind !== 'stdout') return;
+    if (open && open.length > SCREENFUL) open = null;
+    stream('terminal', screen(text));
+  };
+
   const plain = data => (typeof data?.['text/plain'] === 'string'
     ? data['text/plain'] : `(${Object.keys(data ?? {}).join(', ')}: not shown)`);
 
   const take = message => {
+    if (Array.isArray(message)) {
+      terminal(message);
+      return;
+    }
     const { header, content } = message;
     if (header.msg_type === 'stream') {
       stream(content.name === 'stderr' ? 'stderr' : 'stdout', String(content.text));

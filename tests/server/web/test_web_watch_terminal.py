@@ -1,0 +1,115 @@
+"""Observers of a terminal: what they see, that it is entered first, that nothing they send is typed, and that they may end it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import websocket
+from support.servers import AuditedServer, wait_for
+from web_house import TOKENS, Person, shared_server
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AuditedServer]:
+    folder = Path(tmp_path_factory.mktemp("watched"))
+    with shared_server(folder, "--JupyterAudit.profiles={'production-debug': {'terminals': True}}") as running:
+        erin, ana = Person(running, "erin"), Person(running, "ana")
+        ana.post(f"requests/{erin.request_access()}/approve")
+        yield running
+
+
+def as_(name: str) -> dict[str, str]:
+    return {"Authorization": f"token {TOKENS[name]}"}
+
+
+@pytest.fixture
+def terminal(house: AuditedServer) -> str:
+    """A terminal of erin's; its name."""
+    made = requests.post(f"{house.url}/api/terminals", json={}, headers=as_("erin"), timeout=60)
+    assert made.status_code == 200, made.text
+    return str(made.json()["name"])
+
+
+@pytest.fixture
+def session(house: AuditedServer, terminal: str) -> str:
+    started = house.entries("session.started", newest_first=True, limit=1)
+    return str(started[0].session)
+
+
+def connect(house: AuditedServer, name: str, terminal: str) -> Any:
+    address = f"{house.url.replace('http', 'ws', 1)}/terminals/websocket/{terminal}"
+    return websocket.create_connection(address, header=[f"Authorization: token {TOKENS[name]}"], timeout=60)
+
+
+def until(socket: Any, text: str) -> None:
+    shown = ""
+    while text not in shown:
+        kind, *given = json.loads(socket.recv())
+        shown += given[0] if kind == "stdout" else ""
+
+
+def watched(house: AuditedServer, session: str) -> list[tuple[str, bool, str]]:
+    return [
+        (e.actor.name, bool(e.body["watching"]), str(e.body["through"]))
+        for e in house.entries("session.watched") if e.session == session
+    ]  # fmt: skip
+
+
+def test_what_a_terminal_shows_flows_to_who_watches_and_nothing_they_send_is_typed(
+    house: AuditedServer, terminal: str, session: str
+) -> None:
+    with contextlib.closing(connect(house, "erin", terminal)) as own, contextlib.closing(connect(house, "ana", terminal)) as observer:
+        assert json.loads(observer.recv())[0] == "setup"
+        assert watched(house, session) == [("ana", True, "terminal")]
+        observer.send(json.dumps(["stdin", "touch ana-was-here\r"]))
+        until(observer, "belongs to")
+        own.send(json.dumps(["stdin", "echo seen-$((40 + 2))\r"]))
+        until(observer, "seen-42")
+        assert not (house.work / "ana-was-here").exists()
+        house.await_entry("terminal.refused", lambda e: e.actor.name == "ana")
+        assert Person(house, "erin").get("sessions")["sessions"][0]["watched_by"] == ["ana"]
+    wait_for(lambda: watched(house, session)[1:] == [("ana", False, "terminal")], "the end of the watching to be put down")
+
+
+def test_nothing_is_shown_before_it_is_entered_that_somebody_watches(house: AuditedServer, terminal: str, session: str) -> None:
+    with contextlib.closing(sqlite3.connect(house.home.ledger, isolation_level=None)) as held:
+        held.execute("BEGIN IMMEDIATE")
+        observer = connect(house, "aude", terminal)
+        observer.settimeout(0.5)
+        with pytest.raises(websocket.WebSocketTimeoutException):
+            observer.recv()
+        held.execute("ROLLBACK")
+    observer.settimeout(60)
+    assert json.loads(observer.recv())[0] == "setup"
+    assert watched(house, session) == [("aude", True, "terminal")]
+    observer.close()
+
+
+def test_the_page_of_a_terminal_is_for_who_may_watch_and_leads_to_its_websocket(
+    house: AuditedServer, terminal: str, session: str
+) -> None:
+    page = f"{house.url}/audit/panel/watch/{session}"
+    shown = requests.get(page, headers=as_("ana"), timeout=60)
+    assert shown.status_code == 200
+    assert f'data-channels="/u/x/terminals/websocket/{terminal}"' in shown.text
+    assert "a terminal" in shown.text
+    assert [requests.get(page, headers=as_(name), timeout=60).status_code for name in ("erin", "otto")] == [404, 404]
+    assert f"watch/{session}" in requests.get(f"{house.url}/audit/panel", headers=as_("ana"), timeout=60).text
+
+
+def test_who_watches_may_end_it_and_says_why(house: AuditedServer, terminal: str, session: str) -> None:
+    with contextlib.closing(connect(house, "erin", terminal)) as own:
+        Person(house, "ana").post(f"sessions/{session}/end", reason="that is production")
+        until(own, "that is production")
+    ended = house.await_entry("session.ended", lambda e: e.session == session)
+    assert ended.body["cause"] == "observer"
+    ordered = house.await_entry("session.end_ordered", lambda e: e.session == session)
+    assert (ordered.actor.name, ordered.body["reason"]) == ("ana", "that is production")
+    assert requests.get(f"{house.url}/audit/panel/watch/{session}", headers=as_("ana"), timeout=60).status_code == 404
