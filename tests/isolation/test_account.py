@@ -1,30 +1,62 @@
-"""The rung `account`: what a process that a session starts under another account can reach of the server's."""
+"""Kernels under another account, alone (the rung `account`) and inside of each sandbox: what they reach, and that they end."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import subprocess
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from isolation_house import MARKS
 from nacl.signing import SigningKey
 from support.servers import wait_for
 
 from jupyter_audit.access.terms import Rung
-from jupyter_audit.errors import ConfigError
-from jupyter_audit.gate.isolation import probe
-from jupyter_audit.gate.launch import LaunchTerms, Supervised, make_session_folder, session_environment, sessions_folder
+from jupyter_audit.errors import ConfigError, NotStartedError
+from jupyter_audit.gate.isolation import account_of, probe
+from jupyter_audit.gate.launch import (
+    SITE,
+    LaunchTerms,
+    Supervised,
+    make_session_folder,
+    marked,
+    session_environment,
+    sessions_folder,
+)
 
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="NOT AVAILABLE HERE: only root may switch accounts")
 ACCOUNT = "nobody"
 
 
-@pytest.fixture
-def terms() -> Iterator[LaunchTerms]:
+RUNGS = [pytest.param(Rung.ACCOUNT, id="account")] + [
+    pytest.param(rung, marks=MARKS[rung], id=rung.value) for rung in (Rung.LANDLOCK, Rung.BUBBLEWRAP_LANDLOCK)
+]
+
+
+def interpreter() -> str:
+    """Return a Python that the account can run, with this package: the way into namespaces needs one."""
+    account = account_of(ACCOUNT)
+    code = f"import sys; sys.path.append({str(SITE)!r}); import jupyter_audit.gate.enter"
+    for python in (sys.executable, "/usr/bin/python3", "/usr/local/bin/python3"):
+        command = [python, "-I", "-S", "-c", code]
+        try:
+            subprocess.run(command, check=True, cwd="/", user=account.uid, group=account.gid, extra_groups=(), capture_output=True)
+        except (OSError, subprocess.CalledProcessError):
+            continue
+        return python
+    pytest.skip(f"NOT AVAILABLE HERE: no Python and no {SITE} that the account {ACCOUNT} may read")
+
+
+@pytest.fixture(params=RUNGS)
+def terms(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[LaunchTerms]:
+    rung: Rung = request.param
+    if rung.has_bubblewrap:
+        monkeypatch.setattr("sys.executable", interpreter())
     # Not in pytest's own folder, which no other account may enter.
     with tempfile.TemporaryDirectory(prefix="jupyter-audit-test-") as made:
         base = Path(made)
@@ -34,13 +66,14 @@ def terms() -> Iterator[LaunchTerms]:
         work.mkdir()
         work.chmod(0o777)
         (home / "key").write_text("secret")
-        folder = sessions_folder(home / "sessions", ACCOUNT)
+        folder, session = sessions_folder(home / "sessions", ACCOUNT), f"s-{uuid.uuid4().hex[:12]}"
         terms = LaunchTerms(
-            session="s-0123456789ab", verify_key=SigningKey.generate().verify_key, environment=("PATH",),
-            session_dir=folder / "s-0123456789ab", rung=Rung.ACCOUNT, hidden=(home, folder), writable=(work,), grace_seconds=5.0,
+            session=session, verify_key=SigningKey.generate().verify_key, environment=("PATH",),
+            session_dir=folder / session, rung=rung, hidden=(home, folder), writable=(work,), grace_seconds=5.0,
             account=ACCOUNT,
         )  # fmt: skip
         make_session_folder(terms)
+        (folder / "s-other").mkdir(mode=0o700)
         yield terms
         subprocess.run(["rm", "-rf", folder], check=True)
 
@@ -61,10 +94,12 @@ def test_another_account_reaches_nothing_of_the_servers(terms: LaunchTerms) -> N
     home = terms.hidden[0]
     server, supervisor = os.getpid(), os.getpid()
     probes = {
-        "key": f"cat {home}/key", "home": f"ls {home}", "other sessions": f"ls {terms.session_dir.parent}",
+        "key": f"cat {home}/key", "home": f"ls {home}", "other sessions": f"ls {terms.session_dir.parent} | grep other",
         "environment": f"cat /proc/{server}/environ", "memory": f"head -c1 /proc/{server}/mem", "kill": f"kill -0 {supervisor}",
-        "supervisor": "kill -0 $PPID", "own folder": f"touch {terms.session_dir}/tmp/x", "notebooks": "touch here", "root": "[ $(id -u) = 0 ]",
-    }  # fmt: skip
+        "own folder": f"touch {terms.session_dir}/tmp/x", "notebooks": "touch here", "root": "[ $(id -u) = 0 ]",
+    }
+    if not terms.rung.has_bubblewrap:  # inside, the parent is bubblewrap's own init, which a signal does not end
+        probes["supervisor"] = "kill -0 $PPID"  # fmt: skip
     script = "\n".join(f"({attempt}) >/dev/null 2>&1 && echo '{name}'" for name, attempt in probes.items())
     supervised, reached = run(terms, script + "\nid -un\nid -Gn")
     assert reached == ["own folder", "notebooks", ACCOUNT, *reached[3:]]
@@ -82,6 +117,33 @@ def test_what_another_account_left_behind_is_killed_with_its_session(terms: Laun
     assert supervised.outcome is not None
     assert supervised.outcome.clean
     assert subprocess.run(["pgrep", "-f", f"sleep {mark}"], capture_output=True, check=False).stdout == b""
+
+
+@ROOT
+def test_a_process_of_another_account_does_not_outlive_its_supervisor(terms: LaunchTerms) -> None:
+    [work] = terms.writable
+    supervised = Supervised.start(
+        terms, ["/bin/sh", "-c", f"touch {work}/begun; sleep 600"], environment=session_environment(terms, os.environ), folder=str(work)
+    )
+    wait_for((work / "begun").exists, "the process to run")
+    asyncio.run(supervised.begun())
+    supervised.process.kill()
+    supervised.process.wait(timeout=10)
+    supervised.read_result()  # what it left behind is the server's to kill
+    assert supervised.outcome is not None
+    assert supervised.outcome.clean
+    assert marked(terms.session) == []
+
+
+@ROOT
+def test_a_program_that_another_account_may_not_run_is_said_to_be(terms: LaunchTerms) -> None:
+    program = terms.hidden[0] / "program"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    supervised = Supervised.start(terms, [str(program)], environment=session_environment(terms, os.environ), folder="/")
+    with pytest.raises(NotStartedError, match=r"could not be run: (Permission denied|No such file)"):
+        asyncio.run(supervised.begun())
+    asyncio.run(supervised.end())
 
 
 @ROOT
