@@ -105,6 +105,24 @@ def touch(mark: Path) -> str:
     return f"open({str(mark)!r}, 'w').close()"
 
 
+def trap(client: Client, msg_type: str, code: str, channel: str) -> None:
+    """Have the kernel run `code` when a message of a type comes: what no check of types in the kernel itself can stop."""
+    client.run(
+        f"async def trap(socket, ident, parent): exec({code!r})\n"
+        f"handlers = get_ipython().kernel.{channel}_handlers\n"
+        f"kept = globals().setdefault('kept', {{}}); kept.setdefault({msg_type!r}, handlers.get({msg_type!r}))\n"
+        f"handlers[{msg_type!r}] = trap"
+    )
+
+
+def untrap(client: Client, msg_type: str, channel: str) -> None:
+    """Put back what was there before."""
+    client.run(
+        f"handlers, before = get_ipython().kernel.{channel}_handlers, kept.pop({msg_type!r}, None)\n"
+        f"handlers.pop({msg_type!r}, None) if before is None else handlers.__setitem__({msg_type!r}, before)"
+    )
+
+
 def await_mark(mark: Path, what: str) -> None:
     """Return once an attack has left its mark."""
     wait_for(mark.exists, f"{what} to run")
