@@ -49,8 +49,8 @@ class Client(Protocol):
     def tell_held(self, held: HeldCell) -> None:
         """Tell that the cell waits, and for whom."""
 
-    def tell_approved(self, held: HeldCell) -> None:
-        """Tell that it waits no more, and runs."""
+    def tell_over(self, held: HeldCell, *, approved: bool) -> None:
+        """Tell that it waits no more, and whether it runs."""
 
 
 @dataclass(slots=True, eq=False)
@@ -100,8 +100,9 @@ class HeldCells:
     async def outcome(self, held: HeldCell, judge: Callable[[], Admit | Hold | Refuse]) -> Admit | Refuse:
         """Wait, and return what is to happen. `judge` says whether the cell may be held still; the book is up to date then."""
         self._held[held.id] = held
+        held.client.tell_held(held)
+        approved = False
         try:
-            held.client.tell_held(held)
             while not held.cancelled:
                 verdict = judge()
                 hold = self._book.hold(held.id)
@@ -111,7 +112,7 @@ class HeldCells:
                     self._end(held, REFUSED)
                     return verdict
                 if hold.answered is HoldState.APPROVED:
-                    held.client.tell_approved(held)
+                    approved = True
                     return Admit(verdict.rule, verdict.grant)
                 if hold.state(self._book.latest) is HoldState.LAPSED:
                     self._end(held, LAPSED)
@@ -126,6 +127,7 @@ class HeldCells:
             return _CANCELLED.get(held.cancelled, _SESSION_ENDED)
         finally:
             del self._held[held.id]
+            held.client.tell_over(held, approved=approved)
 
     def cancel(self, cause: str, *, session: Session | None = None, client: Client | None = None) -> None:
         """Have the cells of a session, or of a client, never run, and put that down."""

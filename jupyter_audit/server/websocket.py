@@ -55,6 +55,10 @@ MOST_WAITING = 2000
 """Messages that may wait on one lane; a client that sends faster than the disk takes is told so."""
 
 
+MOST_BEHIND = 16 * 1024 * 1024
+"""Bytes that a client may send while a cell of its waits for approval, which can take long."""
+
+
 class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
     """A websocket between one client and one kernel, with the gate in between."""
 
@@ -71,6 +75,8 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
         self._left = False
         self._sockets: dict[str, Any] = {}
         self._closing: asyncio.Task[None] | None = None
+        self._held = 0
+        self._behind = 0
 
     async def _register_session(self) -> None:
         """Name the client that connects. Its connection of before makes room only when this one opens (`connect`)."""
@@ -179,9 +185,11 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
             task = asyncio.get_running_loop().create_task(self._serve(lane))
             self._lane_tasks.add(task)
             task.add_done_callback(self._lane_tasks.discard)
-        if lane.qsize() >= MOST_WAITING:
+        if self._held:
+            self._behind += len(incoming_msg)
+        if lane.qsize() >= MOST_WAITING or self._behind > MOST_BEHIND:
             if isinstance(message, ClientMessage):
-                sentence = f"More than {MOST_WAITING} messages wait to be recorded. Wait for them, then run this again."
+                sentence = "Too much waits to be recorded, or behind a cell that waits. Wait for it, then run this again."
                 self._tell_refusal(message, Refuse(Cause.NOT_RECORDED, sentence))
             return
         lane.put_nowait(message)
@@ -471,6 +479,7 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
     def tell_held(self, held: HeldCell) -> None:
         """Show under a cell that it waits for somebody's approval, and whose."""
         assert self._services is not None
+        self._held += 1
         parent = held.message.header
         self._write("iopub", "status", {"execution_state": "busy"}, parent)
         if held.message.content.get("silent"):
@@ -483,9 +492,12 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
         )
         self._write("iopub", "stream", {"name": "stderr", "text": text}, parent, {HELD_KEY: held.id})
 
-    def tell_approved(self, held: HeldCell) -> None:
-        """Take that away again: what comes now is the cell's own output."""
-        if not held.message.content.get("silent"):
+    def tell_over(self, held: HeldCell, *, approved: bool) -> None:
+        """Take that away again from a cell that runs: what comes now is its own output."""
+        self._held -= 1
+        if not self._held:
+            self._behind = 0
+        if approved and not held.message.content.get("silent"):
             self._write("iopub", "clear_output", {"wait": False}, held.message.header, {HELD_KEY: ""})
 
     def tell_error(self, name: str, sentence: str, parent: Mapping[str, Any]) -> None:

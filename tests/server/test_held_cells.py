@@ -292,6 +292,21 @@ def test_code_in_the_kernel_cannot_approve_what_waits(server: AuditedServer, sha
     assert "answers {403}" in shown(shared.wait(second))
 
 
+def test_what_is_sent_behind_a_cell_that_waits_does_not_fill_the_memory(shared: KernelClient, ana: As) -> None:
+    first = shared.execute("patient = 1")
+    held = ana.next_held()
+    sent = [shared.execute(f"#{'x' * 3_000_000}") for _ in range(6)]
+    reply = reply_of(shared.wait(sent[-1]))
+    assert (reply["ename"], "behind a cell that waits" in reply["evalue"]) == ("NotRecorded", True)
+    ana.post(f"held-cells/{held['id']}/deny", reason="enough")
+    assert reply_of(shared.wait(first))["ename"] == "CellDenied"
+    for each in sent[:-1]:
+        assert reply_of(shared.wait(each))["status"] == "aborted"
+    after = shared.execute("patient = 2")
+    ana.post(f"held-cells/{ana.next_held()['id']}/approve")
+    assert reply_of(shared.wait(after))["status"] == "ok"
+
+
 @pytest.mark.browser
 def test_an_approver_reads_the_code_in_the_panel_and_approves_it_there(
     server: AuditedServer, shared: KernelClient, browser_path: str
