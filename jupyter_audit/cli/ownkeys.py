@@ -265,8 +265,10 @@ def sign_answer(options: argparse.Namespace, request_id: str, decision: Decision
 
     Raises `UsageError` unless the person agrees, `NotPermittedError` for a ledger that the key is not registered with.
     """
-    found = _house(options).entry(request_id)
-    signer = signer_for(options, found["origin"])
+    # Whoever has no key is told that first, whatever there is to sign.
+    path = _key_file(options)
+    signer, found = load_own_key(path), _house(options).entry(request_id)
+    _must_know(path, found["origin"])
     statement = statement_of(found, request_id, decision, reason)
     agree(
         [*((name, getattr(statement, name)) for name in ("origin", "decision", "approver", "request", "requester")),
@@ -280,12 +282,17 @@ def signer_for(options: argparse.Namespace, origin: str) -> Signer:
     """Return one's own key. Raises `NotPermittedError` if it was not registered with this ledger from this machine."""
     path = _key_file(options)
     signer = load_own_key(path)
+    _must_know(path, origin)
+    return signer
+
+
+def _must_know(path: Path, origin: str) -> None:
+    """Raise `NotPermittedError` for a ledger that the key in `path` was not registered with from this machine."""
     if origin not in known_ledgers(path):
         raise NotPermittedError(
             f"Your key is not registered with the ledger {origin} from this machine.",
             advice="If that is the ledger you mean: `jupyter audit keys mine register`. If not, tell somebody.",
         )
-    return signer
 
 
 def agree(rows: Iterable[tuple[str, object]], *, yes: bool) -> None:
