@@ -27,6 +27,7 @@ IN_CLEAR = {
     "access.reviewed": "justified comment",
     "access.denied": "request reason statement signature",
     "access.withdrawn": "request",
+    "access.closed": "request reason",
     "access.lapsed": "request",
     "access.revoked": "reason everyone",
     "access.expired": "not_after",
