@@ -10,6 +10,7 @@ so that neither profits from the other's caches.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import random
 import sqlite3
 import statistics
@@ -22,6 +23,7 @@ from jupyter_audit.clock import SystemClock
 from jupyter_audit.home import Home
 from jupyter_audit.ledger import create_ledger, open_ledger
 from jupyter_audit.model import Actor, Content, Draft, Json
+from jupyter_audit.record.recorder import Recorder
 
 BENCH = Actor("somebody", "bench")
 LINES = (
@@ -63,10 +65,33 @@ def ledger_seconds(folder: Path, drafts: list[Draft], batch: int) -> float:
     home = Home(folder)
     create_ledger(home, clock=SystemClock(), actor=BENCH)
     with open_ledger(home, clock=SystemClock()) as ledger:
+        ledger.make_room()  # as the server's recorder does
         began = time.perf_counter()
         for start in range(0, len(drafts), batch):
             ledger.append(drafts[start : start + batch])
         return time.perf_counter() - began
+
+
+def callers_seconds(folder: Path, drafts: list[Draft], callers: int) -> float:
+    """Return the seconds in which so many callers of the server's recorder append `drafts`, each its next when one is durable."""
+    home = Home(folder)
+    create_ledger(home, clock=SystemClock(), actor=BENCH)
+    recorder = Recorder(lambda: open_ledger(home, clock=SystemClock()))
+
+    async def call(share: list[Draft]) -> None:
+        for draft in share:
+            await recorder.store([draft]).future
+
+    async def all_of_them() -> float:
+        await recorder.store([a_draft(-1)]).future  # it is open, and has made room
+        began = time.perf_counter()
+        await asyncio.gather(*(call(drafts[start::callers]) for start in range(callers)))
+        return time.perf_counter() - began
+
+    try:
+        return asyncio.run(all_of_them())
+    finally:
+        recorder.close()
 
 
 def rows_of(folder: Path) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
@@ -109,27 +134,27 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="jupyter-audit-bench-") as name:
         folder = Path(name)
-        for batch, factor, aim in ((1, 1, 0.75), (64, 10, 0.50)):
+        for batch, factor, callers, aim in ((1, 1, 0, 0.75), (64, 10, 0, 0.50), (64, 10, 64, 0.50)):
             drafts = [a_draft(number) for number in range(options.entries * factor)]
             measured: list[tuple[float, float]] = []
             size = 0
             for turn in range(options.rounds + 1):
-                place = folder / f"{batch}-{turn}"
-                ours = ledger_seconds(place, drafts, batch)
+                place = folder / f"{batch}-{callers}-{turn}"
+                ours = callers_seconds(place, drafts, callers) if callers else ledger_seconds(place, drafts, batch)
                 entries, contents = rows_of(place)
                 size = sum(len(row[1]) for row in entries) + sum(len(row[4]) for row in contents)
-                raw = raw_seconds(folder / f"{batch}-{turn}.db", entries, contents, batch)
+                raw = raw_seconds(place.with_suffix(".db"), entries, contents, batch)
                 if turn:  # the first turn warms up
                     measured.append((raw, ours))
             count = len(drafts)
             if batch == 1:
                 print(f"entries a second; an entry with its content has {size // count} bytes")
-                print(f"{'':<14}{'raw':>9}{'ledger':>9}{'ratio':>8}   aim")
+                print(f"{'':<24}{'raw':>9}{'ledger':>9}{'ratio':>8}   aim")
             raw_rate = count / statistics.median(raw for raw, _ in measured)
             our_rate = count / statistics.median(ours for _, ours in measured)
             ratio = statistics.median(raw / ours for raw, ours in measured)
-            label = f"in commits of {batch}"
-            print(f"{label:<17}{raw_rate:6.0f}{our_rate:9.0f}{ratio:8.2f}   {aim:.2f} at least")
+            label = f"{callers} concurrent callers" if callers else f"in commits of {batch}"
+            print(f"{label:<24}{raw_rate:9.0f}{our_rate:9.0f}{ratio:8.2f}   {aim:.2f} at least", flush=True)
 
 
 if __name__ == "__main__":

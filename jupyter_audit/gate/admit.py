@@ -14,7 +14,6 @@ import math
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
@@ -39,7 +38,8 @@ from jupyter_audit.record import kinds
 from jupyter_audit.record.bounds import bounded
 from jupyter_audit.record.capture import Sent
 from jupyter_audit.record.outputs import OutputSummary
-from jupyter_audit.record.recorder import Recorder, settled
+from jupyter_audit.record.recorder import Recorder
+from jupyter_audit.record.waiting import Outcome, Stored
 
 MOST_CODE = 4 * 1024 * 1024
 """Bytes of one message's content. What is larger is refused, whatever its type: nothing runs that is not kept whole."""
@@ -109,7 +109,6 @@ class Gate:
     judge_code: JudgeCode | None = None
     held: HeldCells = field(init=False)
     each_cell: frozenset[str] = field(init=False)
-    _late_verdicts: set[Future[list[Entry]]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.held = HeldCells(self.recorder, self.book)
@@ -143,12 +142,12 @@ class Gate:
             self.recorder.owe(drafts[-1])
             self.held.cancel(INTERRUPTED, session=session)
             return Passed(-1, {})
-        stored = self.recorder.record_all(drafts)
-        if not await settled(stored, self.timeout):
+        stored = self.recorder.store(drafts)
+        try:
+            entries = await stored.within(self.timeout)
+        except TimeoutError:
             self._put_down_when_late(stored, session)
             return Refuse(Cause.NOT_RECORDED, self._not_recorded(f"no answer in {self.timeout:g} seconds"))
-        try:
-            entries = stored.result()
         except RecordError as error:
             return Refuse(Cause.NOT_RECORDED, self._not_recorded(str(error)))
         if not session.open:
@@ -201,14 +200,14 @@ class Gate:
         )
         drafts = self._begin(verdict.grant, session, principal)
         drafts.append(self._drafted(kind, message, session, principal, verdict.grant.id))
-        stored = self.recorder.record_all(drafts)
-        if not await settled(stored, self.timeout):
+        stored = self.recorder.store(drafts)
+        try:
+            entry = (await stored.within(self.timeout))[-1]
+        except TimeoutError:
             # Should it be stored after all, this is behind it, and says that it will not run.
             ended = kinds.CellHoldEnded(hold_id, NOT_RECORDED)
             self.recorder.owe(kinds.draft(ended, grant=verdict.grant.id, session=session.id))
             return Refuse(Cause.NOT_RECORDED, self._not_recorded(f"no answer in {self.timeout:g} seconds")), -1
-        try:
-            entry = stored.result()[-1]
         except RecordError as error:
             return Refuse(Cause.NOT_RECORDED, self._not_recorded(str(error))), -1
         session.bound = True
@@ -370,18 +369,14 @@ class Gate:
         # Without a session nobody knows whether a password was asked for, so an answer may be one.
         return message.msg_type == "input_reply" and (session is None or bool(session.passwords_asked))
 
-    def _put_down_when_late(self, stored: Future[list[Entry]], session: Session) -> None:
+    def _put_down_when_late(self, stored: Stored, session: Session) -> None:
         """If the entry of a message that was not sent is stored after all, say that it never ran."""
-        self._late_verdicts.add(stored)
 
-        def not_sent(done: Future[list[Entry]]) -> None:
-            self._late_verdicts.discard(done)
-            if done.exception() is not None:
-                return
-            admitted = done.result()[-1]
-            self._put_down_not_sent(admitted.seq, admitted.grant, session)
+        def not_sent(outcome: Outcome) -> None:
+            if not isinstance(outcome, Exception):
+                self._put_down_not_sent(outcome[-1].seq, outcome[-1].grant, session)
 
-        stored.add_done_callback(not_sent)
+        stored.then(not_sent)
 
     def not_sent(self, message: ClientMessage, passed: Passed, session: Session) -> None:
         """Put down of a message that was let through that it did not go on after all: there was no socket for it any more."""

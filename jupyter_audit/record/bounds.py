@@ -68,8 +68,11 @@ def _quick_size(value: object) -> int:
     """A lower bound of how long a value is written down, cheaper than writing it: most bodies are small."""
     if isinstance(value, str):
         return len(value)
+    size = 8
     if isinstance(value, Mapping):
-        return sum(len(str(name)) + _quick_size(item) for name, item in value.items()) + 2
-    if isinstance(value, list | tuple):
-        return sum(_quick_size(item) + 1 for item in value)
-    return 8
+        for name, item in value.items():
+            size += len(name) + (len(item) if type(item) is str else _quick_size(item))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            size += _quick_size(item)
+    return size

@@ -8,7 +8,6 @@ one commit and one signature. Nothing here runs on the event loop.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import threading
@@ -16,20 +15,20 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from jupyter_audit.errors import LedgerError, RecordError
-from jupyter_audit.ledger import Ledger, LedgerReader
+from jupyter_audit.ledger import Ledger
 from jupyter_audit.model import Draft, Entry, Json
 from jupyter_audit.record import kinds
 from jupyter_audit.record.bounds import cap
 from jupyter_audit.record.fresh import FreshContents
 from jupyter_audit.record.masking import mask
+from jupyter_audit.record.waiting import Append, Decide, Outcome, Stored, Transact, settle_all, to_future, to_future_of_one
 
 _log = logging.getLogger(__name__)
 
-Decide = Callable[[LedgerReader], Sequence[Draft]]
 Subscriber = Callable[[Sequence[Entry]], None]
 
 DROPPED = "entries dropped while recording failed"
@@ -52,36 +51,6 @@ ADVICE = (
 )
 
 
-@dataclass(slots=True)
-class _Append:
-    drafts: Sequence[Draft]
-    lazy: bool = False
-    future: Future[list[Entry]] = field(default_factory=Future)
-
-    def weight(self) -> tuple[int, int]:
-        """Return how many entries wait with it, and how many bytes of contents."""
-        return len(self.drafts), sum(len(content.data) for draft in self.drafts for content in draft.contents.values())
-
-    def types(self) -> list[str]:
-        """Return the types of its entries."""
-        return [draft.type for draft in self.drafts]
-
-
-@dataclass(slots=True)
-class _Transact:
-    decide: Decide
-    lazy: bool = False
-    future: Future[list[Entry]] = field(default_factory=Future)
-
-    def weight(self) -> tuple[int, int]:
-        """Return what a decision counts for; what it will append is not known yet."""
-        return 1, 0
-
-    def types(self) -> list[str]:
-        """Return what stands for the types of entries that nobody decided."""
-        return ["undecided"]
-
-
 @dataclass(frozen=True, slots=True)
 class Backlog:
     """What waits to be stored now, and what was turned away since the recorder began because too much waited."""
@@ -102,7 +71,7 @@ class Recorder:
 
     def __init__(self, open_ledger: Callable[[], Ledger], *, fresh: FreshContents | None = None) -> None:
         self._fresh = fresh
-        self._queue: SimpleQueue[_Append | _Transact | None] = SimpleQueue()
+        self._queue: SimpleQueue[Append | Transact | None] = SimpleQueue()
         self._owed: deque[Draft] = deque()
         self._owed_lost: Counter[str] = Counter()
         self._waiting = 0
@@ -123,22 +92,24 @@ class Recorder:
     def record(self, draft: Draft) -> Future[Entry]:
         """Return a future of the one entry that `draft` becomes."""
         single: Future[Entry] = Future()
-
-        def settle(many: Future[list[Entry]]) -> None:
-            error = many.exception()
-            if error is not None:
-                single.set_exception(error)
-            else:
-                single.set_result(many.result()[0])
-
-        self.record_all([draft]).add_done_callback(settle)
+        self._submit(Append((draft,), to_future_of_one(single)))
         return single
 
     def record_all(self, drafts: Sequence[Draft]) -> Future[list[Entry]]:
         """Return a future of the entries that `drafts` become, next to each other and in one commit."""
-        item = _Append(tuple(drafts))
+        future: Future[list[Entry]] = Future()
+        self._submit(Append(tuple(drafts), to_future(future)))
+        return future
+
+    def store(self, drafts: Sequence[Draft]) -> Stored:
+        """
+        Hand over drafts as `record_all` does, from an event loop; await the `future` of what is returned.
+
+        The future belongs to the running loop. It may be cancelled: the entries are stored all the same.
+        """
+        item = Stored(tuple(drafts))
         self._submit(item)
-        return item.future
+        return item
 
     def transact(self, decide: Decide) -> Future[list[Entry]]:
         """
@@ -146,7 +117,7 @@ class Recorder:
 
         What `decide` raises comes out of the future as it is; nothing is stored then.
         """
-        item = _Transact(decide)
+        item = Transact(decide)
         self._submit(item)
         return item.future
 
@@ -160,20 +131,17 @@ class Recorder:
         `failing_for`); what has to be dropped is counted and put down as a gap.
         """
 
-        def keep(future: Future[list[Entry]]) -> None:
-            error = future.exception()
-            if error is None:
+        def keep(outcome: Outcome) -> None:
+            if not isinstance(outcome, Exception):
                 return
-            storable = error.__cause__ is None or not _is_of_the_drafts(error.__cause__)
+            storable = outcome.__cause__ is None or not _is_of_the_drafts(outcome.__cause__)
             with self._lock:
                 if len(self._owed) >= MOST_OWED or not storable:
                     self._owed_lost[draft.type] += 1
                 else:
                     self._owed.append(draft)
 
-        item = _Append((draft,), lazy=True)
-        item.future.add_done_callback(keep)
-        self._submit(item)
+        self._submit(Append((draft,), keep, lazy=True))
 
     def subscribe(self, callback: Subscriber) -> None:
         """Have `callback` called in the recorder's thread after each commit. It must be quick and not raise."""
@@ -198,8 +166,8 @@ class Recorder:
         with self._lock:
             return Backlog(self._waiting, self._waiting_bytes, self._refused)
 
-    def _submit(self, item: _Append | _Transact) -> None:
-        entries, size = item.weight()
+    def _submit(self, item: Append | Transact) -> None:
+        entries, size = item.entries, item.size
         with self._lock:
             closed = self._closed
             fits = self._waiting + entries <= MOST_WAITING and self._waiting_bytes + size <= MOST_WAITING_BYTES
@@ -215,18 +183,24 @@ class Recorder:
                 if first:
                     _log.warning("The recorder is overrun: %d entries wait. What comes now is refused.", self._waiting)
         if closed:
-            item.future.set_exception(RecordError("The recorder is closed.", advice=ADVICE))
+            self._refuse(item, RecordError("The recorder is closed.", advice=ADVICE))
         elif not taken:
             waiting = f"{MOST_WAITING} entries, or {MOST_WAITING_BYTES >> 20} MiB, are waiting"
-            item.future.set_exception(RecordError(f"The recorder is overrun: {waiting}.", advice=ADVICE))
+            self._refuse(item, RecordError(f"The recorder is overrun: {waiting}.", advice=ADVICE))
 
-    def _took(self, item: _Append | _Transact | None) -> _Append | _Transact | None:
+    @staticmethod
+    def _refuse(item: Append | Transact, error: Exception) -> None:
+        if isinstance(item, Transact):
+            item.future.set_exception(error)
+        else:
+            settle_all([(item, error)])
+
+    def _took(self, item: Append | Transact | None) -> Append | Transact | None:
         """Make room for what comes after an item from the queue."""
         if item is not None:
-            entries, size = item.weight()
             with self._lock:
-                self._waiting -= entries
-                self._waiting_bytes -= size
+                self._waiting -= item.entries
+                self._waiting_bytes -= item.size
         return item
 
     # --- the recorder's thread --------------------------------------------------------------------
@@ -239,6 +213,8 @@ class Recorder:
             return
         opened.set_result(None)
         try:
+            with contextlib.suppress(LedgerError):  # appends say what is wrong
+                ledger.make_room()
             while self._serve(ledger):
                 pass
         finally:
@@ -247,13 +223,13 @@ class Recorder:
     def _serve(self, ledger: Ledger) -> bool:
         """Take what waits and store it; return False when the recorder is closing."""
         item = self._took(self._queue.get())
-        batch: list[_Append] = []
+        batch: list[Append] = []
         size = 0
         hurry = False
         while True:
-            if isinstance(item, _Append):
+            if isinstance(item, Append):
                 batch.append(item)
-                size += len(item.drafts)
+                size += item.entries
                 hurry = hurry or not item.lazy
             else:
                 self._store(ledger, batch)
@@ -271,7 +247,7 @@ class Recorder:
         self._store(ledger, batch)
         return True
 
-    def _store(self, ledger: Ledger, batch: Sequence[_Append]) -> None:
+    def _store(self, ledger: Ledger, batch: Sequence[Append]) -> None:
         if not batch:
             return
         try:
@@ -282,15 +258,16 @@ class Recorder:
                 self._fail_apart(ledger, batch, error)
             else:
                 self._failing_since = self._failing_since or time.monotonic()
-                for item in batch:
-                    self._fail(item.future, error)
+                settle_all([(item, self._failure(error)) for item in batch])
             return
         self._failing_since = None
+        settled: list[tuple[Append, Outcome]] = []
         start = 0
         for item in batch:
-            stop = start + len(item.drafts)
-            item.future.set_result(entries[start:stop])
+            stop = start + item.entries
+            settled.append((item, entries[start:stop]))
             start = stop
+        settle_all(settled)
         self._tell(entries)
 
     def _settle(self, ledger: Ledger) -> None:
@@ -311,20 +288,20 @@ class Recorder:
     def _formed(self, drafts: Sequence[Draft]) -> Sequence[Draft]:
         return [cap(draft if self._fresh is None else mask(draft)) for draft in drafts]
 
-    def _fail_apart(self, ledger: Ledger, batch: Sequence[_Append], error: Exception) -> None:
+    def _fail_apart(self, ledger: Ledger, batch: Sequence[Append], error: Exception) -> None:
         """One draft that no ledger can hold must not take its neighbours in the commit with it."""
         if len(batch) == 1:
-            self._fail(batch[0].future, error)
+            settle_all([(batch[0], self._failure(error))])
             return
         for item in batch:
             self._store(ledger, [item])
 
-    def _decide(self, ledger: Ledger, item: _Transact) -> None:
+    def _decide(self, ledger: Ledger, item: Transact) -> None:
         try:
             entries = ledger.transact(lambda reader: self._formed(item.decide(reader)))
         except LedgerError as error:
             self._failing_since = self._failing_since or time.monotonic()
-            self._fail(item.future, error)
+            item.future.set_exception(self._failure(error))
         except Exception as error:  # the decision's own error belongs to whoever asked for it
             item.future.set_exception(error)
         else:
@@ -352,42 +329,15 @@ class Recorder:
         self._tell(entries)
 
     @staticmethod
-    def _fail(future: Future[list[Entry]], error: Exception) -> None:
+    def _failure(error: Exception) -> RecordError:
         wrapped = RecordError(f"The entry could not be recorded: {error}", advice=ADVICE)
         wrapped.__cause__ = error
-        future.set_exception(wrapped)
+        return wrapped
 
     def _tell(self, entries: Sequence[Entry]) -> None:
         if entries:
             for subscriber in self._subscribers:
                 subscriber(entries)
-
-
-async def settled(stored: Future[list[Entry]], within: float) -> bool:
-    """
-    Wait until a recorder's future has its result or its error; return False if that takes longer than `within` seconds.
-
-    The future is left as it is, also when whoever waits is cancelled. As `asyncio.wait_for` over `asyncio.wrap_future`, with
-    fewer turns of the event loop: every cell waits here.
-    """
-    loop = asyncio.get_running_loop()
-    woken: asyncio.Future[None] = loop.create_future()
-
-    def wake() -> None:
-        if not woken.done():
-            woken.set_result(None)
-
-    def tell(_: Future[list[Entry]]) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits
-            loop.call_soon_threadsafe(wake)
-
-    timer = loop.call_later(within, wake)
-    stored.add_done_callback(tell)
-    try:
-        await woken
-    finally:
-        timer.cancel()
-    return stored.done()
 
 
 def _is_of_the_drafts(error: BaseException) -> bool:

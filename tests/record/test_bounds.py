@@ -120,6 +120,8 @@ class Failing:
     def transact(self, decide: Callable[[Any], Sequence[Draft]]) -> list[Any]:
         return self.append(decide(self))
 
+    def make_room(self) -> None: ...
+
     def close(self) -> None: ...
 
 
