@@ -12,7 +12,8 @@ from __future__ import annotations
 import heapq
 import json
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from functools import lru_cache
 from itertools import chain, groupby
 from operator import itemgetter
 
@@ -32,6 +33,9 @@ Label = tuple[str, str | None, str | None]
 
 PlaceRow = tuple[str, str, int, str]
 """name, value, block, offsets"""
+
+InBlock = tuple[int, frozenset[int]]
+"""A block, and offsets in it."""
 
 _OFFSETS = [str(offset) for offset in range(BLOCK)]
 _PAGE = 256
@@ -58,15 +62,21 @@ def places_of(block: int, labels: Sequence[Label]) -> list[PlaceRow]:
     return rows
 
 
-def parse_offsets(block: int, stored: object) -> set[int]:
+def parse_offsets(block: int, stored: object) -> frozenset[int]:
     """Return the offsets in a row of this block; raises `VerificationError` if it does not hold any."""
-    try:
-        offsets = set(json.loads(str(stored)))
-    except (ValueError, TypeError, RecursionError):
-        offsets = {None}
-    if not all(type(offset) is int and 0 <= offset < BLOCK for offset in offsets):
+    offsets = _offsets(str(stored))
+    if offsets is None:
         raise damaged("place", f"The places stored of block {block} are malformed.", seq=block * BLOCK)
     return offsets
+
+
+@lru_cache(maxsize=4096)  # few stand in a block, so the same come again
+def _offsets(text: str) -> frozenset[int] | None:
+    try:
+        offsets = frozenset(json.loads(text))
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return offsets if all(type(offset) is int and 0 <= offset < BLOCK for offset in offsets) else None
 
 
 def read_labels(connection: sqlite3.Connection, start: int, stop: int) -> list[Label]:
@@ -123,14 +133,14 @@ class StoredPlaces:
 
     def _stored(
         self, wanted: Sequence[tuple[str, Collection[str]]], low: int, high: int, *, newest_first: bool
-    ) -> Iterator[tuple[int, set[int]]]:
+    ) -> Iterator[InBlock]:
         (name, values), *others = wanted
         streams = [self._rows(name, value, low, high, newest_first=newest_first) for value in values]
-        merged = heapq.merge(*streams, key=itemgetter(0), reverse=newest_first)
+        merged = heapq.merge(*streams, key=itemgetter(0), reverse=newest_first) if len(streams) > 1 else chain(*streams)
         for block, rows in groupby(merged, key=itemgetter(0)):
-            offsets = _union(block, (row[1] for row in rows))
+            offsets = _union(block, [row[1] for row in rows])
             for other, among in others:
-                offsets &= _union(block, (self._offsets(other, value, block) for value in among))
+                offsets &= _union(block, [self._offsets(other, value, block) for value in among])
             yield block, offsets
 
     def _rows(self, name: str, value: str, low: int, high: int, *, newest_first: bool) -> Iterator[tuple[int, str]]:
@@ -155,12 +165,12 @@ class StoredPlaces:
             ).fetchone()
         return "[]" if row is None else row[0]
 
-    def _in_newest(self, wanted: Sequence[tuple[str, Collection[str]]], start: int, stop: int) -> Iterator[tuple[int, set[int]]]:
+    def _in_newest(self, wanted: Sequence[tuple[str, Collection[str]]], start: int, stop: int) -> Iterator[InBlock]:
         columns = [(NAMES.index(name), values) for name, values in wanted]
         labels = self._labels(start, stop)
-        yield start >> STEP, {
+        yield start >> STEP, frozenset(
             offset for offset, label in enumerate(labels) if all(label[column] in values for column, values in columns)
-        }
+        )
 
     def _labels(self, start: int, stop: int) -> list[Label]:
         """Return the labels of the newest block; those that were read before are not read again."""
@@ -178,8 +188,7 @@ class StoredPlaces:
         return None if row is None else row[0]
 
 
-def _union(block: int, lists: Iterable[object]) -> set[int]:
-    offsets: set[int] = set()
-    for stored in lists:
-        offsets |= parse_offsets(block, stored)
-    return offsets
+def _union(block: int, lists: Sequence[object]) -> frozenset[int]:
+    if len(lists) == 1:
+        return parse_offsets(block, lists[0])
+    return frozenset().union(*(parse_offsets(block, stored) for stored in lists))
