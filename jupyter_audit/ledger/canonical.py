@@ -50,6 +50,9 @@ def _encode(plain: dict[str, Any]) -> str:
         return _slow_encode(plain)
 
 
+_TEXT = frozenset({str})
+_FLAT = frozenset({str, bool, int, type(None)})
+
 quote: Callable[[str], str] = encode_basestring
 """Return the canonical JSON string of a text (RFC 8785 section 3.2.2.2), in its quotation marks."""
 
@@ -136,6 +139,10 @@ def canonicalize(value: Mapping[str, Json], *, depth: int = 0) -> tuple[str, dic
     `depth` is how many objects it will stand inside of.
     Raises `CanonicalError` for anything that has no single spelling.
     """
+    if type(value) is dict and depth < MAX_DEPTH:
+        flat = _encode_flat(value)
+        if flat is not None:
+            return flat, dict(value)
     walk = _Plain()
     plain = walk.members(value, depth)
     try:
@@ -145,6 +152,17 @@ def canonicalize(value: Mapping[str, Json], *, depth: int = 0) -> tuple[str, dic
     except (UnicodeEncodeError, rfc8785.CanonicalizationError) as error:
         raise CanonicalError(f"text that is not Unicode: {error}") from error
     return text, plain
+
+
+def _encode_flat(value: dict[str, Any]) -> str | None:
+    """Return the canonical text of an object as most bodies are: no objects or arrays in it, ASCII. None for any other."""
+    if _orjson is None or not (_TEXT.issuperset(map(type, value)) and _FLAT.issuperset(map(type, value.values()))):
+        return None
+    try:
+        text: str = _orjson.dumps(value, option=_orjson.OPT_SORT_KEYS | _orjson.OPT_STRICT_INTEGER).decode()
+    except TypeError:
+        return None  # what is wrong is put into words by the walk through it
+    return text if text.isascii() else None
 
 
 def parse_canonical(text: str) -> dict[str, Any]:

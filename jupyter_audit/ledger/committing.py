@@ -57,7 +57,8 @@ def insert(
         except EnvelopeError as error:
             raise LedgerError(f"An entry of type {item.draft.type!r} cannot be recorded: {error}.") from error
         clock_back = False
-        content_rows.extend((entry.seq, *row) for row in item.rows)
+        for row in item.rows:
+            content_rows.append((entry.seq, *row))  # noqa: PERF401 (nearly always one)
         leaf = leaf_hash(entry.raw.encode())
         entry_rows.append((entry.seq, leaf, None, entry.raw))
         subtree_rows += tree.append(leaf, levels=STEP)

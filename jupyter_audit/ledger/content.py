@@ -18,6 +18,7 @@ from jupyter_audit.ledger.sealing import SealError, recipients, seal, unseal
 from jupyter_audit.model import Commitment, Content
 
 SALT_SIZE = 32
+_SALTS_AT_ONCE = 64
 DOMAIN = b"jupyter-audit content v1\x00"
 """Stands before salt and data, so that no commitment can be mistaken for another hash of ours."""
 
@@ -100,13 +101,27 @@ def store(content: Content, auditors: Sequence[AuditorKey] = ()) -> tuple[Commit
 
     Sealed content keeps its salt inside, so that likely contents cannot be tried against the digest.
     """
-    salt = os.urandom(SALT_SIZE)
+    salt = _new_salt()
     digest, size = commit(content.data, salt), len(content.data)
     encoding, stored = pack(content.data)
     if not auditors:
         return Commitment(digest, size, content.media_type), salt, encoding, stored
     sealed = seal(salt + bytes([_PACKINGS.index(encoding)]) + stored, auditors)
     return Commitment(digest, size, content.media_type, sha256(sealed).hexdigest()), b"", SEALED, sealed
+
+
+_salts: list[bytes] = []
+os.register_at_fork(after_in_child=_salts.clear)  # two processes must never take the same ones
+
+
+def _new_salt() -> bytes:
+    """Return a salt that nobody had; the system is asked for some at a time."""
+    try:
+        return _salts.pop()
+    except IndexError:
+        fresh = os.urandom(SALT_SIZE * _SALTS_AT_ONCE)
+        _salts.extend(fresh[at : at + SALT_SIZE] for at in range(SALT_SIZE, len(fresh), SALT_SIZE))
+        return fresh[:SALT_SIZE]
 
 
 def open_commitment(

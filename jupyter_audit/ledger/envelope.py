@@ -55,10 +55,15 @@ def check_draft(draft: Draft) -> None:
     """Raise `EnvelopeError` unless the draft's type, names and identifiers are of the format's form."""
     _check_names(draft.type, draft.actor.name, draft.actor.vouched_by, draft.session, draft.grant)
     for name, content in draft.contents.items():
-        if not _CONTENT_NAME.fullmatch(name):
-            raise EnvelopeError(f"not a content name: {name!r}")
-        if not _MEDIA_TYPE.fullmatch(content.media_type):
-            raise EnvelopeError(f"not a media type: {content.media_type!r}")
+        _check_content(name, content.media_type)
+
+
+@lru_cache(maxsize=256)
+def _check_content(name: str, media_type: str) -> None:
+    if not _CONTENT_NAME.fullmatch(name):
+        raise EnvelopeError(f"not a content name: {name!r}")
+    if not _MEDIA_TYPE.fullmatch(media_type):
+        raise EnvelopeError(f"not a media type: {media_type!r}")
 
 
 @lru_cache(maxsize=256)  # the same few come again with every entry of a session
@@ -110,33 +115,43 @@ def format_entry(
         body_text, body = canonicalize(draft.body, depth=1)
     except CanonicalError as error:
         raise EnvelopeError(f"its body cannot be written down: {error}") from error
-    # The envelope, with its members in canonical order. What is not quoted here has a form that needs it
-    # not: `check_draft` saw the type, media types and contents' names.
+    # The envelope, with its members in canonical order.
     actor = draft.actor
-    raw = "".join(
-        (
-            f'{{"actor":{{"name":{quote(actor.name)},"vouched_by":{quote(actor.vouched_by)}}},"body":{body_text}',
-            ',"clock_back":true' if clock_back else "",
-            f',"commit":{commit}' if commit > 1 else "",
-            _contents_text(commitments) if commitments else "",
-            "" if draft.grant is None else f',"grant":{quote(draft.grant)}',
-            f',"seq":{seq}',
-            "" if draft.session is None else f',"session":{quote(draft.session)}',
-            f',"time":"{time}","type":"{draft.type}","v":{ENTRY_VERSION}}}',
-        )
-    )
+    before, grant, session, after = _frame(draft.type, actor.name, actor.vouched_by, draft.session, draft.grant)
+    first = ',"clock_back":true' if clock_back else ""
+    if commit > 1:
+        first += f',"commit":{commit}'
+    contents = _contents_text(commitments) if commitments else ""
+    raw = f'{before}{body_text}{first}{contents}{grant},"seq":{seq}{session},"time":"{time}{after}'
     if len(raw) * 4 > MAX_ENTRY_BYTES and len(raw.encode()) > MAX_ENTRY_BYTES:
         raise EnvelopeError(f"it is longer than {MAX_ENTRY_BYTES} bytes; long texts belong into its contents")
     return Entry(seq, moment, draft.type, actor, draft.grant, draft.session, body, commitments, raw)
 
 
-def _contents_text(commitments: Mapping[str, Commitment]) -> str:
-    members = ",".join(
-        f'"{name}":{{"digest":"{commitment.digest}","media_type":{quote(commitment.media_type)}'
-        f'{_sealed_text(commitment)},"size":{commitment.size}}}'
-        for name, commitment in sorted(commitments.items())
+@lru_cache(maxsize=256)  # the same few come again with every entry of a session
+def _frame(kind: str, actor: str, vouched_by: str, session: str | None, grant: str | None) -> tuple[str, str, str, str]:
+    """Return what stands before the body, the grant's member, the session's, and what stands after the time."""
+    return (
+        f'{{"actor":{{"name":{quote(actor)},"vouched_by":{quote(vouched_by)}}},"body":',
+        "" if grant is None else f',"grant":{quote(grant)}',
+        "" if session is None else f',"session":{quote(session)}',
+        f'","type":"{kind}","v":{ENTRY_VERSION}}}',  # `check_draft` saw that it needs no quoting
     )
+
+
+_quoted = lru_cache(maxsize=256)(quote)
+
+
+def _contents_text(commitments: Mapping[str, Commitment]) -> str:
+    members = ",".join([_content_text(name, commitments[name]) for name in sorted(commitments)])
     return f',"contents":{{{members}}}'
+
+
+def _content_text(name: str, commitment: Commitment) -> str:
+    return (
+        f'"{name}":{{"digest":"{commitment.digest}","media_type":{_quoted(commitment.media_type)}'
+        f'{_sealed_text(commitment)},"size":{commitment.size}}}'
+    )
 
 
 def _sealed_text(commitment: Commitment) -> str:

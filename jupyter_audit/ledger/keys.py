@@ -21,11 +21,9 @@ from jupyter_audit.errors import KeyFileError
 from jupyter_audit.ledger.note import (
     ED25519,
     NoteError,
-    NoteSignature,
     VerifierKey,
     check_key_name,
     decode_base64,
-    format_signature,
     format_verifier_key,
     key_id,
     parse_verifier_key,
@@ -46,6 +44,7 @@ class Signer:
         self._secret = seed + bytes(self._key.verify_key)
         self.verifier = VerifierKey(check_key_name(name), bytes(self._key.verify_key))
         self._id = self.verifier.id
+        self._line = f"\n\u2014 {name} "
 
     @classmethod
     def generate(cls, name: str) -> Signer:
@@ -54,8 +53,8 @@ class Signer:
 
     def sign(self, text: str) -> str:
         """Return the signed note over `text`, which must end in a newline."""
-        signature = self.signature(text.encode())
-        return f"{text}\n{format_signature(NoteSignature(self.verifier.name, self._id, signature))}"
+        encoded = base64.b64encode(self._id + self.signature(text.encode())).decode()
+        return f"{text}{self._line}{encoded}\n"
 
     def signature(self, message: bytes) -> bytes:
         """Return the 64 bytes of the Ed25519 signature over a message."""

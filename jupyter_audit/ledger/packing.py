@@ -7,7 +7,7 @@ Needs no ledger and no lock, so it is done before the write lock is taken wherev
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from jupyter_audit.errors import LedgerError
 from jupyter_audit.ledger.auditors import AuditorKey
@@ -16,8 +16,7 @@ from jupyter_audit.ledger.envelope import OWN_TYPES, EnvelopeError, check_draft
 from jupyter_audit.model import Commitment, Draft
 
 
-@dataclass(frozen=True, slots=True)
-class Packed:
+class Packed(NamedTuple):
     """A draft with its contents committed to and ready to be stored."""
 
     draft: Draft

@@ -14,6 +14,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from jupyter_audit.clock import Clock, format_time
 from jupyter_audit.errors import KeyFileError, LedgerError, RollbackError, UsageError
@@ -39,7 +40,7 @@ from jupyter_audit.ledger.reader import LedgerReader
 from jupyter_audit.ledger.remembered import load_remembered, remember
 from jupyter_audit.ledger.rotation import load_key_in_force, prepare_successor, rewrite, settle
 from jupyter_audit.ledger.schema import verify_schema
-from jupyter_audit.ledger.store import KEEP_AND_VERIFY, connect, explain
+from jupyter_audit.ledger.store import KEEP_AND_VERIFY, connect, explain, extend_log
 from jupyter_audit.ledger.tree import read_leaves
 from jupyter_audit.model import Actor, Draft, Entry, Json
 
@@ -115,6 +116,7 @@ class Ledger(LedgerReader):
         self._unsettled = home.next_signing_key.exists()  # a rotation was cut off; the next append settles it
         self._deciding = False
         self._remembered_at = time.monotonic()
+        self._file, self._wal = str(home.ledger), f"{home.ledger}-wal"
         self._files = self._identify_files()
 
     def append(self, drafts: Sequence[Draft]) -> list[Entry]:
@@ -177,6 +179,15 @@ class Ledger(LedgerReader):
             rewrite(self.home, self._signer, protected=protected)
 
         self.append_own(write)  # no entry: only for the write lock
+
+    def make_room(self) -> None:
+        """Prepare for many appends, which then take less time. Errors as with `append`."""
+
+        def extend() -> None:
+            with contextlib.suppress(OSError):  # appends say what is wrong with the disk
+                extend_log(Path(self._wal))
+
+        self.append_own(extend)  # no entry: only for the write lock
 
     def remember(self) -> None:
         """Put the newest checkpoint where a rollback cannot reach it. Failure is logged, never raised."""
@@ -265,11 +276,8 @@ class Ledger(LedgerReader):
         )
 
     def _identify_files(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        status, wal = self._stat()
-        return (status.st_dev, status.st_ino), (wal.st_dev, wal.st_ino)
-
-    def _stat(self) -> tuple[os.stat_result, os.stat_result]:
-        return os.stat(self.path), os.stat(f"{self.path}-wal")  # noqa: PTH116 (twice for each append)
+        file, wal = os.stat(self._file), os.stat(self._wal)  # noqa: PTH116 (twice for each append)
+        return (file.st_dev, file.st_ino), (wal.st_dev, wal.st_ino)
 
     def _check_files(self) -> None:
         """Raise `LedgerError` if the files at the ledger's path are no longer those that are open."""

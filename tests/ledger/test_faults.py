@@ -244,6 +244,9 @@ def test_several_processes_append_and_nothing_is_lost_or_doubled(home: Home, clo
     assert [writer.returncode for writer in writers] == [0] * 4
     assert sorted(acknowledged) == stored
     assert len(stored) == len({(name, number) for _, name, number in stored})
+    for writer in {name for _, name, _ in stored}:  # each in the order in which it was told
+        numbers = [number for _, name, number in stored if name == writer]
+        assert numbers == list(range(len(numbers)))
     # They took turns: it was not one after the other.
     assert len({name for _, name, _ in stored[: len(stored) // 2]}) > 1
 

@@ -159,6 +159,39 @@ def test_a_disk_that_is_really_full_refuses_in_words_and_keeps_what_was_acknowle
     check(home)
 
 
+def test_a_disk_without_room_for_a_longer_log_appends_all_the_same(small_disk: Path, clock: SetClock) -> None:
+    home = Home(small_disk / "audit")
+    create_ledger(home, clock=clock, actor=EVE)
+    with open_ledger(home, clock=clock) as ledger:
+        before = wal_of(home).stat().st_size
+        ledger.make_room()
+        assert wal_of(home).stat().st_size == before
+        ledger.append([a_draft(1)])
+    assert check(home).entries == 2
+
+
+def test_a_longer_log_says_nothing_and_hides_nothing(place: Home, clock: SetClock) -> None:
+    with open_ledger(place, clock=clock) as ledger, open_ledger(place, clock=clock) as other:
+        other.append([a_draft(1)])
+        ledger.make_room()
+        size = wal_of(place).stat().st_size
+        assert size > 4_000_000
+        for number in range(2, 20):
+            (other if number % 2 else ledger).append([a_draft(number)])
+        other.make_room()
+        assert wal_of(place).stat().st_size == size
+        ledger.remember()
+        # As a killed process leaves it: the newest entries are in the log alone, and zeros follow.
+        for name in ("ledger.db", "ledger.db-wal"):
+            shutil.copy(place.path / name, place.path / f"kept-{name}")
+    for name in ("ledger.db", "ledger.db-wal"):
+        (place.path / f"kept-{name}").replace(place.path / name)
+    with open_ledger(place, clock=clock) as ledger:
+        assert ledger.size() == 20
+        ledger.append([a_draft(20)])
+    assert check(place).entries == 21
+
+
 def test_a_stale_shared_memory_file_is_not_believed(place: Home, clock: SetClock) -> None:
     """The -shm is an index of the -wal that SQLite can make anew; one of another moment, or noise, must not hide entries."""
     shm = place.ledger.with_name("ledger.db-shm")
