@@ -12,6 +12,7 @@ Work on a copy if a server may be writing: this reads the file slowly and from o
 
 from __future__ import annotations
 
+import argparse
 import base64
 import json
 import re
@@ -157,27 +158,13 @@ def parse_checkpoint(note: object) -> tuple[str, int, bytes, str, list[tuple[str
     return found[1], int(found[2]), decode(found[3]), body + "\n", signed
 
 
-def is_signed(text: str, signed: list[tuple[str, bytes]], keys: list[Key]) -> bool:
-    """Whether one of the keys signed; a line of one of them that does not fit makes it False."""
-    count = 0
-    for name, data in signed:
-        for key in keys:
-            if (name, data[:4]) == (key.name, key.id):
-                try:
-                    key.public.verify(text.encode(), data[4:])
-                except (CryptoError, ValueError):
-                    return False
-                count += 1
-    return count > 0
-
-
-def is_cosigned(text: str, signed: list[tuple[str, bytes]], witness: Key) -> bool:
-    """(9) Whether the witness cosigned (section 3), each time that it says so."""
-    lines = [data for name, data in signed if (name, data[:4]) == (witness.name, witness.id)]
-    for data in lines:
-        message = f"cosignature/v1\ntime {int.from_bytes(data[4:12])}\n{text}"
+def is_signed(text: str, signed: list[tuple[str, bytes]], keys: list[Key], *, cosigned: bool = False) -> bool:
+    """Whether one of the keys signed, or as a witness cosigned; a line of one of them that does not fit makes it False."""
+    lines = [(key, data[4:]) for name, data in signed for key in keys if (name, data[:4]) == (key.name, key.id)]
+    for key, data in lines:
+        head, data = (f"cosignature/v1\ntime {int.from_bytes(data[:8])}\n", data[8:]) if cosigned else ("", data)
         try:
-            witness.public.verify(message.encode(), data[12:])
+            key.public.verify((head + text).encode(), data)
         except (CryptoError, ValueError):
             return False
     return bool(lines)
@@ -337,7 +324,7 @@ class Verifier:
         except ValueError as error:
             raise DamagedError(self.unkept, None, f"the kept checkpoint is {error}") from error
         if self.kept and witness:
-            need(is_cosigned(self.kept[3], self.kept[4], witness), "witness", None, "the witness did not cosign it")
+            need(is_signed(self.kept[3], self.kept[4], [witness], cosigned=True), "witness", None, "not cosigned by the witness")
 
     def rows(self, sql: str, *values: object) -> Iterator[Any]:
         return iter(self.database.execute(sql, values))
@@ -534,21 +521,19 @@ def verify(
         database.close()
 
 
-def main(arguments: list[str]) -> int:
-    given: dict[str, str] = {}
-    for name in ("--auditor-key", "--witness-key"):
-        if name in arguments[:-1]:
-            at = arguments.index(name)
-            given[name], arguments = arguments[at + 1], arguments[:at] + arguments[at + 2 :]
-    if len(arguments) not in (2, 3):
-        print(__doc__, file=sys.stderr)
-        return 2
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("ledger", type=Path)
+    parser.add_argument("key", help="the first verifier key, or its file")
+    parser.add_argument("kept", nargs="?", help="a file with a checkpoint that was kept")
+    parser.add_argument("--witness-key", help="a witness's verifier key, or its file")
+    parser.add_argument("--auditor-key", help="a file with an auditor's secret key")
+    given = parser.parse_args()
     try:
-        key, witness = (text if text is None or not Path(text).is_file() else Path(text).read_text(encoding="utf-8")
-                        for text in (arguments[1], given.get("--witness-key")))  # fmt: skip
-        kept = Path(arguments[2]).read_text(encoding="utf-8") if len(arguments) == 3 else None
-        secret = Path(given["--auditor-key"]).read_text(encoding="utf-8") if "--auditor-key" in given else None
-        print(verify(Path(arguments[0]), str(key), kept, secret, witness))
+        key, witness = (Path(text).read_text(encoding="utf-8") if text and Path(text).is_file() else text
+                        for text in (given.key, given.witness_key))  # fmt: skip
+        kept, auditor = (file and Path(file).read_text(encoding="utf-8") for file in (given.kept, given.auditor_key))
+        print(verify(given.ledger, key, kept, auditor, witness))
     except DamagedError as error:
         where = "" if error.seq is None else f", entry {error.seq}"
         print(f"DAMAGED ({error.damage}{where}): {error}")
@@ -560,4 +545,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())
