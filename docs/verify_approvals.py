@@ -35,9 +35,6 @@ from verify_independently import Key, canonical, decode
 
 ANSWERS = {"access.endorsed": "approve", "access.approved": "approve", "access.extended": "approve", "access.denied": "deny"}
 CELL_ANSWERS = {"cell.approved": "approve", "cell.denied": "deny"}
-CELL_STATEMENT = {"origin", "hold", "entry", "requester", "profile", "decision", "reason", "approver", "key", "time"}
-STATEMENT = {"origin", "request", "entry", "requester", "profile", "ticket", "duration_s",
-             "decision", "reason", "approver", "key", "time"}  # fmt: skip
 
 
 def person(name: str) -> str:
@@ -242,20 +239,26 @@ class Approvals:
         need(request, "it is signed, and answers no request")
         assert request is not None
         name, asked = entry["actor"]["name"], request["body"]
-        key, said = self.signer(name, body["signature"]), json.loads(body["statement"])
-        by_passkey = isinstance(key, Passkey)
-        members = STATEMENT | ({"nonce"} if by_passkey else set())
-        need(isinstance(said, dict) and said.keys() == members and canonical(said) == body["statement"], "it is no statement")
-        need(not by_passkey or len(said["nonce"]) >= 32, "it has no nonce that will do")
-        expected = {
-            "origin": self.origin, "request": asked["request"], "entry": self.leaves[asked["request"]],
-            "requester": request["actor"]["name"], "profile": asked["profile"], "ticket": asked["ticket"],
-            "duration_s": asked["duration_s"], "decision": decision, "reason": body["reason"] if decision == "deny" else "",
-            "approver": name, "key": "passkey" if by_passkey else key.text, "time": said["time"],
-        } | ({"nonce": said["nonce"]} if by_passkey else {})  # fmt: skip
-        need(said == expected and isinstance(said["time"], str), "it was signed for something else")
-        check(key, "jupyter-audit approval v1", body["statement"], body["signature"])
+        self.said(entry, "jupyter-audit approval v1", {
+            "request": asked["request"], "entry": self.leaves[asked["request"]], "requester": request["actor"]["name"],
+            "profile": asked["profile"], "ticket": asked["ticket"], "duration_s": asked["duration_s"], "decision": decision,
+        })  # fmt: skip
         self.signed[name] += 1
+
+    def said(self, entry: dict[str, Any], domain: str, expected: dict[str, Any]) -> None:
+        """Raise ValueError unless the entry's actor signed just this, besides what every answer's statement has."""
+        body, name = entry["body"], entry["actor"]["name"]
+        key, said = self.signer(name, body["signature"]), json.loads(body["statement"])
+        need(isinstance(said, dict) and canonical(said) == body["statement"], "it is no statement")
+        whole = expected | {
+            "origin": self.origin, "reason": body["reason"] if expected["decision"] == "deny" else "", "approver": name,
+            "key": key.text, "time": said["time"],
+        }  # fmt: skip
+        if isinstance(key, Passkey):
+            need(isinstance(said["nonce"], str) and len(said["nonce"]) >= 32, "it has no nonce that will do")
+            whole |= {"key": "passkey", "nonce": said["nonce"]}
+        need(said == whole and isinstance(said["time"], str), "it was signed for something else")
+        check(key, domain, body["statement"], body["signature"])
 
     def answer_cell(self, entry: dict[str, Any]) -> None:
         body, decision, name = entry["body"], CELL_ANSWERS[entry["type"]], entry["actor"]["name"]
@@ -266,17 +269,10 @@ class Approvals:
             return
         need(held, "it is signed, and answers no held cell")
         assert held is not None
-        need(person(name) in self.keys, f"{name} has no key in force")
-        key, said = self.keys[person(name)], json.loads(body["statement"])
-        need(isinstance(said, dict) and said.keys() == CELL_STATEMENT, "it is no statement")
-        need(canonical(said) == body["statement"], "it is no statement")
-        expected = {
-            "origin": self.origin, "hold": held["body"]["hold"], "entry": leaf, "requester": held["actor"]["name"],
-            "profile": held["body"]["profile"], "decision": decision, "reason": body["reason"] if decision == "deny" else "",
-            "approver": name, "key": key.text, "time": said["time"],
-        }  # fmt: skip
-        need(said == expected and isinstance(said["time"], str), "it was signed for something else")
-        check(key, "jupyter-audit cell approval v1", body["statement"], body["signature"])
+        self.said(entry, "jupyter-audit cell approval v1", {
+            "hold": held["body"]["hold"], "entry": leaf, "requester": held["actor"]["name"],
+            "profile": held["body"]["profile"], "decision": decision,
+        })  # fmt: skip
         self.signed[name] += decision == "approve"
 
 

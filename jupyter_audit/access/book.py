@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from jupyter_audit.access import holds
 from jupyter_audit.access.approverkeys import ApproverKey, KeyRing
+from jupyter_audit.access.cellsigning import CellStatement
 from jupyter_audit.access.grants import (
     BEGINNING,
     AccessState,
@@ -169,8 +170,14 @@ class GrantBook:
         """Return the held cells, newest first: those that wait, and the latest of those that were answered."""
         return sorted(self._holds.by_id.values(), key=lambda hold: hold.seq, reverse=True)
 
-    def check_cell_answer(self, hold: Hold, approver: str, signed: Signed, decision: Decision, reason: str = "") -> datetime:
-        """Return when an approver signed this answer to a held cell. Raises `SigningError` if they did not."""
+    def cell_answer_to(self, hold: Hold, approver: str, decision: Decision, reason: str = "") -> CellStatement:
+        """Return what an approver signs to answer a held cell so, but for what is up to the key."""
+        return holds.cell_answer_to(self._state, hold, approver, decision, reason)
+
+    def check_cell_answer(
+        self, hold: Hold, approver: str, signed: Signed, decision: Decision, reason: str = ""
+    ) -> tuple[CellStatement, ApproverKey]:
+        """Return what an approver signed, if it is this answer to this cell, and with what. Raises `SigningError`."""
         return holds.check_cell_answer(self._state, hold, approver, signed, decision, reason)
 
     def acknowledged(self, person: str, profile: str, version: str) -> bool:

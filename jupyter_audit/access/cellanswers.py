@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from jupyter_audit.access import rules
+from jupyter_audit.access import rules, signatures
 from jupyter_audit.access.book import GrantBook
 from jupyter_audit.access.holds import Hold, HoldState
 from jupyter_audit.access.policy import Policy, names_one
-from jupyter_audit.access.signatures import CLOCKS_APART
-from jupyter_audit.access.signing import Decision, Signed, SigningError
+from jupyter_audit.access.signing import ClonedError, Decision, Signed, SigningError, signed_at
 from jupyter_audit.clock import format_time
 from jupyter_audit.errors import AccessError, NotFoundError, NotPermittedError
 from jupyter_audit.model import Actor, Draft, Principal
@@ -33,7 +32,8 @@ def yes(policy: Policy, book: GrantBook, principal: Principal, hold_id: str, sig
     elif must_be_signed(policy, hold):
         raise NotPermittedError(
             f"The profile {hold.profile} takes no yes that its approver has not signed.",
-            advice=f"On your own machine: `jupyter audit approve-cell {hold.id} --sign` (docs/signed-approvals.md).",
+            advice="In the panel: Approve with passkey. Or on your own machine: "
+            f"`jupyter audit approve-cell {hold.id} --sign` (docs/signed-approvals.md).",
         )
     kind = kinds.CellApproved(hold.id, signed.statement, signed.signature)
     return kinds.draft(kind, actor=Actor.of(principal), grant=hold.grant, session=hold.session)
@@ -86,15 +86,18 @@ def _check_signature(
     book: GrantBook, principal: Principal, hold: Hold, signed: Signed, decision: Decision, now: datetime, why: str
 ) -> None:
     try:
-        said = book.check_cell_answer(hold, principal.name, signed, decision, why)
+        said, _ = book.check_cell_answer(hold, principal.name, signed, decision, why)
+        apart = abs(signed_at(said) - now)
+    except ClonedError as error:
+        raise signatures.cloned(principal, error) from error
     except SigningError as error:
         raise NotPermittedError(
             f"The signature under this answer to the cell {hold.id} does not hold: {error}.",
-            advice="Sign with the key that you registered (`jupyter audit keys mine register`): "
+            advice="Sign with a passkey that you registered in the panel, or with the key of `jupyter audit keys mine register`: "
             f"`jupyter audit approve-cell {hold.id} --sign`.",
         ) from error
-    if abs(said - now) > CLOCKS_APART:
+    if apart > signatures.CLOCKS_APART:
         raise NotPermittedError(
-            f"It was signed at {format_time(said)}, and here it is {format_time(now)}.",
+            f"It was signed at {said.time}, and here it is {format_time(now)}.",
             advice="Set the clock of your machine, and sign again.",
         )

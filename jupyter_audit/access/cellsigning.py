@@ -9,12 +9,19 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, replace
-from datetime import datetime
 
-from jupyter_audit.access.signing import LONGEST_STATEMENT, Signed, SigningError, SignsBytes, check_seal, seal
-from jupyter_audit.clock import parse_time
+from jupyter_audit.access.signing import (
+    LONGEST_STATEMENT,
+    PublicKey,
+    Signed,
+    SigningError,
+    SignsBytes,
+    check_said,
+    check_seal,
+    seal,
+)
 from jupyter_audit.ledger.canonical import CanonicalError, canonicalize, parse_canonical
-from jupyter_audit.ledger.note import VerifierKey, format_verifier_key
+from jupyter_audit.ledger.note import format_verifier_key
 from jupyter_audit.model import Json
 
 CELL_APPROVAL = b"jupyter-audit cell approval v1"
@@ -25,7 +32,7 @@ class CellStatement:
     """
     What is signed of a held cell. `entry` is the leaf hash of its `cell.held`, in hex, `requester` that entry's actor.
 
-    `reason` is why it was denied, `key` the verifier key of the signature, `time` what the approver's clock said.
+    `reason` is why it was denied; `key`, `time` and `nonce` are as in `signing.Statement`.
     """
 
     origin: str
@@ -38,10 +45,13 @@ class CellStatement:
     approver: str
     key: str
     time: str
+    nonce: str = ""
 
     def text(self) -> str:
         """Return the canonical JSON."""
         values: dict[str, Json] = dataclasses.asdict(self)
+        if not self.nonce:
+            del values["nonce"]
         return canonicalize(values)[0]
 
 
@@ -51,24 +61,16 @@ def sign_cell(signer: SignsBytes, statement: CellStatement) -> Signed:
     return Signed(text, seal(signer, CELL_APPROVAL, text))
 
 
-def check_cell(signed: Signed, expected: CellStatement, key: VerifierKey) -> datetime:
+def check_cell(signed: Signed, expected: CellStatement, key: PublicKey, counter: int = 0) -> tuple[CellStatement, int]:
     """
-    Return when a statement was signed, by the approver's clock, if it says what is `expected` (but for its `key` and
-    `time`) and `key` signed it.
+    Return the statement and the key's new counter, if it says what is `expected` (but for `key`, `time` and `nonce`) and `key`
+    signed it.
 
     Raises `SigningError` naming the first thing that differs.
     """
     said = _parse(signed.statement)
-    for name in (field.name for field in dataclasses.fields(CellStatement) if field.name not in ("key", "time")):
-        if getattr(said, name) != getattr(expected, name):
-            raise SigningError(f"it was signed for another {name}: {getattr(said, name)!r}, not {getattr(expected, name)!r}")
-    if said.key != format_verifier_key(key):
-        raise SigningError(f"it was signed with another key than {key.name}+{key.id.hex()}")
-    check_seal(key, CELL_APPROVAL, signed.statement, signed.signature)
-    try:
-        return parse_time(said.time)
-    except ValueError as error:
-        raise SigningError(f"the statement's time is not one: {error}") from error
+    check_said(said, expected, key)
+    return said, check_seal(key, CELL_APPROVAL, signed.statement, signed.signature, counter)
 
 
 def _parse(text: str) -> CellStatement:
@@ -77,6 +79,8 @@ def _parse(text: str) -> CellStatement:
     except (CanonicalError, UnicodeEncodeError) as error:
         raise SigningError(f"the statement is {error}") from error
     names = {field.name for field in dataclasses.fields(CellStatement)}
-    if value.keys() != names or not all(isinstance(each, str) for each in value.values()):
+    if value.keys() | {"nonce"} != names or not all(isinstance(each, str) for each in value.values()):
         raise SigningError("the statement does not have the members of one about a cell")
+    if value.get("nonce") == "":
+        raise SigningError("the statement has an empty nonce")
     return CellStatement(**{name: str(each) for name, each in value.items()})

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
+from jupyter_audit.access.approverkeys import ApproverKey
 from jupyter_audit.access.bodies import AnomalyError, read_body
 from jupyter_audit.access.cellsigning import CellStatement, check_cell
 from jupyter_audit.access.grants import AccessState, Anomaly
-from jupyter_audit.access.passkey import Passkey
 from jupyter_audit.access.principals import same_person
 from jupyter_audit.access.signing import Decision, Signed, SigningError
 from jupyter_audit.clock import parse_time
@@ -123,23 +123,32 @@ class Holds:
 
     def _approved(self, access: AccessState, entry: Entry) -> None:
         said = read_body(entry, kinds.CellApproved)
+        signed = Signed(said.statement, said.signature)
+        self._check_signature(access, entry, said.hold, signed, Decision.APPROVE)
         hold = self._waiting(access, said.hold)
         if hold.is_of(entry.actor.name):
             raise AnomalyError(f"the cell {hold.id} was approved by {entry.actor.name}, whose own it is")
         if not access.grants[hold.grant].is_live(access.latest):
             raise AnomalyError(f"the cell {hold.id} was approved after its grant had ended")
-        if signed := Signed(said.statement, said.signature):
-            check_cell_answer(access, hold, entry.actor.name, signed, Decision.APPROVE)
-        elif hold.signed_approvals:
+        if hold.signed_approvals and not signed:
             raise AnomalyError(f"a yes to the cell {hold.id} is not signed, and had to be")
         self._answer(hold, HoldState.APPROVED, entry.actor.name, "")
 
     def _denied(self, access: AccessState, entry: Entry) -> None:
         said = read_body(entry, kinds.CellDenied)
+        signed = Signed(said.statement, said.signature)
+        self._check_signature(access, entry, said.hold, signed, Decision.DENY, said.reason)
         hold = self._waiting(access, said.hold)
-        if signed := Signed(said.statement, said.signature):
-            check_cell_answer(access, hold, entry.actor.name, signed, Decision.DENY, said.reason)
         self._answer(hold, HoldState.DENIED, entry.actor.name, said.reason)
+
+    def _check_signature(
+        self, access: AccessState, entry: Entry, hold_id: str, signed: Signed, decision: Decision, reason: str = ""
+    ) -> None:
+        """Raise `SigningError` for a signature that does not hold. One that does counts, whatever comes of the answer."""
+        hold = self.by_id.get(hold_id)
+        if signed and hold is not None:
+            _, key = check_cell_answer(access, hold, entry.actor.name, signed, decision, reason)
+            access.keys.used(key)
 
     def _ended(self, entry: Entry) -> None:
         said = read_body(entry, kinds.CellHoldEnded)
@@ -167,12 +176,20 @@ class Holds:
 
 def check_cell_answer(
     access: AccessState, hold: Hold, approver: str, signed: Signed, decision: Decision, reason: str = ""
-) -> datetime:
-    """Return when `approver` signed this answer to this cell, with their key. Raises `SigningError` if they did not."""
-    key = access.keys.of(approver)
-    if key is None or isinstance(key.key, Passkey):
-        raise SigningError(f"{approver} has no registered key")
-    expected = CellStatement(
+) -> tuple[CellStatement, ApproverKey]:
+    """
+    Return what `approver` signed, if it is this answer to this cell, and the key or passkey as it is after that.
+
+    Raises `SigningError`.
+    """
+    by = access.keys.signer(approver, signed.signature)
+    said, counter = check_cell(signed, cell_answer_to(access, hold, approver, decision, reason), by.key, by.counter)
+    return said, replace(by, counter=counter)
+
+
+def cell_answer_to(access: AccessState, hold: Hold, approver: str, decision: Decision, reason: str = "") -> CellStatement:
+    """Return what an approver signs to answer a held cell so, but for what is up to the key: `key`, `time` and `nonce`."""
+    return CellStatement(
         origin=access.origin,
         hold=hold.id,
         entry=hold.leaf,
@@ -181,7 +198,6 @@ def check_cell_answer(
         decision=decision.value,
         reason=reason,
         approver=approver,
-        key=key.text,
+        key="",
         time="",
     )
-    return check_cell(signed, expected, key.key)

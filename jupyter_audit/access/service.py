@@ -17,6 +17,7 @@ from typing import TypeVar, cast
 from jupyter_audit.access import answering, asking, cellanswers, feedback, inwords, leavers, rules, signatures
 from jupyter_audit.access.approverkeys import ApproverKey
 from jupyter_audit.access.book import GrantBook
+from jupyter_audit.access.cellsigning import CELL_APPROVAL
 from jupyter_audit.access.ceremonies import Ceremonies
 from jupyter_audit.access.grants import Grant, GrantState, Request
 from jupyter_audit.access.holds import Hold
@@ -148,17 +149,23 @@ class AccessService:
 
     def approve_cell(self, principal: Principal, hold_id: str, signed: Signed = UNSIGNED) -> Hold:
         """Say yes to one held cell, which runs then, once. Raises as `approve` does."""
+        stale = self.ceremonies.spend(principal.name, CELL_APPROVAL, signed.statement, signed.signature)
 
         def judge(book: GrantBook, now: datetime) -> Draft:
-            return cellanswers.yes(self._policy, book, principal, hold_id, signed, now)
+            said = cellanswers.yes(self._policy, book, principal, hold_id, signed, now)
+            signatures.must_be_fresh(stale)
+            return said
 
         return self._act(principal, "approve_cell", hold_id, judge, lambda book: _answered(book.hold(hold_id)))
 
     def deny_cell(self, principal: Principal, hold_id: str, reason: str, signed: Signed = UNSIGNED) -> Hold:
         """Say no to one held cell, and why; `signed` holds the same reason. Raises as `approve` does."""
+        stale = self.ceremonies.spend(principal.name, CELL_APPROVAL, signed.statement, signed.signature)
 
         def judge(book: GrantBook, now: datetime) -> Draft:
-            return cellanswers.no(book, principal, hold_id, reason, signed, now)
+            said = cellanswers.no(book, principal, hold_id, reason, signed, now)
+            signatures.must_be_fresh(stale)
+            return said
 
         return self._act(principal, "deny_cell", hold_id, judge, lambda book: _answered(book.hold(hold_id)))
 

@@ -14,7 +14,7 @@ import dataclasses
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
@@ -58,6 +58,24 @@ class SignsBytes(Protocol):
 
     def signature(self, message: bytes) -> bytes:
         """Return the 64 bytes of the Ed25519 signature over a message."""
+
+
+class Said(Protocol):
+    """What statements of any kind have: dataclasses that name their key, their time and a passkey's nonce."""
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+    @property
+    def key(self) -> str:
+        """The key's line, or `BY_PASSKEY`."""
+
+    @property
+    def time(self) -> str:
+        """What the clock of whoever made the statement said."""
+
+    @property
+    def nonce(self) -> str:
+        """What nobody can guess; of passkeys alone."""
 
 
 class Decision(StrEnum):
@@ -129,15 +147,24 @@ def check(signed: Signed, expected: Statement, key: PublicKey, counter: int = 0)
     Raises `SigningError` naming the first thing that differs.
     """
     said = parse_statement(signed.statement)
+    check_said(said, expected, key)
+    return said, check_seal(key, APPROVAL, signed.statement, signed.signature, counter)
+
+
+def check_said(said: Said, expected: Said, key: PublicKey) -> None:
+    """
+    Raise `SigningError` naming the first thing that a statement says otherwise than it must, if `key` is to have signed it.
+
+    `expected` is of the same kind; its `key`, `time` and `nonce` are not looked at.
+    """
     own = ("key", "time", "nonce")
-    for name in (field.name for field in dataclasses.fields(Statement) if field.name not in own):
+    for name in (field.name for field in dataclasses.fields(expected) if field.name not in own):
         if getattr(said, name) != getattr(expected, name):
             raise SigningError(f"it was signed for another {name}: {getattr(said, name)!r}, not {getattr(expected, name)!r}")
     if said.key != (BY_PASSKEY if isinstance(key, Passkey) else key_text(key)):
         raise SigningError(f"it was signed with another key than {key_name(key)}")
     if bool(said.nonce) != isinstance(key, Passkey) or (said.nonce and len(said.nonce) < SHORTEST_NONCE):
         raise SigningError("it has a nonce and should have none, or none that will do")
-    return said, check_seal(key, APPROVAL, signed.statement, signed.signature, counter)
 
 
 def check_seal(key: PublicKey, domain: bytes, text: str, signature: str, counter: int = 0) -> int:
@@ -194,7 +221,7 @@ def parse_statement(text: str) -> Statement:
     return Statement(**value)
 
 
-def signed_at(statement: Statement) -> datetime:
+def signed_at(statement: Said) -> datetime:
     """Return when a statement was signed, by the approver's clock. Raises `SigningError`."""
     try:
         return parse_time(statement.time)

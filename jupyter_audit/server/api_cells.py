@@ -15,6 +15,7 @@ from jupyter_audit.errors import NotFoundError, SealedError
 from jupyter_audit.ledger import LedgerReader
 from jupyter_audit.server.api_access import TEXT, page_of
 from jupyter_audit.server.apibase import AuditApiHandler, authorized_to
+from jupyter_audit.server.passkeys import CellChallengeHandler
 from jupyter_audit.server.services import Services
 from jupyter_audit.server.sight import sees_all
 from jupyter_audit.server.signing import SIGNED, signed_of
@@ -136,6 +137,7 @@ ROUTES: tuple[tuple[str, type[AuditApiHandler]], ...] = (
     ("held-cells", HeldCellsHandler),
     (f"held-cells/({HOLD_ID})/approve", ApproveCellHandler),
     (f"held-cells/({HOLD_ID})/deny", DenyCellHandler),
+    (f"held-cells/({HOLD_ID})/challenge", CellChallengeHandler),
     (f"held-cells/({HOLD_ID})/entry", CellToSignHandler),
 )
 """Path below `audit/api/v1/` → handler."""

@@ -15,7 +15,8 @@ from typing import Any
 
 from tornado.httputil import HTTPServerRequest
 
-from jupyter_audit.access import rules, signatures
+from jupyter_audit.access import cellanswers, rules, signatures
+from jupyter_audit.access.cellsigning import CELL_APPROVAL, CellStatement
 from jupyter_audit.access.ceremonies import CREATION, Ceremonies, Offer
 from jupyter_audit.access.passkey import Passkey, PasskeyError, challenge_of, decode, encode, is_assertion
 from jupyter_audit.access.signing import (
@@ -23,6 +24,7 @@ from jupyter_audit.access.signing import (
     BY_PASSKEY,
     PASSKEY_REGISTRATION,
     Decision,
+    Statement,
     message,
     passkey_text,
 )
@@ -69,12 +71,11 @@ class PasskeyApiHandler(AuditApiHandler):
         return challenge
 
 
-class ChallengeHandler(PasskeyApiHandler):
-    """What a passkey signs to answer a request."""
+class AnswerChallengeHandler(PasskeyApiHandler):
+    """What the two challenges to an answer share."""
 
-    @authorized_to("write")
-    async def post(self, request_id: str) -> None:
-        """Answer with the statement, and the options with which a browser has it signed."""
+    def wanted(self) -> tuple[Decision, str]:
+        """Return the answer that is to be signed, and why if it is a no. Raises `UsageError`."""
         given = self.body(decision=TEXT, reason=TEXT_OR_NOTHING)
         try:
             decision = Decision(given["decision"])
@@ -82,23 +83,50 @@ class ChallengeHandler(PasskeyApiHandler):
             raise UsageError("decision is neither approve nor deny.") from error
         if bool(given["reason"]) != (decision is Decision.DENY):
             raise UsageError("A denial has a reason, and an approval none.")
-        party, name, book = self.begin(), self.principal.name, self.services.book
-        now = self.shared.now()
-        request = rules.pending(book, request_id, now)
+        return decision, rules.reason(given["reason"], 1) if decision is Decision.DENY else ""
+
+    def own(self, party: RelyingParty) -> dict[Passkey, int]:
+        """Return the caller's passkeys that work here, and their counters. Raises `AccessError` if there is none."""
         passkeys = self.mine(party)
         if not passkeys:
             raise AccessError(
-                f"{name} has no passkey for {party.rp_id}.", advice="Register one in the panel, under Your passkeys."
+                f"{self.principal.name} has no passkey for {party.rp_id}.",
+                advice="Register one in the panel, under Your passkeys.",
             )
-        reason = rules.reason(given["reason"], 1) if decision is Decision.DENY else ""
-        statement = replace(
-            book.answer_to(request, name, decision, reason),
-            key=BY_PASSKEY,
-            time=format_time(now),
-            nonce=secrets.token_hex(16),
-        ).text()
-        challenge = self.ask(party, APPROVAL, statement, passkeys)
+        return passkeys
+
+    def answer_with(
+        self, party: RelyingParty, passkeys: Mapping[Passkey, int], purpose: bytes, said: Statement | CellStatement
+    ) -> None:
+        """Answer with the statement as a passkey signs it, and the options with which a browser has it signed."""
+        time, nonce = format_time(self.shared.now()), secrets.token_hex(16)
+        statement = replace(said, key=BY_PASSKEY, time=time, nonce=nonce).text()
+        challenge = self.ask(party, purpose, statement, passkeys)
         self.answer({"statement": statement, "options": authenticators.signing_options(party, [*passkeys], challenge)})
+
+
+class ChallengeHandler(AnswerChallengeHandler):
+    """What a passkey signs to answer a request."""
+
+    @authorized_to("write")
+    async def post(self, request_id: str) -> None:
+        """Answer with the statement, and the options with which a browser has it signed."""
+        decision, reason = self.wanted()
+        party, name, book = self.begin(), self.principal.name, self.services.book
+        request = rules.pending(book, request_id, self.shared.now())
+        self.answer_with(party, self.own(party), APPROVAL, book.answer_to(request, name, decision, reason))
+
+
+class CellChallengeHandler(AnswerChallengeHandler):
+    """What a passkey signs to answer a held cell."""
+
+    @authorized_to("write")
+    async def post(self, hold_id: str) -> None:
+        """Answer with the statement, and the options with which a browser has it signed."""
+        decision, reason = self.wanted()
+        party, name, book = self.begin(), self.principal.name, self.services.book
+        hold = cellanswers.waiting(book, hold_id, self.shared.now())
+        self.answer_with(party, self.own(party), CELL_APPROVAL, book.cell_answer_to(hold, name, decision, reason))
 
 
 class PasskeyCreationHandler(PasskeyApiHandler):

@@ -50,8 +50,8 @@
   // Each takes the panel's way to the API, the form's address and its fields, and may return what to say then.
   window.auditPasskeys = {
     answer: async (call, act, fields) => {
-      const [, request, decision] = act.split('/');
-      const { statement, options } = await call(`requests/${request}/challenge`, { ...fields, decision });
+      const [what, id, decision] = act.split('/'); // requests or held-cells
+      const { statement, options } = await call(`${what}/${id}/challenge`, { ...fields, decision });
       await call(act, { ...fields, statement, signature: await sign(options) });
     },
 

@@ -180,6 +180,7 @@ def test_the_table_covers_every_described_operation() -> None:
     tried |= {"held-cells/{hold}/entry"}  # test_web_held.py
     tried |= {"requests/{request}/entry", "approver-keys/withdraw"}  # test_web_signed.py
     tried |= {"requests/{request}/challenge", "passkeys", "passkeys/creation", "passkeys/offers"}  # test_web_passkeys.py
+    tried |= {"held-cells/{hold}/challenge"}  # test_web_passkeys.py
     tried |= {"acknowledgements", "feedback", "stats"}  # test_web_words.py
     tried |= {"alerts", "alerts/test"}  # test_web_alerts.py
     assert {f"/{path}" for path in tried} == set(description()["paths"])

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from support.passkeys import SoftPasskey, decode
 from support.servers import AuditedServer
-from web_house import TOKENS, Person
+from web_house import TOKENS, Person, hold_cell
 
+from jupyter_audit.access.cellsigning import CELL_APPROVAL
 from jupyter_audit.access.signing import APPROVAL, PASSKEY_REGISTRATION
 from jupyter_audit.cli.main import main
 
@@ -21,6 +22,7 @@ Who = Callable[[str | None], Person]
 TABLE = """
 challenge      403    403  409  403  403  403
 challenge-none 403    403  404  403  403  403
+cell-challenge 403    403  404  403  403  403
 creation       403    403  200  403  403  403
 offer          403    403  400  403  403  403
 register       403    403  404  403  403  403
@@ -56,6 +58,7 @@ def test_each_role_does_with_passkeys_what_its_rules_allow(who: Who, name: str |
     path, body = {
         "challenge": ("requests/{}/challenge", {"decision": "approve"}),
         "challenge-none": ("requests/r-000000000000/challenge", {"decision": "approve"}),
+        "cell-challenge": ("held-cells/h-000000000000/challenge", {"decision": "approve"}),
         "creation": ("passkeys/creation", None),
         "offer": ("passkeys/offers", OFFER),
         "register": ("passkeys", {"offer": "p-000000000000", "proof": "{}"}),
@@ -131,6 +134,37 @@ def test_a_denial_is_asked_for_with_its_reason_and_an_approval_without(
     asked = abe.post(f"requests/{request}/challenge", decision="deny", reason="not today")
     signed = {"statement": asked["statement"], "signature": soft.sign(APPROVAL, asked["statement"], origin=origin)}
     assert abe.post(f"requests/{request}/deny", reason="not today", **signed)["answer"] == "not today"
+
+
+def test_a_held_cell_is_answered_with_a_passkey_at_this_servers_own_address_once(
+    abes: tuple[Person, SoftPasskey], who: Who, origin: str, house: AuditedServer
+) -> None:
+    abe, soft = abes
+    asked = who("erin").post("requests", profile="each-cell", reason="orders are charged twice", ticket="SHOP-1")["id"]
+    grant = who("ana").post(f"requests/{asked}/approve")["id"]
+    first, second, denied = (hold_cell(house, grant) for _ in range(3))
+    assert who("ana").ask("POST", f"held-cells/{first}/challenge", {"decision": "approve"}).status_code == 409
+    assert abe.ask("POST", f"held-cells/{first}/challenge", {"decision": "deny"}).status_code == 400
+
+    def signed(hold: str, at: str = origin, **wish: str) -> dict[str, str]:
+        given = abe.post(f"held-cells/{hold}/challenge", **{"decision": "approve", **wish})
+        return {"statement": given["statement"], "signature": soft.sign(CELL_APPROVAL, given["statement"], origin=at)}
+
+    refused = abe.ask("POST", f"held-cells/{first}/approve", signed(first, "http://localhost:1"))
+    assert (refused.status_code, "origin" in refused.json()["detail"]) == (403, True)
+    answer = signed(first)
+    assert who("ana").ask("POST", f"held-cells/{first}/approve", answer).status_code == 403
+    assert abe.ask("POST", f"held-cells/{second}/approve", answer).status_code == 403
+    # That used it up, also for the cell that it is of.
+    assert abe.ask("POST", f"held-cells/{first}/approve", answer).status_code == 403
+    answer = signed(first)
+    assert abe.post(f"held-cells/{first}/approve", **answer)["state"] == "approved"
+    assert abe.ask("POST", f"held-cells/{first}/approve", answer).status_code == 409
+    no = signed(denied, decision="deny", reason="not today")
+    assert abe.post(f"held-cells/{denied}/deny", reason="not today", **no)["answer"] == "not today"
+    (entry,) = (each for each in house.entries("cell.approved") if each.body["hold"] == first)
+    assert entry.body["signature"] == answer["signature"]
+    assert abe.ask("POST", f"held-cells/{first}/challenge", {"decision": "approve"}).status_code == 409
 
 
 def test_a_stolen_answer_to_a_challenge_of_ones_own_needs_the_passkey(abes: tuple[Person, SoftPasskey], who: Who, origin: str) -> None:
