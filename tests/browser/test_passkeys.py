@@ -30,7 +30,11 @@ CONFIG = f"""
 c.ServerApp.identity_provider_class = "jupyter_audit.server.identity.UserTokensIdentityProvider"
 c.UserTokensIdentityProvider.digests = {({name: hashlib.sha256(token.encode()).hexdigest() for name, token in TOKENS.items()})!r}
 c.JupyterAudit.roles = {{"engineer": ["erin"], "approver": ["ana", "abe"]}}
-c.JupyterAudit.profiles = {{"debug": {{"signed_approvals": True}}, "pair": {{"signed_approvals": True, "approvals": 2}}}}
+c.JupyterAudit.profiles = {{
+    "debug": {{"signed_approvals": True}},
+    "pair": {{"signed_approvals": True, "approvals": 2}},
+    "cells": {{"signed_approvals": True, "cell_approval": "each"}},
+}}
 """
 AUTHENTICATOR = {
     "protocol": "ctap2",
@@ -166,6 +170,33 @@ def test_a_denial_with_a_passkey_is_signed_with_its_reason(ana: Approver, anas_k
     ana.page.locator(f"#deny-{request}-passkey").click()
     denied = wait_for(lambda: [e for e in server.entries("access.denied") if e.body["request"] == request], "the denial")
     assert json.loads(denied[0].body["statement"])["reason"] == "not on a Friday"
+
+
+def test_a_held_cell_is_approved_with_a_passkey_and_runs_and_anybody_verifies_it(
+    ana: Approver, anas_key: str, server: AuditedServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    person(server, "ana").api("POST", "revoke-everyone", {"reason": "so that erin works under the next grant"})
+    request = ask(server, "cells")
+    ana.page.reload()
+    ana.approve(request)
+    kernel = person(server, "erin").kernel()
+    sent = kernel.execute("print(6 * 7)")
+    held = server.await_entry("cell.held").body["hold"]
+    # Nobody says yes to it without signing.
+    status, problem = person(server, "ana").request("POST", f"/audit/api/v1/held-cells/{held}/approve", {})
+    assert (status, "with passkey" in problem["advice"]) == (403, True)
+    ana.page.reload()
+    ana.page.locator("#held").get_by_role("button", name="with your passkey").click()
+    ana.page.get_by_role("status").get_by_text("runs, once").wait_for()
+    said = [m["content"]["text"] for m in kernel.wait(sent) if m["header"]["msg_type"] == "stream"]
+    assert "42" in "".join(said)
+    kernel.close()
+    approved_cell = server.await_entry("cell.approved")
+    assert json.loads(approved_cell.body["statement"])["hold"] == held
+    assert json.loads(approved_cell.body["signature"]).keys() == {"authenticatorData", "clientDataJSON", "id", "signature"}
+    code, told = verdict(server, capsys, "--approver-key", f"ana={anas_key}")
+    assert (code, told["verdict"], told["approvals"]["unsigned"]) == (0, "whole", {})
+    assert SECOND.judge(server.home.ledger, [f"ana={anas_key}"]).forged == {}
 
 
 def test_two_people_say_yes_each_with_their_own(
