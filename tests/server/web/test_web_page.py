@@ -80,7 +80,7 @@ class Stage:
             sight = owners.sight_of(principal, book)
             ledger = overview.look(reader, sight, frozenset(), lambda session, _: owners.owner_of(session), self.routes)
         standing = overview.standing(cast(Services, services), principal, book.now(self.clock.now()))
-        passkeys = {"own": [], "has_key": False, "usable": False, "why_not": "a test says so"}
+        passkeys = {"own": [], "has_key": False, "waiting": [], "usable": False, "why_not": "a test says so"}
         given: dict[str, Any] = {"api": "/a/", "static": "/s/", "themes": {}, "xsrf": "x", "passkeys": passkeys}
         return PanelHandler._templates.get_template("panel.html").render(**standing, ledger=ledger, **given)
 
