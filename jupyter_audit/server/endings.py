@@ -73,12 +73,12 @@ class Endings:
         connections = self._connections(session)
         for connection in connections:
             for parent in running:
-                connection.tell_error(name, sentence, parent)
+                connection.tell.error(name, sentence, parent)
         try:
             if running:
                 await self._interrupt(session)
             for connection in connections:
-                connection.tell_ended(name, sentence, [
+                connection.tell.ended(name, sentence, [
                     message.header for message in session.capture.running() if not message.canary
                 ])
             if self.terminals is not None and (terminal := self.terminals.of_session(session)) is not None:
@@ -105,7 +105,7 @@ class Endings:
                 "kernel, and run the cell again."
             )
             for connection in self._connections(session):
-                connection.tell_error("NotBegun", sentence, cell.header)
+                connection.tell.error("NotBegun", sentence, cell.header)
 
     def _connections(self, session: Session) -> list[AuditWebsocketConnection]:
         return AuditWebsocketConnection.of_kernel(session.kernel_id)

@@ -1,16 +1,14 @@
 """
 The gate's place in Jupyter Server: the connection class through which every front-end message passes (P1, P2).
 
-Each channel of a connection is a lane: messages keep their order, and a slow disk on one lane does not hold
-up another. Nothing reaches the kernel's sockets but what `Gate.admit` has let through, rebuilt from what was
-parsed. Without the extension's services nothing passes at all: the class fails closed.
+Nothing reaches the kernel's sockets but what `Gate.admit` has let through, rebuilt from what was parsed. Without the
+extension's services nothing passes at all: the class fails closed. It also says which sockets are whose: when a client
+comes again, leaves, or only watches, and when the kernel is restarted.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -18,45 +16,26 @@ from typing import Any
 from jupyter_audit_kernel.formats import PERMIT_KEY
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
 from tornado import web
-from tornado.websocket import WebSocketClosedError
 
-from jupyter_audit.errors import AuditError, RecordError
-from jupyter_audit.gate import intents
-from jupyter_audit.gate.admit import ClientMessage, Passed, report_type
+from jupyter_audit.errors import RecordError
+from jupyter_audit.gate.admit import ClientMessage, Passed
 from jupyter_audit.gate.decide import Cause, Refuse
-from jupyter_audit.gate.holding import CLIENT_LEFT, HELD_KEY, HeldCell
-from jupyter_audit.gate.messages import MESSAGES
+from jupyter_audit.gate.holding import CLIENT_LEFT, HeldCell
 from jupyter_audit.gate.sessions import Session
 from jupyter_audit.model import Principal
 from jupyter_audit.record import kinds
-from jupyter_audit.server import asking
+from jupyter_audit.server import kernelwords
+from jupyter_audit.server.auditcells import answer_cell, asked_in
+from jupyter_audit.server.lanes import Lanes, Received
 from jupyter_audit.server.observers import Observer
 from jupyter_audit.server.people import principal_of
 from jupyter_audit.server.services import Services, find_services
+from jupyter_audit.server.telling import Teller
 from jupyter_audit.server.web import find_web
-from jupyter_audit.server.wire import V1_PROTOCOL, MalformedMessageError, format_message, parse_message, read_outgoing
-
-REFUSED_NAMES = {
-    Cause.NO_GRANT: "NoActiveGrant",
-    Cause.GRANT_ENDED: "GrantEnded",
-    Cause.SESSION_ENDED: "SessionEnded",
-    Cause.NOT_RECORDED: "NotRecorded",
-    Cause.GUARDRAIL: "GuardrailBroken",
-    Cause.CELL_DENIED: "CellDenied",
-    Cause.CELL_LAPSED: "CellNotApproved",
-    Cause.INTERRUPTED: "KeyboardInterrupt",
-}
-"""The error names that a notebook shows; any other refusal is `Refused`."""
+from jupyter_audit.server.wire import V1_PROTOCOL, MalformedMessageError, parse_message, read_outgoing
 
 UNAPPROVED = frozenset({Cause.CELL_DENIED, Cause.CELL_LAPSED, Cause.INTERRUPTED})
 """Why a held cell did not run; what was sent behind it was meant for what it would have done."""
-
-MOST_WAITING = 2000
-"""Messages that may wait on one lane; a client that sends faster than the disk takes is told so."""
-
-
-MOST_BEHIND = 16 * 1024 * 1024
-"""Bytes that a client may send while a cell of its waits for approval, which can take long."""
 
 
 class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
@@ -64,8 +43,9 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._lanes: dict[str, asyncio.Queue[ClientMessage | MalformedMessageError | None]] = {}
-        self._lane_tasks: set[asyncio.Task[None]] = set()
+        self.tell = Teller(self)
+        """Says to the client what the server has to say in the kernel's place."""
+        self._lanes = Lanes(self._serve)
         self._services: Services | None = find_services(self.websocket_handler.settings)
         self._principal: Principal | None = None
         if self._services is not None:
@@ -75,8 +55,9 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
         self._left = False
         self._sockets: dict[str, Any] = {}
         self._closing: asyncio.Task[None] | None = None
-        self._held = 0
-        self._behind = 0
+
+    def _live_session(self) -> Session | None:
+        return self._services.sessions.of_kernel(self.kernel_id) if self._services is not None else None
 
     async def _register_session(self) -> None:
         """Name the client that connects. Its connection of before makes room only when this one opens (`connect`)."""
@@ -89,8 +70,7 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
         For an observer nothing of what Jupyter does may be done: it would close the owner's connection where session ids
         are the same, and drop the output that waits for an owner whose network is lost.
         """
-        services, principal = self._services, self._principal
-        session = services.sessions.of_kernel(self.kernel_id) if services is not None else None
+        principal, session = self._principal, self._live_session()
         if principal is None or (session is not None and session.owner.name == principal.name):
             await super().prepare()  # type: ignore[no-untyped-call]
         elif session is None:
@@ -161,10 +141,10 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
             self.websocket_handler.close(1011, "Not shown: the ledger could not record that you watch.")
 
     def _show(self, msg_type: str, content: Mapping[str, Any], parent: Mapping[str, Any]) -> None:
-        self._write("iopub", msg_type, content, parent)
+        self.tell.write("iopub", msg_type, content, parent)
 
     def _show_end(self) -> None:
-        self._write("iopub", "status", {"execution_state": "dead"}, {})
+        self.tell.state("dead", {})
         self.websocket_handler.close(1000, "The session is over.")
 
     # --- from the client --------------------------------------------------------------------------
@@ -173,26 +153,15 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
         """Take a message off the websocket, parse it, and queue it on its lane."""
         if not self.channels and self._observer is None:
             return
-        message: ClientMessage | MalformedMessageError
+        message: Received
         try:
             message = parse_message(incoming_msg, self.subprotocol)
             channel = message.channel
         except MalformedMessageError as error:
             message, channel = error, "shell"
-        lane = self._lanes.get(channel)
-        if lane is None:
-            lane = self._lanes[channel] = asyncio.Queue()
-            task = asyncio.get_running_loop().create_task(self._serve(lane))
-            self._lane_tasks.add(task)
-            task.add_done_callback(self._lane_tasks.discard)
-        if self._held:
-            self._behind += len(incoming_msg)
-        if lane.qsize() >= MOST_WAITING or self._behind > MOST_BEHIND:
-            if isinstance(message, ClientMessage):
-                sentence = "Too much waits to be recorded, or behind a cell that waits. Wait for it, then run this again."
-                self._tell_refusal(message, Refuse(Cause.NOT_RECORDED, sentence))
-            return
-        lane.put_nowait(message)
+        if not self._lanes.put(channel, message, len(incoming_msg)) and isinstance(message, ClientMessage):
+            sentence = "Too much waits to be recorded, or behind a cell that waits. Wait for it, then run this again."
+            self._refuse(message, Cause.NOT_RECORDED, sentence)
 
     def disconnect(self) -> None:  # type: ignore[override]  # as the class between has it
         """Take leave."""
@@ -210,8 +179,7 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
         self._left = True
         if self._services is not None:
             self._services.gate.held.cancel(CLIENT_LEFT, client=self)
-        for lane in self._lanes.values():
-            lane.put_nowait(None)
+        self._lanes.close()
         if self._observer is not None:
             if self._services is not None:
                 self._services.observers.end(self._observer)
@@ -228,9 +196,9 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
         if sockets and there and not connecting and (keep or last):
             kernels.start_buffering(self.kernel_id, self.session_key, sockets)
             self._sockets = sockets
-        elif self._lane_tasks:
+        elif lanes := self._lanes.tasks:
             self._sockets = sockets
-            self._closing = asyncio.get_running_loop().create_task(self._close_after(tuple(self._lane_tasks)))
+            self._closing = asyncio.get_running_loop().create_task(self._close_after(lanes))
         else:
             _close(sockets)
 
@@ -246,54 +214,47 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
         await asyncio.wait(lanes)
         _close(self._sockets)
 
-    async def _serve(self, lane: asyncio.Queue[ClientMessage | MalformedMessageError | None]) -> None:
-        while (message := await lane.get()) is not None:
-            if isinstance(message, MalformedMessageError):
-                self._put_down_malformed(message)
-                continue
-            try:
-                await self._pass_or_refuse(message)
-            except Exception:
-                # Whatever went wrong, this message did not go on, and the next one must still be judged.
-                self.log.exception("jupyter-audit: a message was not passed on")
-                self._tell_refusal(
-                    message,
-                    Refuse(Cause.NOT_RECORDED, "Not run: the audit gate failed. The server's log says why."),
-                )
+    async def _serve(self, received: Received) -> None:
+        if isinstance(received, MalformedMessageError):
+            self._put_down_malformed(received)
+            return
+        try:
+            await self._pass_or_refuse(received)
+        except Exception:
+            # Whatever went wrong, this message did not go on, and the next one must still be judged.
+            self.log.exception("jupyter-audit: a message was not passed on")
+            self._refuse(received, Cause.NOT_RECORDED, "Not run: the audit gate failed. The server's log says why.")
 
     async def _pass_or_refuse(self, message: ClientMessage) -> None:
-        services, principal = self._services, self._principal
-        session = services.sessions.of_kernel(self.kernel_id) if services is not None else None
+        services, principal, session = self._services, self._principal, self._live_session()
         if services is None or principal is None:
-            self._tell_refusal(
-                message,
-                Refuse(Cause.NOT_RECORDED, "Not run: Jupyter Audit did not load on this server. Tell an admin."),
-            )
+            sentence = "Not run: Jupyter Audit did not load on this server. Tell an admin."
+            self._refuse(message, Cause.NOT_RECORDED, sentence)
             return
-        if (asked := self._asked(message, session)) is not None:
+        if self._observer is None and (asked := asked_in(message, session)) is not None:
             await self._answer(message, session, principal, asked)
             return
         if session is None:
-            self._tell_refusal(message, services.gate.refuse_without_session(message, self.kernel_id, principal))
+            self.tell.refusal(message, services.gate.refuse_without_session(message, self.kernel_id, principal), None)
             return
         if self._observer is not None and message.msg_type == "kernel_info_request":
             # Answered here: an observer's messages reach no kernel.
-            self._write("iopub", "status", {"execution_state": "busy"}, message.header)
-            self._write("shell", "kernel_info_reply", session.kernel_info or {"status": "ok"}, message.header)
-            self._write("iopub", "status", {"execution_state": "idle"}, message.header)
+            self.tell.state("busy", message.header)
+            self.tell.write("shell", "kernel_info_reply", session.kernel_info or {"status": "ok"}, message.header)
+            self.tell.state("idle", message.header)
             return
         if message.msg_type != "interrupt_request":
             await session.ready.wait()
         verdict = await services.gate.admit(message, session, principal, self)
         if isinstance(verdict, Refuse):
-            self._tell_refusal(message, verdict)
+            self.tell.refusal(message, verdict, self._live_session())
             if verdict.cause in UNAPPROVED and message.content.get("stop_on_error", True):
                 self._abort_waiting(message.channel, session, principal)
         else:
             hidden = message.msg_type == "input_reply" and bool(session.passwords_asked)
             services.observers.admitted(session, message, verdict.entry, hidden=hidden)
             if verdict.warning and message.msg_type == "execute_request" and not message.content.get("silent"):
-                self._write("iopub", "stream", {"name": "stderr", "text": f"{verdict.warning}\n"}, message.header)
+                self.tell.printed("stderr", f"{verdict.warning}\n", message.header)
             sent = False
             try:
                 sent = self._send(message, verdict, session)
@@ -302,64 +263,31 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
                     services.gate.not_sent(message, verdict, session)
             if not sent:
                 self.log.warning("jupyter-audit: entry %s was admitted but its channel is closed", verdict.entry)
-                refusal = Refuse(Cause.NOT_SENT, "Not run: the connection to the kernel was closed meanwhile. Run it again.")
+                sentence = "Not run: the connection to the kernel was closed meanwhile. Run it again."
                 for connection in self.of_kernel(self.kernel_id):
                     if connection.session_key == self.session_key:
-                        connection._tell_refusal(message, refusal)
+                        connection._refuse(message, Cause.NOT_SENT, sentence)
 
-    # --- %audit: answered here, by the server --------------------------------------------------------
-
-    def _asked(self, message: ClientMessage, session: Session | None) -> str | None:
-        """Return what a cell asks the server with `%audit`; None for any other message, which the gate judges."""
-        if message.msg_type != "execute_request" or self._observer is not None:
-            return None
-        if message.channel not in MESSAGES["execute_request"].channels:
-            return None
-        if session is not None and session.capture.knows(message.msg_id):
-            return None  # the gate says that the id was used before
-        return intents.said(message.content)
+    def _refuse(self, message: ClientMessage, cause: Cause, sentence: str) -> None:
+        self.tell.refusal(message, Refuse(cause, sentence), self._live_session())
 
     async def _answer(self, message: ClientMessage, session: Session | None, principal: Principal, asked: str) -> None:
-        """Do what was asked and answer in the kernel's place, as a kernel answers a cell that does not count."""
-        web, silent = find_web(self.websocket_handler.settings), bool(message.content.get("silent"))
+        web = find_web(self.websocket_handler.settings)
         assert web is not None  # services are there, or the message was refused
-        parent, count = message.header, session.counted if session is not None else 0
-        reply: dict[str, Any] = {"execution_count": count, "user_expressions": {}, "payload": []}
-        self._write("iopub", "status", {"execution_state": "busy"}, parent)
-        if not silent:
-            self._write("iopub", "execute_input", {"code": message.content["code"], "execution_count": count}, parent)
-        try:
-            told = await asking.answer(web, message, self.kernel_id, session, principal, asked)
-        except AuditError as error:
-            name = type(error).__name__
-            if not silent:
-                self.tell_error(name, error.explain(), parent)
-            reply |= {"status": "error", "ename": name, "evalue": error.explain(), "traceback": []}
-        else:
-            if not silent:
-                self._write("iopub", "stream", {"name": "stdout", "text": f"{told}\n"}, parent)
-            reply["status"] = "ok"
-        self._write(message.channel, "execute_reply", reply, parent)
-        self._write("iopub", "status", {"execution_state": "idle"}, parent)
-        if reply["status"] == "error" and message.content.get("stop_on_error", True):
+        done = await answer_cell(self.tell, web, message, self.kernel_id, session, principal, asked)
+        if not done and message.content.get("stop_on_error", True):
             self._abort_waiting(message.channel, session, principal)
         for running in session.capture.running()[:1] if session is not None else ():
             # The kernel is at work on another cell; what was said here about idleness is not about that.
-            self._write("iopub", "status", {"execution_state": "busy"}, running.header)
+            self.tell.state("busy", running.header)
 
     def _abort_waiting(self, channel: str, session: Session | None, principal: Principal) -> None:
         """Abort the cells that wait behind one that failed, as a kernel does where it was asked to stop on errors."""
-        lane = self._lanes[channel]
-        for waiting in [lane.get_nowait() for _ in range(lane.qsize())]:
-            if not isinstance(waiting, ClientMessage) or waiting.msg_type != "execute_request":
-                lane.put_nowait(waiting)
-                continue
-            assert self._services is not None
+        assert self._services is not None
+        for waiting in self._lanes.take_cells(channel):
             verdict = Refuse(Cause.ABORTED, "Not run: the cell before it failed.")
             self._services.gate.put_down_refusal(verdict, waiting, self.kernel_id, principal, session)
-            self._write("iopub", "status", {"execution_state": "busy"}, waiting.header)
-            self._write(channel, "execute_reply", {"status": "aborted"}, waiting.header)
-            self._write("iopub", "status", {"execution_state": "idle"}, waiting.header)
+            self.tell.aborted(waiting)
 
     def _send(self, message: ClientMessage, passed: Passed, session: Session) -> bool:
         """Send what passed; return False where no socket to the kernel is left."""
@@ -382,8 +310,7 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
 
     def _put_down_malformed(self, error: MalformedMessageError) -> None:
         self.log.warning("jupyter-audit: a client's message was refused: %s", error)
-        services = self._services
-        session = services.sessions.of_kernel(self.kernel_id) if services is not None else None
+        services, session = self._services, self._live_session()
         if services is None or session is None or self._principal is None:
             return
         services.put_down(
@@ -407,69 +334,13 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
             stream = self.channels[stream]
         channel = getattr(stream, "channel", "")
         message = read_outgoing(frames, self.session, self.subprotocol)
-        services = self._services
-        session = services.sessions.of_kernel(self.kernel_id) if services is not None else None
-        if services is not None and session is not None and not self._note(channel, message, frames, session, services):
+        services, session = self._services, self._live_session()
+        if services and session and not kernelwords.note(channel, message, frames, session, services):
             return
         parts = frames[1:]
         self._on_error(channel, message, parts)  # type: ignore[no-untyped-call]
         if not self._limit_rate(channel, message, parts):  # type: ignore[no-untyped-call]
             self._on_zmq_reply(stream, parts if self.subprotocol == V1_PROTOCOL else message)  # type: ignore[no-untyped-call]
-
-    def _note(
-        self, channel: str, message: Mapping[str, Any], frames: list[Any], session: Session, services: Services
-    ) -> bool:
-        """Tell the capture of replies and password prompts; return False for what the client is not to see."""
-        header = message["header"]
-        msg_type = header.get("msg_type")
-        if msg_type == report_type():
-            return False
-        if channel in ("shell", "control") and msg_type == "execute_reply":
-            content, parent = json.loads(bytes(frames[4])), json.loads(bytes(frames[2]))
-            session.count(content.get("execution_count"))
-            services.replied(
-                session,
-                str(parent.get("msg_id", "")),
-                str(content.get("status", "")),
-                str(content.get("ename", "")),
-            )
-        elif channel == "iopub" and session.canary_id:
-            # The canary's own traffic would only make a client blink.
-            parent = message["parent_header"]
-            return bool((json.loads(bytes(frames[2])) if parent is None else parent).get("msg_id") != session.canary_id)
-        elif channel == "stdin" and msg_type == "input_request" and json.loads(bytes(frames[4])).get("password"):
-            session.passwords_asked.add(str(header.get("msg_id")))
-        return True
-
-    def _tell_refusal(self, message: ClientMessage, refusal: Refuse) -> None:
-        """Answer in the kernel's place, so that the client shows the sentence and does not wait for ever."""
-        name = REFUSED_NAMES.get(refusal.cause, "Refused")
-        rule = MESSAGES.get(message.msg_type)
-        is_cell = message.msg_type == "execute_request"
-        parent = message.header
-        self._write("iopub", "status", {"execution_state": "busy"}, parent)
-        if is_cell and not message.content.get("silent"):
-            self.tell_error(name, refusal.sentence, parent)
-        if message.msg_type == "input_reply":
-            self._tell_still_waiting(refusal)
-        if rule is not None and rule.reply:
-            content: dict[str, Any] = {"status": "error", "ename": name, "evalue": refusal.sentence, "traceback": []}
-            if message.msg_type == "debug_request":
-                # The Debug Adapter Protocol's own way to say no; JupyterLab stumbles over an answer without a body.
-                body = {"isStarted": False, "breakpoints": [], "stoppedThreads": []}
-                content |= {"type": "response", "success": False, "message": refusal.sentence, "body": body}
-            if is_cell:
-                content |= {"execution_count": 0, "user_expressions": {}, "payload": []}
-            reply_on = message.channel if message.channel in ("shell", "control") else "shell"
-            self._write(reply_on, rule.reply, content, parent)
-        self._write("iopub", "status", {"execution_state": "idle"}, parent)
-
-    def _tell_still_waiting(self, refusal: Refuse) -> None:
-        """Say in the output of the cell that reads input why it got none: an answer has no output of its own."""
-        session = self._services.sessions.of_kernel(self.kernel_id) if self._services is not None else None
-        text = f"{refusal.sentence} The cell still waits for input: interrupt the kernel, and run it again.\n"
-        for sent in session.capture.running() if session is not None else ():
-            self._write("iopub", "stream", {"name": "stderr", "text": text}, sent.header)
 
     @property
     def gone(self) -> bool:
@@ -479,55 +350,15 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
     def tell_held(self, held: HeldCell) -> None:
         """Show under a cell that it waits for somebody's approval, and whose."""
         assert self._services is not None
-        self._held += 1
-        parent = held.message.header
-        self._write("iopub", "status", {"execution_state": "busy"}, parent)
-        if held.message.content.get("silent"):
-            return
-        profile = self._services.policy.profiles[held.profile]
-        whose = ", ".join(profile.approvers) or "an approver"
-        text = (
-            f"Waiting for approval by {whose}, for {profile.cell_approval_minutes} minutes at most: "
-            f"`jupyter audit approve-cell {held.id}`, or in the panel. Interrupt to give up.\n"
-        )
-        self._write("iopub", "stream", {"name": "stderr", "text": text}, parent, {HELD_KEY: held.id})
+        self._lanes.hold()
+        self.tell.held(held, self._services.policy)
 
     def tell_over(self, held: HeldCell, *, approved: bool) -> None:
-        """Take that away again from a cell that runs: what comes now is its own output."""
-        self._held -= 1
-        if not self._held:
-            self._behind = 0
-        if approved and not held.message.content.get("silent"):
-            self._write("iopub", "clear_output", {"wait": False}, held.message.header, {HELD_KEY: ""})
+        """Take that away again from a cell that runs."""
+        self._lanes.go_on()
+        if approved:
+            self.tell.held_no_more(held)
 
-    def tell_error(self, name: str, sentence: str, parent: Mapping[str, Any]) -> None:
-        """Show `sentence` as an error output of the cell whose header is `parent`."""
-        red, plain = "\x1b[31m", "\x1b[0m"
-        traceback = [f"{red}{name}{plain}: {sentence}"]
-        self._write("iopub", "error", {"ename": name, "evalue": sentence, "traceback": traceback}, parent)
-
-    def tell_ended(self, name: str, sentence: str, running: list[Mapping[str, Any]]) -> None:
-        """Tell this client that the session is over: in each running cell's output, and in the kernel's state."""
-        for parent in running:
-            self.tell_error(name, sentence, parent)
-            content = {"status": "error", "ename": name, "evalue": sentence, "traceback": [], "execution_count": 0}
-            self._write("shell", "execute_reply", content, parent)
-            self._write("iopub", "status", {"execution_state": "idle"}, parent)
-        self._write("iopub", "status", {"execution_state": "dead"}, {})
-
-    def _write(
-        self,
-        channel: str,
-        msg_type: str,
-        content: Mapping[str, Any],
-        parent: Mapping[str, Any],
-        metadata: dict[str, Any] | None = None,
-    ) -> None:
-        message = self.session.msg(msg_type, content=dict(content), parent=None, metadata=metadata)
-        message["parent_header"] = dict(parent)
-        framed = format_message(message, channel, self.subprotocol, self.session.pack)
-        with contextlib.suppress(WebSocketClosedError):
-            self.write_message(framed, binary=self.subprotocol == V1_PROTOCOL)
 
 
 def _close(sockets: Mapping[str, Any]) -> None:
