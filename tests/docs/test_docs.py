@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
 
 
 def test_the_reference_pages_are_those_that_the_code_gives() -> None:
@@ -22,8 +23,20 @@ def test_the_reference_pages_are_those_that_the_code_gives() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_link_within_the_repository_leads_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", page.read_text(encoding="utf-8")):
+    for target in LINK.findall(page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    reached: set[Path] = set()
+    coming = [ROOT / "README.md"]
+    while coming:
+        page = coming.pop().resolve()
+        if page in reached or page.suffix != ".md":
+            continue
+        reached.add(page)
+        coming += [page.parent / target for target in LINK.findall(page.read_text(encoding="utf-8"))]
+    assert not {page.resolve() for page in PAGES} - reached
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
