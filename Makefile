@@ -53,7 +53,8 @@ review: $(VENV)/lab
 	@PYTHON=$(BIN)/python sh notebooks/review.sh $(LAB)
 
 # -P: the tests see the installed package, never the folder beside them. A file's tests share a worker, and with it its servers.
-WORKERS ?= logical
+# Three workers for two cores: tests of servers wait for them most of the time.
+WORKERS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) * 3 / 2 )))
 test: $(VENV)/test
 	$(BIN)/python -P -m pytest --numprocesses $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 

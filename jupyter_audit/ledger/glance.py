@@ -101,15 +101,18 @@ class Glance:
         self, raw: str, text: bytes, seq: int, commit: int, contents: Iterator[Row], counts: Counts
     ) -> tuple[Label, datetime]:
         """Return what an entry is found by, and its moment, if it has its only spelling and its contents fit."""
-        if len(text) > MAX_ENTRY_BYTES or text.count(b"{") + text.count(b"[") > MAX_DEPTH:
+        if len(text) > MAX_ENTRY_BYTES:
             raise DoubtError
         value = _orjson.loads(text)
         # It comes out again: so names are in order and none is there twice, and integers are exact.
         if _orjson.dumps(value, option=_orjson.OPT_SORT_KEYS | _orjson.OPT_STRICT_INTEGER) != text:
             raise DoubtError
         body, actor, get = value["body"], value["actor"], value.get
-        if not _SCALARS.issuperset(map(type, body.values())) and not is_exact(body.values()):
-            raise DoubtError  # a float
+        # Depth is counted at its most: what is no body is as deep as an envelope, or is not what it has to be.
+        if not _SCALARS.issuperset(map(type, body.values())) and (
+            text.count(b"{") + text.count(b"[") > MAX_DEPTH or not is_exact(body.values())
+        ):
+            raise DoubtError  # too deep, or a float
         if not raw.isascii() and not has_ascii_names(body):
             raise DoubtError  # which may be in another order
         kind, name, session, grant = value["type"], actor["name"], get("session"), get("grant")

@@ -173,7 +173,7 @@ def question(code: str, rule: str) -> dict[str, Any]:
 def test_code_that_takes_too_long_gets_no_answer_and_the_next_code_does() -> None:
     text = RULE.replace("FIELD", "code|re: '(a+)+b$'")
     rules = {"mine": rule_to_json(compile_rule(Path("mine.yml"), text))}
-    process = JudgeProcess(rules, logging.getLogger("test"), seconds=1)
+    process = JudgeProcess(rules, logging.getLogger("test"), seconds=3)
     try:
         assert process.ask(question("x", "mine")) == {"broken": {}, "unread": "", "bindings": {}}
         assert process.ask(question("a" * 60, "mine")) is None

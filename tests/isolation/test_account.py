@@ -104,7 +104,7 @@ def test_another_account_reaches_nothing_of_the_servers(terms: LaunchTerms) -> N
     supervised, reached = run(terms, script + "\nid -un\nid -Gn")
     assert reached == ["own folder", "notebooks", ACCOUNT, *reached[3:]]
     assert "root" not in reached[3].split()
-    supervised.process.wait(timeout=10)
+    supervised.process.wait(timeout=60)
 
 
 @ROOT
@@ -112,7 +112,7 @@ def test_what_another_account_left_behind_is_killed_with_its_session(terms: Laun
     mark = f"31{uuid.uuid4().int % 10**9}"
     supervised, _ = run(terms, f"setsid env -i sleep {mark} & (setsid sh -c 'sleep {mark} &')\nsleep 0.2")
     asyncio.run(supervised.end())
-    supervised.process.wait(timeout=10)
+    supervised.process.wait(timeout=60)
     supervised.read_result()
     assert supervised.outcome is not None
     assert supervised.outcome.clean
@@ -128,7 +128,7 @@ def test_a_process_of_another_account_does_not_outlive_its_supervisor(terms: Lau
     wait_for((work / "begun").exists, "the process to run")
     asyncio.run(supervised.begun())
     supervised.process.kill()
-    supervised.process.wait(timeout=10)
+    supervised.process.wait(timeout=60)
     supervised.read_result()  # what it left behind is the server's to kill
     assert supervised.outcome is not None
     assert supervised.outcome.clean

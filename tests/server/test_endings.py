@@ -170,8 +170,8 @@ def test_a_kernel_does_not_outlive_a_server_that_was_killed(tmp_path: Path) -> N
         start_everything(client, mark)
         os.kill(server.process.pid, signal.SIGKILL)
         server.process.wait()
-        wait_for(lambda: not bearing(mark), "its processes to be gone", 10)
-        wait_for(lambda: not any(process.is_running() for process in kernel), "the kernel to be gone", 10)
+        wait_for(lambda: not bearing(mark), "its processes to be gone")
+        wait_for(lambda: not any(process.is_running() for process in kernel), "the kernel to be gone")
 
 
 def test_output_goes_on_being_recorded_when_the_browser_is_gone(server: AuditedServer, grant: str) -> None:
