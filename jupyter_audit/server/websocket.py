@@ -9,6 +9,7 @@ comes again, leaves, or only watches, and when the kernel is restarted.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -37,6 +38,9 @@ from jupyter_audit.server.wire import V1_PROTOCOL, MalformedMessageError, parse_
 UNAPPROVED = frozenset({Cause.CELL_DENIED, Cause.CELL_LAPSED, Cause.INTERRUPTED})
 """Why a held cell did not run; what was sent behind it was meant for what it would have done."""
 
+JOIN_S = 5.0
+"""Seconds that a message waits at most until what a restarted kernel publishes is heard on the connection it came by."""
+
 
 class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
     """A websocket between one client and one kernel, with the gate in between."""
@@ -55,6 +59,8 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
         self._left = False
         self._sockets: dict[str, Any] = {}
         self._closing: asyncio.Task[None] | None = None
+        self._hears = asyncio.Event()
+        self._hears.set()
 
     def _live_session(self) -> Session | None:
         return self._services.sessions.of_kernel(self.kernel_id) if self._services is not None else None
@@ -124,11 +130,30 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
         """Connect to the kernel's sockets of now: it was restarted, and they are elsewhere."""
         _close(self.channels)
         self.channels = {}
+        self._hears.clear()
         self.create_stream()
         # That waits for the earlier kernel to answer.
         self._stop_connecting()
         for stream in self.channels.values():
             stream.on_recv_stream(self.handle_outgoing_message)
+
+    async def _join(self) -> None:
+        """
+        Wait until what the kernel publishes is heard here: ZMQ finds sockets that were not there yet some time after they are.
+
+        The kernel may be heard elsewhere long before; a cell that is sent meanwhile would run, and its client see no end of it.
+        """
+        shell = self.kernel_manager.connect_shell()
+        try:
+            async with asyncio.timeout(JOIN_S):
+                while not (self._hears.is_set() or self._left):
+                    self.session.send(shell, "kernel_info_request")
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._hears.wait(), 0.1)
+        except TimeoutError:
+            self.log.warning("jupyter-audit: nothing is heard of kernel %s", self.kernel_id)
+        finally:
+            shell.close()
 
     # --- for an observer --------------------------------------------------------------------------
 
@@ -245,6 +270,8 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
             return
         if message.msg_type != "interrupt_request":
             await session.ready.wait()
+            if not self._hears.is_set():
+                await self._join()
         verdict = await services.gate.admit(message, session, principal, self)
         if isinstance(verdict, Refuse):
             self.tell.refusal(message, verdict, self._live_session())
@@ -333,6 +360,8 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
         if isinstance(stream, str):
             stream = self.channels[stream]
         channel = getattr(stream, "channel", "")
+        if channel == "iopub":
+            self._hears.set()
         message = read_outgoing(frames, self.session, self.subprotocol)
         services, session = self._services, self._live_session()
         if services and session and not kernelwords.note(channel, message, frames, session, services):
@@ -358,7 +387,6 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
         self._lanes.go_on()
         if approved:
             self.tell.held_no_more(held)
-
 
 
 def _close(sockets: Mapping[str, Any]) -> None:

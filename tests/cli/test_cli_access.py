@@ -176,7 +176,7 @@ def test_an_incident_ends_every_grant_those_to_come_included(cli: CommandLine) -
     assert {row["id"] for row in ended} == grants
     assert {row["state"] for row in ended} == {"revoked"}
     assert "No grant was in force" in cli.good("revoke", "--everyone", "--reason", "once more").err
-    assert [entry.body for entry in cli.entries("access.revoked")] == [{"reason": "keys were stolen"}] * 3
+    assert [entry.body for entry in cli.entries("access.revoked")] == [{"everyone": True, "reason": "keys were stolen"}] * 3
 
 
 def test_the_night_shift_takes_over_on_the_command_line(cli: CommandLine) -> None:

@@ -122,7 +122,7 @@ def test_a_key_under_a_passphrase_signs_with_it_only(
         (("keys", "mine", "withdraw"), 2, "--reason"),
         (("keys", "mine", "create", "--name", "a b"), 2, "cannot be the name"),
         (("keys", "rotate", "--reason", "x", "--protect"), 2, "protect"),
-        (("approve", "r-000000000000", "--sign"), 6, "There is no request"),
+        (("approve", "r-000000000000", "--sign"), 4, "no approver's key"),
     ],
 )
 def test_what_cannot_be_done_is_a_sentence(cli: CommandLine, key: Path, words: tuple[str, ...], code: int, said: str) -> None:
