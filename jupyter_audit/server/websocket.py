@@ -23,7 +23,7 @@ from jupyter_audit.gate.admit import ClientMessage, Passed
 from jupyter_audit.gate.decide import Cause, Refuse
 from jupyter_audit.gate.holding import CLIENT_LEFT, HeldCell
 from jupyter_audit.gate.sessions import Session
-from jupyter_audit.model import Principal
+from jupyter_audit.model import Json, Principal
 from jupyter_audit.record import kinds
 from jupyter_audit.server import kernelwords
 from jupyter_audit.server.auditcells import answer_cell, asked_in
@@ -37,6 +37,8 @@ from jupyter_audit.server.wire import V1_PROTOCOL, MalformedMessageError, parse_
 
 UNAPPROVED = frozenset({Cause.CELL_DENIED, Cause.CELL_LAPSED, Cause.INTERRUPTED})
 """Why a held cell did not run; what was sent behind it was meant for what it would have done."""
+
+CROWDED_OUT = "messages of a client were refused: too many waited"
 
 JOIN_S = 5.0
 """Seconds that a message waits at most until what a restarted kernel publishes is heard on the connection it came by."""
@@ -59,6 +61,7 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
         self._left = False
         self._sockets: dict[str, Any] = {}
         self._closing: asyncio.Task[None] | None = None
+        self._crowded_out = 0
         self._hears = asyncio.Event()
         self._hears.set()
 
@@ -187,6 +190,9 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
         if not self._lanes.put(channel, message, len(incoming_msg)) and isinstance(message, ClientMessage):
             sentence = "Too much waits to be recorded, or behind a cell that waits. Wait for it, then run this again."
             self._refuse(message, Cause.NOT_RECORDED, sentence)
+            self._crowded_out += 1
+            if self._crowded_out == 1:
+                self._put_down_crowded_out()
 
     def disconnect(self) -> None:  # type: ignore[override]  # as the class between has it
         """Take leave."""
@@ -202,6 +208,8 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
         if self._left:
             return
         self._left = True
+        if self._crowded_out > 1:
+            self._put_down_crowded_out()
         if self._services is not None:
             self._services.gate.held.cancel(CLIENT_LEFT, client=self)
         self._lanes.close()
@@ -334,6 +342,14 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
             session.passwords_asked.clear()
         self.session.send(stream, whole, buffers=list(message.buffers))
         return True
+
+    def _put_down_crowded_out(self) -> None:
+        """Say in the ledger that messages found no room to wait: at the first one, and how many when the client leaves."""
+        services, session = self._services, self._live_session()
+        if services is None or self._principal is None:
+            return
+        detail: dict[str, Json] = {"kernel_id": self.kernel_id, "messages": self._crowded_out}
+        services.put_down(kinds.GapRecorded(CROWDED_OUT, detail), principal=self._principal, session=session)
 
     def _put_down_malformed(self, error: MalformedMessageError) -> None:
         self.log.warning("jupyter-audit: a client's message was refused: %s", error)

@@ -23,6 +23,7 @@ from support.servers import AuditedServer, KernelClient, audited_server, make_ho
 from jupyter_audit.clock import SystemClock
 from jupyter_audit.ledger import open_ledger
 from jupyter_audit.record import kinds
+from jupyter_audit.server.websocket import CROWDED_OUT
 
 ROLES = {"engineer": ["erin", "ana"], "approver": ["ana", "abe", "erin"]}
 TOKENS = {name: f"the-token-of-{name}" for name in ("erin", "ana", "abe")}
@@ -292,12 +293,16 @@ def test_code_in_the_kernel_cannot_approve_what_waits(server: AuditedServer, sha
     assert "answers {403}" in shown(shared.wait(second))
 
 
-def test_what_is_sent_behind_a_cell_that_waits_does_not_fill_the_memory(shared: KernelClient, ana: As) -> None:
+def test_what_is_sent_behind_a_cell_that_waits_does_not_fill_the_memory(
+    server: AuditedServer, shared: KernelClient, ana: As
+) -> None:
     first = shared.execute("patient = 1")
     held = ana.next_held()
     sent = [shared.execute(f"#{'x' * 3_000_000}") for _ in range(6)]
     reply = reply_of(shared.wait(sent[-1]))
     assert (reply["ename"], "behind a cell that waits" in reply["evalue"]) == ("NotRecorded", True)
+    gap = server.await_entry("gap.recorded", lambda e: e.body["detail"]["kernel_id"] == shared.kernel_id)
+    assert (gap.actor.name, gap.body["what"], gap.body["detail"]["messages"]) == ("erin", CROWDED_OUT, 1)
     ana.post(f"held-cells/{held['id']}/deny", reason="enough")
     assert reply_of(shared.wait(first))["ename"] == "CellDenied"
     for each in sent[:-1]:
@@ -305,6 +310,20 @@ def test_what_is_sent_behind_a_cell_that_waits_does_not_fill_the_memory(shared: 
     after = shared.execute("patient = 2")
     ana.post(f"held-cells/{ana.next_held()['id']}/approve")
     assert reply_of(shared.wait(after))["status"] == "ok"
+
+
+def test_a_client_that_sent_more_than_may_wait_leaves_with_their_number_in_the_ledger(
+    server: AuditedServer, grant: str, ana: As
+) -> None:
+    client = server.kernel()
+    client.execute("patient = 3")
+    ana.next_held()
+    sent = [client.execute(f"#{'x' * 3_000_000}") for _ in range(8)]
+    client.wait(sent[-1])
+    client.close()
+    gap = server.await_entry("gap.recorded", lambda e: e.body["detail"].get("messages") == 3)
+    assert (gap.body["what"], gap.body["detail"]["kernel_id"]) == (CROWDED_OUT, client.kernel_id)
+    server.request("DELETE", f"/api/kernels/{client.kernel_id}")
 
 
 @pytest.mark.browser
