@@ -39,7 +39,8 @@ async def answer_cell(
 ) -> bool:
     """Do what was asked and answer as a kernel answers a cell that does not count; return whether it could be done."""
     parent, silent = message.header, bool(message.content.get("silent"))
-    count = session.counted if session is not None else 0
+    # Not 0: JupyterLab takes that for no answer, and shows the cell as running for ever.
+    count = max(1, session.counted) if session is not None else 1
     reply: dict[str, Any] = {"execution_count": count, "user_expressions": {}, "payload": []}
     tell.state("busy", parent)
     if not silent:
