@@ -37,6 +37,13 @@ GUARDRAIL_CASES = DOCS.parent / "tests" / "detect" / "guardrails.yml"
 GUARDRAILS_BEGIN = "<!-- Made by docs/generate.py from the code, from here on; edit there. -->\n"
 PROBES_BEGIN = "<!-- made by docs/generate.py from tests/isolation/probe_table.py -->\n"
 PROBES_END = "<!-- end -->"
+SITUATIONS = {
+    "plain": "plain server",
+    "without_grant": "without a grant",
+    "expired": "after it has ended",
+    "anothers": "another's",
+    "good": "a good one",
+}
 NOTE = "<!-- Made by docs/generate.py from the code; edit there. -->\n\n"
 
 
@@ -139,24 +146,35 @@ def execution_paths() -> str:
     lines = [
         NOTE + "# Execution paths\n",
         "Every road by which code could get to run in a kernel or in the server: where it is stopped, what it leaves in the "
-        "ledger, and the test that tries it. The table is `tests/attacks/roads.yml`; a road without a test fails the tests, "
-        "and so does an attack without a road.\n",
-        "Each attack in `tests/attacks/messages/` and `tests/attacks/requests/` is carried out on a plain JupyterLab first, "
-        "where it must succeed; then on an audited one without a grant, after the grant has ended, with another person's, and "
-        "with a good one. It must be refused, stand in the ledger, and have run nothing; or, where a grant opens the road, "
-        "run after its entry was durable. What each message type takes is in [messages.md](messages.md); what code in a "
+        "ledger, and the tests that try it. The table is `tests/attacks/roads.yml`; a road that is not tried in every "
+        "situation fails the tests, and so does an attack without a road.\n",
+        "Each road is taken on a plain Jupyter server first, where it must come through; then on an audited one without a "
+        "grant, after the grant has ended, with another person's, and with a good one. It must be refused, stand in the "
+        "ledger, and have run nothing; or, where a grant opens the road, run after its entry was durable. A file of "
+        "`tests/attacks/messages/` or `tests/attacks/requests/` is one attack, which `test_message_roads.py` or "
+        "`test_request_roads.py` carries out in all five situations; for other roads the tests are named, or why there is no "
+        "such situation. What each message type takes is in [messages.md](messages.md); what code in a "
         "cell can reach once it runs, in [threat-model.md](threat-model.md).\n",
     ]
     for group, roads in yaml.safe_load((ATTACKS / "roads.yml").read_text(encoding="utf-8")).items():
-        lines += [f"## {group}\n", "| road | gated by | recorded as | tested by |", "| --- | --- | --- | --- |"]
+        lines += [f"## {group}\n", "| road | gated by | recorded as | tried in each situation | and by |", "| --- " * 5 + "|"]
         for road in roads:
-            files = [f"tests/attacks/{road['attack']}.py"] if "attack" in road else []
-            files += [test.partition("::")[0] for test in road.get("tests", ())]
-            tested = ", ".join(f"`{file}`" for file in dict.fromkeys(files))
+            besides = ", ".join(f"`{file}`" for file in dict.fromkeys(test.partition("::")[0] for test in road.get("tests", ())))
             recorded = ", ".join(f"`{kind}`" for kind in road["recorded"]) or "nothing starts, so nothing"
-            lines.append(f"| {road['road']} | {road['gated']} | {recorded} | {tested} |")
+            lines.append(f"| {road['road']} | {road['gated']} | {recorded} | {_tried(road)} | {besides} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def _tried(road: dict[str, Any]) -> str:
+    """Return how a road is tried in each situation."""
+    if "attack" in road:
+        return f"`tests/attacks/{road['attack']}.py`"
+    told = []
+    for situation, named in road.get("situations", {}).items():
+        tests = [named] if isinstance(named, str) else named
+        told.append(f"{SITUATIONS[situation]}: " + ", ".join(f"`{test}`" if "::" in test else test for test in tests))
+    return "<br>".join(told)
 
 
 def commands() -> str:
