@@ -15,10 +15,9 @@ import sys
 
 import psutil
 
-_PR_SET_CHILD_SUBREAPER = 36
-ROUNDS = 200
-PAUSE_S = 0.01
+from jupyter_audit.gate.supervisor import ROUNDS, hunt
 
+_PR_SET_CHILD_SUBREAPER = 36
 _supervisors: set[int] = set()
 """The server's children that are supervisors and no orphans."""
 
@@ -49,33 +48,55 @@ def sweep(since: float) -> tuple[int, bool]:
     if sys.platform != "linux":
         return 0, False
     seen: set[int] = set()
-    for _ in range(ROUNDS):
-        alive = _orphans(since)
-        if not alive:
+    older = {child.pid for child in psutil.Process().children()} - {child.pid for child in _children(since)[0]}
+    for turn in range(ROUNDS):
+        alive, settled = _orphans(since)
+        if not alive and settled:
             return len(seen), True
         for process in alive:
             with contextlib.suppress(psutil.Error):
                 process.suspend()
-        fresh = {process.pid for process in _orphans(since)} - {process.pid for process in alive}
+        fresh = {process.pid for process in _orphans(since)[0]} - {process.pid for process in alive}
         seen |= {process.pid for process in alive}
-        if fresh:
+        if fresh and turn % 2 == 0:
             continue
         for process in alive:
             with contextlib.suppress(psutil.Error):
                 process.kill()
-        psutil.wait_procs(alive, timeout=PAUSE_S)
+        hunt(_supervisors | older)
     return len(seen), False
 
 
-def _orphans(since: float) -> list[psutil.Process]:
+def _orphans(since: float) -> tuple[list[psutil.Process], bool]:
+    """
+    Return the living orphans, and whether no child was dead or dying when it was looked at.
+
+    A dead one's own children have become the server's after these were listed: whoever finds one has to look again.
+    """
     found: list[psutil.Process] = []
+    children, settled = _children(since)
+    for child in children:
+        try:
+            found += [child, *child.children(recursive=True)]
+        except psutil.Error:
+            settled = False
+    return found, settled
+
+
+def _children(since: float) -> tuple[list[psutil.Process], bool]:
+    """Return the living children that are no supervisors and were started after `since`, and whether none was dead."""
+    found: list[psutil.Process] = []
+    settled = True
     for child in psutil.Process().children():
-        with contextlib.suppress(psutil.Error):
+        try:
             if child.pid in _supervisors or child.create_time() < since:
                 continue
-            if child.status() == psutil.STATUS_ZOMBIE:
-                with contextlib.suppress(ChildProcessError):
-                    os.waitpid(child.pid, os.WNOHANG)
+            if child.status() != psutil.STATUS_ZOMBIE:
+                found.append(child)
                 continue
-            found += [child, *child.children(recursive=True)]
-    return found
+            os.waitpid(child.pid, os.WNOHANG)
+        except (psutil.Error, ChildProcessError):
+            # Collected by somebody else in this moment.
+            pass
+        settled = False
+    return found, settled

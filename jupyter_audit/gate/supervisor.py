@@ -234,12 +234,13 @@ def sweep(kernel: int, mark: str, ours: set[int]) -> tuple[int, bool]:
     """
     Kill everything that the kernel started, and return how many besides it and `ours` there were, and whether all are gone.
 
-    They are stopped before they are killed, so that none can start another in between.
+    They are stopped before they are killed, so that none can start another in between. Whether all are gone is not for
+    /proc to say, which is read name by name while they come and go: on Linux all is over when there is no child left to wait for.
     """
     seen: set[int] = set()
-    for _ in range(ROUNDS):
+    for turn in range(ROUNDS):
         alive = strays(mark)
-        if not alive:
+        if not alive and _childless(kernel):
             return len(seen - ours), True
         for pid in alive - seen:
             if _number_inside(pid) in (_INIT, _FIRST):
@@ -247,13 +248,62 @@ def sweep(kernel: int, mark: str, ours: set[int]) -> tuple[int, bool]:
             _signal(pid, signal.SIGSTOP)
         fresh = strays(mark) - alive
         seen |= alive
-        if fresh:
+        # Those that are always fresh, because each starts the next and ends, are never all stopped: they are killed all the same.
+        if fresh and turn % 2 == 0:
             continue
         for pid in alive:
             _signal(pid, signal.SIGKILL)
-        time.sleep(PAUSE_S)
-        _reap(kernel)
+        hunt(set())
     return len(seen - ours), False
+
+
+def hunt(spared: set[int]) -> None:
+    """
+    Kill this process's children as soon as they are seen, and collect them, for PAUSE_S or until there are none but the `spared`.
+
+    A process that starts another and ends at once, again and again, is a child of its subreaper each time, and is gone before
+    a list of all processes is read to its end. The list of one's own children is short.
+    """
+    until = time.monotonic() + PAUSE_S
+    while time.monotonic() < until:
+        children = _children()
+        if children is None:
+            time.sleep(PAUSE_S)
+            return
+        if not children - spared:
+            return
+        for pid in children - spared:
+            _signal(pid, signal.SIGKILL)
+            try:
+                os.waitpid(pid, os.WNOHANG)
+            except ChildProcessError:
+                # Somebody else in this process has collected it.
+                continue
+
+
+def _children() -> set[int] | None:
+    """Return this process's children, dead ones too; None where the system does not list them (CONFIG_PROC_CHILDREN)."""
+    found: set[int] = set()
+    try:
+        for task in os.listdir("/proc/self/task"):  # noqa: PTH208 (as below)
+            with open(f"/proc/self/task/{task}/children", "rb") as file:  # noqa: PTH123
+                found.update(map(int, file.read().split()))
+    except FileNotFoundError:
+        # Also where a thread of the server's has just ended: the next turn sees.
+        return None
+    return found
+
+
+def _childless(kernel: int) -> bool:
+    """Collect the dead, and return whether that was all; without subreapers there is nothing to see."""
+    if not LINUX:
+        return True
+    _reap(kernel)
+    try:
+        os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        return True
+    return False
 
 
 def _first_inside() -> int:
