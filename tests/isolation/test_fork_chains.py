@@ -103,7 +103,7 @@ def test_an_orphan_whose_parent_died_while_the_children_were_listed_is_found(
         return found
 
     monkeypatch.setattr(psutil.Process, "children", list_and_kill)
-    _, clean = orphans.sweep(started_at - 1)
+    _, clean = orphans.sweep(started_at)
     assert died
     assert clean
     assert not psutil.pid_exists(grandchild)
