@@ -121,9 +121,11 @@ def _run(profile: Profile, ticket: str, person: str) -> Mapping[str, Any]:
     words = [values.get(word, word) for word in profile.ticket_command]
     kept = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
     try:
+        # Not in the server's own working folder, where cells may write: git reads its configuration there, Python its modules.
         process = subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=kept, start_new_session=True
-        )
+            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=kept, start_new_session=True,
+            cwd="/",
+        )  # fmt: skip
     except (OSError, ValueError) as error:
         raise NoAnswerError(f"its command could not be started ({getattr(error, 'strerror', None) or error})") from error
     # Whatever the command started, and whatever holds its output open, goes with it when the time is up.

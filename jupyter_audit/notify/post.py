@@ -77,7 +77,7 @@ class Post:
                 return
             courier = subprocess.Popen(
                 COURIER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment,
-                start_new_session=True,
+                start_new_session=True, cwd="/",
             )  # fmt: skip
             self._couriers.add(courier)
         self._started(courier.pid)

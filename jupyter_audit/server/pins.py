@@ -53,6 +53,9 @@ PINNED: Mapping[str, Mapping[str, Any]] = {
         "lock_all_plugins": True,
     },
     "ExecutePreprocessor": {"enabled": False},
+    # nbconvert looks for templates in the working folder first, and a template is code: `jupyter audit lab`, started among the
+    # notebooks, would run in the server what a cell has written there.
+    "TemplateExporter": {"extra_template_basedirs": []},
 }
 """Section → trait → value."""
 

@@ -230,6 +230,14 @@ def test_a_command_sees_nothing_of_the_servers_secrets(tmp_path: Path, monkeypat
     assert Tickets().ask(profile, "T-1", "ada").standing is Standing.OPEN
 
 
+def test_a_command_does_not_run_in_the_servers_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`jupyter audit lab` is started among the notebooks, where a cell could leave a .git/config or a module for it."""
+    monkeypatch.chdir(tmp_path)
+    profile = by_command(tmp_path)
+    (tmp_path / "T-1").write_text("exec import os; print(json.dumps({'open': os.getcwd() == '/'}))")
+    assert Tickets().ask(profile, "T-1", "ada").standing is Standing.OPEN
+
+
 def test_whoever_may_not_ask_does_not_reach_the_tracker(tmp_path: Path, clock: SetClock, tracker: Tracker) -> None:
     house = house_of(tmp_path, clock, ticket_url=tracker.template)
     with pytest.raises(AccessError):

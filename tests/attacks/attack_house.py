@@ -251,7 +251,8 @@ def team_server(folder: Path) -> Iterator[Team]:
         "c.JupyterAudit.allowed_handlers = {'rogue.ExecuteHandler': ['POST']}\n"
         "c.JupyterAudit.sweep_seconds = 2.0\n"
     )
-    with audited_server(folder, f"--config={config}", face="lab", solo=False) as server:
+    # Started among the notebooks, as people do: what the server looks up in its working folder, cells can write.
+    with audited_server(folder, f"--config={config}", face="lab", solo=False, started_in="work") as server:
         yield Team(server)
 
 

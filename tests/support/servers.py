@@ -200,9 +200,9 @@ class AuditedServer:
 
 @contextmanager
 def audited_server(
-    folder: Path, *options: str, face: str = "server", solo: bool = True, port: int = 0
+    folder: Path, *options: str, face: str = "server", solo: bool = True, port: int = 0, started_in: str = ""
 ) -> Iterator[AuditedServer]:
-    """A server on a new home in `folder`, stopped at the end; its ledger must then verify."""
+    """A server on a new home in `folder`, stopped at the end; its ledger must then verify. `started_in` lies in `folder`."""
     if not (folder / "audit").exists():
         make_home(folder)
     token, port = secrets.token_hex(16), port or free_port()
@@ -211,7 +211,7 @@ def audited_server(
         *(["--solo"] if solo else []), *options,
     )  # fmt: skip
     with (folder / "server.log").open("ab") as log:
-        process = subprocess.Popen(command, env=clean_environment(folder), cwd=folder, stdout=log, stderr=log)
+        process = subprocess.Popen(command, env=clean_environment(folder), cwd=folder / started_in, stdout=log, stderr=log)
     home = Home(folder / "audit")
     try:
         def serving() -> bool:
