@@ -118,6 +118,7 @@ class PermitChecker:
         self._session = session
         self._key = key
         self._used: dict[int, int] = {}
+        self._latest = 0.0
         self._prune_at = 4096
 
     def check(self, header: Mapping[str, Any], metadata: Mapping[str, Any], content: Mapping[str, Any],
@@ -152,7 +153,8 @@ class PermitChecker:
             self._key.verify(_signed_bytes(permit), signature)
         except (BadSignatureError, ValueError, TypeError) as error:
             raise PermitError("forged", "The permit's signature does not cover this message.") from error
-        seconds = now.astimezone(UTC).timestamp()
+        # A clock that goes back makes no permit good again, nor a used one that is no longer remembered.
+        seconds = self._latest = max(self._latest, now.astimezone(UTC).timestamp())
         if seconds >= permit.not_after:
             raise PermitError("late", "The grant behind this permit has ended.")
         if permit.entry in self._used:

@@ -34,6 +34,15 @@ NOT_BEGUN_S = 30.0
 MOST_DETAILS = 20
 """Members kept of a kernel's report on itself."""
 
+MOST_REPORTS = 100
+"""Reports of one session that become an entry each: code in a kernel can make as many as it likes."""
+
+MORE_REPORTS = "reports of a kernel on itself, beyond those that were put down"
+"""`what` of the gap entry at the first of them, and of the one that counts them at the session's end."""
+
+UNKNOWN = ""
+"""The cell of late output that names none that was sent. Gathered together: a kernel can invent any number of them."""
+
 REMEMBERED = 20_000
 """How many finished messages are remembered, to know whose late output it is."""
 
@@ -111,6 +120,8 @@ class Capture:
     report_type: str
     begin_within: float = NOT_BEGUN_S
     _free_since: float = 0.0
+    _reports: int = 0
+    _refusal_reported: bool = False
     _open: dict[str, Sent] = field(default_factory=dict)
     _done: OrderedDict[str, tuple[int, str | None]] = field(default_factory=OrderedDict)
     _late: dict[str, _Late] = field(default_factory=dict)
@@ -158,7 +169,7 @@ class Capture:
             if message is not None:
                 message.begun = True
             if msg_type == self.report_type:
-                return Observed(drafts=(self._report(content),), unpermitted=self._unpermitted(content))
+                return self._reported(content)
             if message is None and parent_id not in self._done and self._shows_a_run(msg_type, parent, content):
                 return Observed(foreign=parent_id or "none")
             if msg_type in OUTPUT_TYPES:
@@ -203,6 +214,8 @@ class Capture:
                 finished += observed.finished
             drafts += [self._late_draft(late) for late in self._late.values()]
             self._late.clear()
+            if self._reports > MOST_REPORTS:
+                drafts.append(self._more_reports(self._reports - MOST_REPORTS))
             return Observed(tuple(drafts), tuple(finished))
 
     # --- with the lock held -----------------------------------------------------------------------
@@ -275,6 +288,8 @@ class Capture:
     def _late_output(
         self, parent_id: str, message: Sent | None, msg_type: str, content: Mapping[str, Any], now: float
     ) -> None:
+        if message is None and parent_id not in self._done:
+            parent_id = UNKNOWN
         late = self._late.get(parent_id)
         if late is None:
             if message is not None:
@@ -299,6 +314,23 @@ class Capture:
             # It was sent in time and waited behind another cell until the grant had ended.
             return ""
         return cause if isinstance(cause, str) and cause in PERMIT_CAUSES else "unknown"
+
+    def _reported(self, content: Mapping[str, Any]) -> Observed:
+        """Take in a report. A refusal counts however many there were before, and the first is always put down."""
+        unpermitted = self._unpermitted(content)
+        first_refusal = bool(unpermitted) and not self._refusal_reported
+        self._refusal_reported = self._refusal_reported or bool(unpermitted)
+        if first_refusal:
+            return Observed((self._report(content),), unpermitted=unpermitted)
+        self._reports += 1
+        if self._reports <= MOST_REPORTS:
+            return Observed((self._report(content),), unpermitted=unpermitted)
+        drafts = (self._more_reports(1),) if self._reports == MOST_REPORTS + 1 else ()
+        return Observed(drafts, unpermitted=unpermitted) if drafts or unpermitted else NOTHING
+
+    def _more_reports(self, count: int) -> Draft:
+        detail: dict[str, Json] = {"kernel_id": self.kernel_id, "reports": count}
+        return kinds.draft(kinds.GapRecorded(what=MORE_REPORTS, detail=detail), session=self.session)
 
     def _report(self, content: Mapping[str, Any]) -> Draft:
         items = [(str(key), str(value)) for key, value in content.items() if key != "report"]

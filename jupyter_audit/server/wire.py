@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
+from jupyter_client.jsonutil import ISO8601_PAT
 from jupyter_client.session import Session as WireSession
 from jupyter_server.services.kernels.connection.base import deserialize_msg_from_ws_v1, serialize_msg_to_ws_v1
 
@@ -49,6 +50,9 @@ def parse_message(raw: str | bytes, subprotocol: str | None) -> ClientMessage:
         value = header.get(name)
         if not isinstance(value, str) or not 0 < len(value) <= LONGEST_ID:
             raise MalformedMessageError(f"its header has no usable {name}")
+    if ISO8601_PAT.match(header["msg_id"]):
+        # jupyter_client reads such a text as a date, in the kernel too: neither permit nor answer would be of this message.
+        raise MalformedMessageError("its msg_id is a date")
     if channel not in CHANNELS:
         raise MalformedMessageError(f"there is no channel {channel!r} for clients to send on")
     return ClientMessage(

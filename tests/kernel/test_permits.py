@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -177,6 +177,23 @@ def test_changing_anything_under_the_signature_is_noticed(
         changed[0]["v"] = 2
     with pytest.raises(PermitError):
         PermitChecker("s-1", KEY.verify_key).check(changed[1], {PERMIT_KEY: changed[0]}, changed[2], NOW)
+
+
+def test_a_clock_that_goes_back_makes_no_permit_good_again() -> None:
+    checker, content, end = PermitChecker("s-1", KEY.verify_key), {"code": "1"}, int(NOW.timestamp()) + 60
+
+    def check(number: int, not_after: int, seconds: float) -> None:
+        permit = Permit(number, "s-1", f"m-{number}", "execute_request", content_digest(content), not_after)
+        header = {"msg_id": f"m-{number}", "msg_type": "execute_request"}
+        checker.check(header, {PERMIT_KEY: sign_permit(permit, KEY)}, content, NOW + timedelta(seconds=seconds))
+
+    check(1, end, 0)
+    check(2, end + 100, 90)
+    for number in (1, 3):
+        with pytest.raises(PermitError) as refused:
+            check(number, end, 0)
+        assert refused.value.cause == "late"
+    check(4, end + 100, 0)
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)))

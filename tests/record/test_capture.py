@@ -7,7 +7,17 @@ from typing import Any
 import pytest
 
 from jupyter_audit.model import Draft
-from jupyter_audit.record.capture import LATE_FLUSH, NOT_BEGUN, NOT_BEGUN_S, REPLY_WAIT, Capture, Observed, Sent
+from jupyter_audit.record.capture import (
+    LATE_FLUSH,
+    MORE_REPORTS,
+    MOST_REPORTS,
+    NOT_BEGUN,
+    NOT_BEGUN_S,
+    REPLY_WAIT,
+    Capture,
+    Observed,
+    Sent,
+)
 from jupyter_audit.record.kinds import NEVER_BEGUN
 from jupyter_audit.record.outputs import OutputSummary
 
@@ -164,3 +174,25 @@ def test_the_kernels_report_is_marked_as_its_own_word(capture: Capture) -> None:
     assert draft.type == "kernel.report"
     assert draft.body["reported_by"] == "kernel"
     assert draft.body["detail"] == {"cause": "forged"}
+
+
+def test_a_kernel_cannot_fill_the_ledger_with_reports_on_itself_and_a_refusal_counts_after_any_number(capture: Capture) -> None:
+    seen = [capture.observe("audit_report", PARENT, {"report": "x", "n": n}, 10.0) for n in range(MOST_REPORTS + 5)]
+    kinds = [draft.type for observed in seen for draft in observed.drafts]
+    assert kinds == ["kernel.report"] * MOST_REPORTS + ["gap.recorded"]
+    refused = capture.observe("audit_report", PARENT, {"report": "permit_refused", "cause": "missing"}, 10.1)
+    assert (one(refused).type, refused.unpermitted) == ("kernel.report", "missing")
+    again = capture.observe("audit_report", PARENT, {"report": "permit_refused", "cause": "missing"}, 10.2)
+    assert (again.drafts, again.unpermitted) == ((), "missing")
+    gap = one(capture.close(11.0))
+    assert (gap.type, gap.body["what"], gap.session) == ("gap.recorded", MORE_REPORTS, "s-1")
+    assert gap.body["detail"] == {"kernel_id": "k-1", "reports": 6}
+
+
+def test_a_kernel_cannot_fill_the_ledger_with_output_of_cells_that_it_invents(capture: Capture) -> None:
+    for number in range(50):
+        capture.observe("stream", {"msg_id": f"invented-{number}"}, {"name": "stdout", "text": "x"}, 10.0)
+    late = one(capture.due(10.0 + LATE_FLUSH))
+    assert (late.type, late.body["admitted"]) == ("cell.late_output", -1)
+    [output] = late.body["outputs"]  # type: ignore[misc,union-attr]
+    assert output["bytes"] == 50  # type: ignore[index,call-overload]

@@ -127,6 +127,9 @@ def test_a_message_id_cannot_be_used_twice(server: AuditedServer, grant: str) ->
         json.dumps({"header": {"msg_id": "a", "msg_type": "execute_request"}, "content": '{"code": "1"}', "metadata": {}}),
         json.dumps({"header": {"msg_type": "execute_request"}, "content": {"code": "1"}, "metadata": {}}),
         json.dumps({"header": {"msg_id": "a", "msg_type": "x"}, "content": {}, "metadata": {}, "channel": "iopub"}),
+        # jupyter_client would make a date of this id, whose permit would then be another message's.
+        json.dumps({"header": {"msg_id": "2026-01-01T00:00:00Z", "msg_type": "execute_request"}, "parent_header": {}, "metadata": {},
+                    "content": {"code": "1"}, "channel": "shell"}),
     ],
 )
 def test_what_does_not_parse_as_one_whole_message_is_refused_and_the_socket_lives_on(
