@@ -7,11 +7,13 @@ Starting a kernel needs no grant, because nothing of the user's runs in it until
 from __future__ import annotations
 
 import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from attack_house import Attacker, Team, await_mark, touch
+from attack_house import Attacker, Team, await_mark, plain_server, touch
 
 SHADOWS = ("ipykernel_launcher", "sitecustomize", "usercustomize", "jupyter_audit_kernel", "ipykernel", "IPython", "zmq")
 """Modules beside the notebook that a kernel imports while it starts."""
@@ -62,12 +64,19 @@ def test_on_a_plain_server_a_kernelspec_at_home_is_a_command_to_run(plain: Attac
     await_mark(mark, "the command of a kernelspec")
 
 
-@pytest.mark.parametrize("name", ["nora", "gina"])
-def test_modules_beside_the_notebook_are_not_run_when_a_kernel_starts(team: Team, name: str, kernels: Any) -> None:
+@pytest.mark.parametrize("name", ["nora", "ella", "otto", "gina"])
+def test_neither_modules_beside_the_notebook_nor_files_at_home_are_run_when_a_kernel_starts(
+    team: Team, name: str, ended: Any
+) -> None:
+    """Nobody's grant is asked for when a kernel starts, so nothing of anybody's may run."""
     person = team.person(name)
-    marks = {module: team.server.work / f"{name}-shadow-{module}" for module in SHADOWS}
-    for module, mark in marks.items():
-        assert write(person, f"{name}-shadow/{module}.py", touch(mark)) == 201
+    marks = {module: team.server.work / f"{name}-shadow-{module}" for module in (*SHADOWS, *AT_HOME)}
+    for module in SHADOWS:
+        assert write(person, f"{name}-shadow/{module}.py", touch(marks[module])) == 201
+    for which, where in AT_HOME.items():
+        path = team.server.folder / where
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(touch(marks[which]))
     kernel = person.kernel(person.start_kernel(path=f"{name}-shadow"))
     canary = team.server.await_entry("session.canary", lambda e: e.body["kernel_id"] == kernel.kernel_id)
     assert canary.body["passed"] is True
@@ -80,26 +89,16 @@ def test_files_at_home_cannot_be_written_through_the_server(team: Team) -> None:
         assert write(team.person("gina"), path, "x = 1") >= 400, path
 
 
-def test_files_at_home_are_not_run_whoever_wrote_them(team: Team) -> None:
-    """As somebody would who has the account's files, but not the audit home."""
-    home = team.server.folder
-    marks = {which: team.server.work / f"home-{which}" for which in AT_HOME}
-    for which, mark in marks.items():
-        path = home / AT_HOME[which]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(touch(mark))
-    spec = home / KERNELSPEC
+@pytest.mark.parametrize("name", ["nora", "ella", "otto", "gina"])
+def test_a_kernelspec_at_home_starts_nothing_whoever_asks(team: Team, name: str, ended: Any) -> None:
+    """As somebody would put it there who has the account's files, but not the audit home."""
+    spec, after = team.server.folder / KERNELSPEC, team.server.reader.size()
     spec.parent.mkdir(parents=True, exist_ok=True)
     spec.write_text(kernelspec(team.server.work / "home-kernelspec"))
-    gina = team.person("gina")
-    kernel = gina.kernel()
-    assert kernel.printed("print('ready')") == "ready\n"
-    assert gina.request("POST", "/api/kernels", {"name": "trap"})[0] == 403
-    refused = team.server.await_entry("request.refused", lambda e: e.body["cause"] == "kernel_not_allowed")
-    assert refused.actor.name == "gina"
-    assert [which for which, mark in marks.items() if mark.exists()] == []
+    assert team.person(name).request("POST", "/api/kernels", {"name": "trap"})[0] == 403
+    refused = team.server.await_entry("request.refused", lambda e: e.seq >= after and e.actor.name == name)
+    assert refused.body["cause"] == "kernel_not_allowed"
     assert not (team.server.work / "home-kernelspec").exists()
-    gina.request("DELETE", f"/api/kernels/{kernel.kernel_id}")
 
 
 def test_what_a_request_says_of_the_environment_does_not_reach_the_kernel(team: Team) -> None:
@@ -107,3 +106,30 @@ def test_what_a_request_says_of_the_environment_does_not_reach_the_kernel(team: 
     kernel = gina.kernel(gina.start_kernel(env={"TRAP": "1", "PYTHONSTARTUP": "/tmp/x"}))
     assert kernel.printed("import os; print(os.environ.get('TRAP'), os.environ.get('PYTHONSTARTUP'))") == "None None\n"
     gina.request("DELETE", f"/api/kernels/{kernel.kernel_id}")
+
+
+def test_a_plain_server_runs_the_configuration_of_whoever_starts_it_and_takes_kernels_from_any_gateway(tmp_path: Path) -> None:
+    """What runs behind a gateway passes nothing of the server's own."""
+    asked: list[str] = []
+
+    class Gateway(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"[]")
+
+        def log_message(self, *args: Any) -> None:
+            """Say nothing."""
+
+    mark, own = tmp_path / "it-ran", tmp_path / ".jupyter" / "jupyter_config.py"
+    own.parent.mkdir()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Gateway) as gateway:
+        threading.Thread(target=gateway.serve_forever, daemon=True).start()
+        own.write_text(f"{touch(mark)}\nc.GatewayClient.url = 'http://127.0.0.1:{gateway.server_port}'\n")
+        with plain_server(tmp_path) as server:
+            person = Attacker(server, "anybody", server.token, "python3", tmp_path)
+            assert person.request("GET", "/api/kernels") == (200, [])
+        gateway.shutdown()
+    assert mark.exists()
+    assert "/api/kernels" in asked

@@ -31,10 +31,14 @@ def at_the_ports(connection_file: Path) -> Iterator[BlockingKernelClient]:
     client.stop_channels()
 
 
+def session_of(team: Team, kernel: Client) -> str:
+    """Return a kernel's newest session."""
+    return str(team.server.await_entry("session.started", lambda e: e.body["kernel_id"] == kernel.kernel_id).session)
+
+
 def connection_file(team: Team, kernel: Client) -> Path:
     """Return the file that only the server's account can read."""
-    started = team.server.await_entry("session.started", lambda e: e.body["kernel_id"] == kernel.kernel_id)
-    return team.server.home.run / "sessions" / str(started.session) / "connection.json"
+    return team.server.home.run / "sessions" / session_of(team, kernel) / "connection.json"
 
 
 def attempt_is_an_entry_and_a_finding(team: Team, kernel: Client, cause: str) -> None:
@@ -100,9 +104,9 @@ def count(path: Path) -> str:
     return f"open({str(path)!r}, 'a').write('x')"
 
 
-@pytest.mark.parametrize("how", ["replayed", "altered", "foreign"])
+@pytest.mark.parametrize("how", ["replayed", "altered", "foreign", "renamed", "restarted"])
 def test_a_permit_that_was_overheard_opens_nothing_and_the_attempt_is_an_entry_and_a_finding(team: Team, how: str) -> None:
-    """A late one is refused in tests/kernel/test_permits.py; here the session is over by then."""
+    """`renamed` says that it is the other session's; `restarted` is the same kernel's, from before it was restarted."""
     mark = team.server.work / f"permit-{how}"
     kernel = team.person("gina").kernel()
     message = overheard(kernel, count(mark))
@@ -111,9 +115,16 @@ def test_a_permit_that_was_overheard_opens_nothing_and_the_attempt_is_an_entry_a
     if how == "altered":
         message["content"] = cell(count(mark))
         cause = "forged"
-    elif how == "foreign":
+    elif how in ("foreign", "renamed"):
         kernel = team.person("gina").kernel()
         kernel.run("1")
+    elif how == "restarted":
+        assert team.person("gina").request("POST", f"/api/kernels/{kernel.kernel_id}/restart")[0] == 200
+        team.server.await_entry("session.canary", lambda e: e.session == session_of(team, kernel))
+        cause = "foreign"
+    if how == "renamed":
+        message["metadata"][PERMIT_KEY]["session"] = session_of(team, kernel)
+        cause = "forged"
     with at_the_ports(connection_file(team, kernel)) as client:
         client.session.send(client.shell_channel.socket, message)
         attempt_is_an_entry_and_a_finding(team, kernel, cause)
@@ -133,17 +144,32 @@ def test_a_message_that_is_sent_a_second_time_runs_twice_in_a_plain_kernel(plain
     assert mark.read_text() == "xx"
 
 
-def test_messages_without_the_kernels_key_run_nothing_and_are_put_down_once(team: Team) -> None:
+@pytest.mark.parametrize("name", ["nora", "ella", "otto", "gina"])
+def test_messages_without_the_kernels_key_run_nothing_and_are_put_down_once(
+    team: Team, name: str, kernels: Any, ended: Any
+) -> None:
     """Any account of the machine can reach the ports; what it sends must not end somebody's session either."""
-    kernel = team.person("gina").kernel()
-    kernel.run("1")
-    mark = team.server.work / "ports-no-key"
+    kernel = kernels(name)
+    mark = team.server.work / f"ports-no-key-{name}"
     with at_the_ports(connection_file(team, kernel)) as client:
         client.session.key = b"another key"
         for _ in range(3):
             client.session.send(client.shell_channel.socket, client.session.msg("execute_request", content=cell(touch(mark))))
         report = team.server.await_entry("kernel.report", lambda e: e.body["kernel_id"] == kernel.kernel_id)
         assert report.body["report"] == "message_unreadable"
-    assert reply_of(kernel.wait(kernel.execute("1")))["status"] == "ok"
+    reply = reply_of(kernel.wait(kernel.execute("1")))
+    assert (reply["status"] == "ok") == (name in team.grants)
     assert len([e for e in team.server.entries("kernel.report") if e.body["kernel_id"] == kernel.kernel_id]) == 1
+    assert not mark.exists()
+
+
+def test_messages_without_the_key_of_a_plain_kernel_run_nothing_either_and_nobody_is_told(plain: Attacker) -> None:
+    """Jupyter's own lock, which holds; the cell after it shows that they have come."""
+    mark, kernel = plain.work / "plain-no-key", plain.kernel()
+    with at_the_ports(plain.server.runtime / f"kernel-{kernel.kernel_id}.json") as client:
+        kept, client.session.key = client.session.key, b"another key"
+        client.session.send(client.shell_channel.socket, client.session.msg("execute_request", content=cell(touch(mark))))
+        client.session.key = kept
+        client.session.send(client.shell_channel.socket, client.session.msg("execute_request", content=cell("1")))
+        assert client.get_shell_msg(timeout=30)["content"]["status"] == "ok"
     assert not mark.exists()

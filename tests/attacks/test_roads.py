@@ -33,23 +33,6 @@ NOT_YET: frozenset[str] = frozenset(
         "Another grant, to go on with what an ended one began",
         "A kernel without a session, because it is gone or was there before the gate",
         "A kernel whose server was killed",
-        "The kernel's ports, with its connection file (`jupyter console --existing`, an insider)",
-        "A permit that was overheard in the kernel, used again, for other code, or for another kernel",
-        "The kernel's ports, without its key",
-        "An extension with a kernel client of its own, which an admin has let in",
-        "A message without a permit, or with a forged, altered, foreign or late one",
-        "Code in a cell that reaches for the key, the ledger, the server or another kernel",
-        "Code in the kernel that sends the kernel messages",
-        "The audit kernel without a server (`jupyter console`, nbclient, papermill)",
-        "A module beside the notebook, in the place of the kernel's own",
-        "Startup files, configuration and kernelspecs at home",
-        "A `.pth` file or `sitecustomize` in a person's own packages, which an earlier cell has installed",
-        "What a request for a kernel says of its environment",
-        "A file that is written through the server, and imported or run by a cell later",
-        "A notebook whose outputs script the page of whoever opens it",
-        "PYTHONSTARTUP, PYTHONPATH, IPython's profile and startup files, modules beside the notebook",
-        "A user's own Jupyter configuration, which is code in the server",
-        "A gateway behind the server",
     }
 )
 """Roads that are tested, but not in every situation. Whoever writes the missing ones takes the road out here."""

@@ -124,3 +124,7 @@ def test_pip_installs_into_the_persons_own_folder_for_this_kernel_and_the_next_b
     [folder] = (server.folder / "packages").iterdir()
     assert (folder / "jaown.py").exists()
     assert folder.stat().st_mode & 0o777 == 0o700
+    server.revoke(str(server.await_entry("access.approved").grant))
+    late = server.kernel()
+    assert server.await_entry("session.canary", lambda e: e.body["kernel_id"] == late.kernel_id).body["passed"] is True
+    assert not (server.work / "ran-at-start").exists()

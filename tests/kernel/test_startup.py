@@ -4,25 +4,39 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from support.kernels import Terms, connect, start
+from support.kernels import PLAIN, Terms, connect, start
+
+SHADOWS = ("ipykernel", "IPython", "jupyter_audit_kernel", "nacl", "zmq", "random", "sitecustomize", "usercustomize",
+           "ipython_config", "ipython_kernel_config", "matplotlib_inline", "psutil", "debugpy")  # fmt: skip
+
+
+def lay_traps(folder: Path, home: Path, trace: Path) -> dict[str, str]:
+    """Put what would note that it ran beside the notebook and at home; return the environment that leads there."""
+    note = f"open({str(trace)!r}, 'a').write(__file__ + chr(10))\n"
+    startup = home / ".ipython" / "profile_default" / "startup"
+    for place in (folder, startup):
+        place.mkdir(parents=True, exist_ok=True)
+    for path in (*(folder / f"{name}.py" for name in SHADOWS), startup / "00.py", startup.parent / "ipython_config.py",
+                 startup.parent / "ipython_kernel_config.py", home / "startup.py", home / "sitecustomize.py"):  # fmt: skip
+        path.write_text(note)
+    return {"HOME": str(home), "PYTHONSTARTUP": str(home / "startup.py"), "PYTHONPATH": str(home)}
+
+
+def test_a_plain_kernel_runs_what_a_user_can_write(tmp_path: Path) -> None:
+    trace, home = tmp_path / "ran", tmp_path / "home"
+    environment = lay_traps(tmp_path / "traps", home, trace)
+    manager = start(tmp_path / "kernel", Terms(), PLAIN, **environment, IPYTHONDIR=str(home / ".ipython"))
+    client = connect(manager, None)
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+    ran = {Path(line).name for line in trace.read_text().splitlines()}
+    assert ran >= {"sitecustomize.py", "startup.py", "00.py", "ipython_config.py", "ipython_kernel_config.py"}
 
 
 def test_nothing_that_a_user_can_write_is_run_at_start(tmp_path: Path) -> None:
     folder, trace = tmp_path / "kernel", tmp_path / "ran"
-    folder.mkdir()
-    note = f"open({str(trace)!r}, 'a').write(__file__ + chr(10))\n"
-    shadows = ["ipykernel", "IPython", "jupyter_audit_kernel", "nacl", "zmq", "random", "sitecustomize", "usercustomize",
-               "ipython_config", "ipython_kernel_config", "matplotlib_inline", "psutil", "debugpy"]
-    for name in shadows:
-        (folder / f"{name}.py").write_text(note)
-    home = tmp_path / "home"
-    startup = home / ".ipython" / "profile_default" / "startup"
-    startup.mkdir(parents=True)
-    for path in (startup / "00.py", startup.parent / "ipython_config.py", startup.parent / "ipython_kernel_config.py",
-                 home / "startup.py", home / "sitecustomize.py"):
-        path.write_text(note)
     terms = Terms()
-    manager = start(folder, terms, HOME=str(home), PYTHONSTARTUP=str(home / "startup.py"), PYTHONPATH=str(home))
+    manager = start(folder, terms, **lay_traps(folder, tmp_path / "home", trace))
     client = connect(manager, terms)
     try:
         assert not trace.exists(), trace.read_text()

@@ -194,10 +194,11 @@ def test_a_server_that_could_not_be_trusted_does_not_start_and_says_why(
 def test_the_users_own_configuration_decides_nothing(tmp_path: Path) -> None:
     home = tmp_path / ".jupyter"
     home.mkdir()
-    (home / "jupyter_server_config.py").write_text(
-        f"open({str(tmp_path / 'it-ran')!r}, 'w').close()\n"
-        "c.ServerApp.authorizer_class = 'jupyter_server.auth.authorizer.AllowAllAuthorizer'\n"
-    )
+    for name in ("jupyter_server_config.py", "jupyter_config.py"):
+        (home / name).write_text(
+            f"open({str(tmp_path / 'it-ran')!r}, 'w').close()\n"
+            "c.ServerApp.authorizer_class = 'jupyter_server.auth.authorizer.AllowAllAuthorizer'\n"
+        )
     (home / "jupyter_server_config.d").mkdir()
     (home / "jupyter_server_config.d" / "no.json").write_text('{"ServerApp": {"jpserver_extensions": {"jupyter_audit": false}}}')
     with audited_server(tmp_path) as server:

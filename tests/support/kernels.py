@@ -25,6 +25,8 @@ from jupyter_client.session import Session
 from nacl.signing import SigningKey
 
 COMMAND = [sys.executable, "-I", "-m", "jupyter_audit_kernel", "-f", "{connection_file}"]
+PLAIN = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+"""How any Jupyter server starts ipykernel."""
 
 
 @dataclass
