@@ -354,7 +354,7 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
     def _put_down_malformed(self, error: MalformedMessageError) -> None:
         self.log.warning("jupyter-audit: a client's message was refused: %s", error)
         services, session = self._services, self._live_session()
-        if services is None or session is None or self._principal is None:
+        if services is None or self._principal is None:
             return
         services.put_down(
             kinds.MessageRefused(

@@ -31,3 +31,13 @@ def test_a_message_to_a_kernel_without_a_session_is_refused_and_put_down(team: T
     held = team.server.reader.content(answer.seq, "message")
     assert "hunter2" not in json.dumps((held or b"").decode())
     assert not mark.exists()
+
+
+def test_what_does_not_parse_is_put_down_too_when_the_kernel_has_no_session(team: Team) -> None:
+    person = team.person("gina")
+    kernel = person.kernel()
+    assert person.request("DELETE", f"/api/kernels/{kernel.kernel_id}")[0] == 204
+    team.server.await_entry("session.ended", lambda e: e.body["kernel_id"] == kernel.kernel_id)
+    kernel.socket.send("not json")
+    refused = team.server.await_entry("message.refused", lambda e: e.body["kernel_id"] == kernel.kernel_id)
+    assert (refused.actor.name, refused.body["cause"], refused.session) == ("gina", "malformed", None)

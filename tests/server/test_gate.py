@@ -147,6 +147,8 @@ def test_what_does_not_parse_as_one_whole_message_is_refused_and_the_socket_live
 def test_a_hostile_binary_frame_neither_passes_nor_hangs_the_server(server: AuditedServer, grant: str, raw: bytes) -> None:
     client = server.kernel(V1)
     client.socket.send_binary(raw)
+    refused = server.await_entry("message.refused", lambda e: e.body["kernel_id"] == client.kernel_id)
+    assert refused.body["cause"] == "malformed"
     assert client.printed("print(1)") == "1\n"
 
 
