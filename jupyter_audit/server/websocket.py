@@ -256,7 +256,11 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
         except Exception:
             # Whatever went wrong, this message did not go on, and the next one must still be judged.
             self.log.exception("jupyter-audit: a message was not passed on")
-            self._refuse(received, Cause.NOT_RECORDED, "Not run: the audit gate failed. The server's log says why.")
+            try:
+                self._refuse(received, Cause.NOT_RECORDED, "Not run: the audit gate failed. The server's log says why.")
+            except Exception:
+                # Nor may an answer that cannot be given end the lane, and with it all that waits behind.
+                self.log.exception("jupyter-audit: a refusal could not be told")
 
     async def _pass_or_refuse(self, message: ClientMessage) -> None:
         services, principal, session = self._services, self._principal, self._live_session()

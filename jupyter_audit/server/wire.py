@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import math
 import struct
 from collections.abc import Mapping
 from itertools import pairwise
@@ -29,6 +30,22 @@ class MalformedMessageError(Exception):
     """The message cannot be read; the text says what is wrong with it."""
 
 
+def _finite(digits: str) -> float:
+    """Return a number, which JSON (RFC 8259) has only finite ones of. Raises `ValueError` for one that is too large, or none."""
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"{digits[:20]} is no number that JSON has")
+    return number
+
+
+_READER = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
+"""Jupyter's packer would send null for NaN, and what the kernel got would not be what was permitted."""
+
+
+def _read(text: str | bytes) -> Any:
+    return _READER.decode(text if isinstance(text, str) else text.decode())
+
+
 def parse_message(raw: str | bytes, subprotocol: str | None) -> ClientMessage:
     """
     Return the message that a client sent over its websocket.
@@ -46,6 +63,8 @@ def parse_message(raw: str | bytes, subprotocol: str | None) -> ClientMessage:
     for name, part in (("header", header), ("metadata", metadata), ("content", content)):
         if not isinstance(part, dict):
             raise MalformedMessageError(f"its {name} is not a JSON object")
+    if not _is_unicode(header):
+        raise MalformedMessageError("its header holds half of a surrogate pair, which is no Unicode text")
     for name in ("msg_id", "msg_type"):
         value = header.get(name)
         if not isinstance(value, str) or not 0 < len(value) <= LONGEST_ID:
@@ -65,6 +84,15 @@ def parse_message(raw: str | bytes, subprotocol: str | None) -> ClientMessage:
     )
 
 
+def _is_unicode(header: Mapping[str, Any]) -> bool:
+    """Return whether answers can name this header: an answer that cannot be encoded would be none."""
+    try:
+        json.dumps(header, ensure_ascii=False).encode()
+    except (UnicodeEncodeError, RecursionError):
+        return False
+    return True
+
+
 def _split_v1(raw: str | bytes) -> tuple[str, tuple[Any, Any, Any, Any, list[bytes]]]:
     if isinstance(raw, str):
         raise ValueError("the v1 protocol is binary")
@@ -72,7 +100,7 @@ def _split_v1(raw: str | bytes) -> tuple[str, tuple[Any, Any, Any, Any, list[byt
     if int.from_bytes(raw[:8], "little") > min(len(raw) // 8, 10_000):
         raise ValueError("its offsets are more than it holds")
     channel, frames = deserialize_msg_from_ws_v1(raw)  # type: ignore[no-untyped-call]
-    header, parent_header, metadata, content = (json.loads(frame) for frame in frames[:4])
+    header, parent_header, metadata, content = (_read(frame) for frame in frames[:4])
     return channel, (header, parent_header, metadata, content, list(frames[4:]))
 
 
@@ -86,7 +114,7 @@ def _split_default(raw: str | bytes) -> tuple[str, tuple[Any, Any, Any, Any, lis
         offsets = [*struct.unpack_from(f"!{count}I", raw, 4), len(raw)]
         frames = [raw[start:stop] for start, stop in pairwise(offsets)]
         text, buffers = frames[0], frames[1:]
-    message = json.loads(text)
+    message = _read(text)
     if not isinstance(message, dict):
         raise ValueError("it is not a JSON object")
     channel = message.get("channel") or "shell"

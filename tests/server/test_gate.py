@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from jupyter_server.services.kernels.connection.base import serialize_msg_to_ws_v1
 from support.servers import V1, AuditedServer, KernelClient, reply_of, wait_for
 
 PROTOCOLS = [None, V1]
@@ -130,7 +131,11 @@ def test_a_message_id_cannot_be_used_twice(server: AuditedServer, grant: str) ->
         # jupyter_client would make a date of this id, whose permit would then be another message's.
         json.dumps({"header": {"msg_id": "2026-01-01T00:00:00Z", "msg_type": "execute_request"}, "parent_header": {}, "metadata": {},
                     "content": {"code": "1"}, "channel": "shell"}),
+        # Jupyter's packer would make null of it: the kernel would find another message than the one that was permitted.
+        '{"header": {"msg_id": "nan", "msg_type": "execute_request"}, "content": {"code": "1", "x": NaN}, "metadata": {}}',
+        '{"header": {"msg_id": "inf", "msg_type": "execute_request"}, "content": {"code": "1", "x": 1e999}, "metadata": {}}',
     ],
+    ids=["no_json", "a_list", "content_as_text", "no_id", "iopub", "a_date_as_id", "not_a_number", "a_number_beyond_all"],
 )
 def test_what_does_not_parse_as_one_whole_message_is_refused_and_the_socket_lives_on(
     server: AuditedServer, grant: str, raw: str
@@ -147,6 +152,23 @@ def test_what_does_not_parse_as_one_whole_message_is_refused_and_the_socket_live
 def test_a_hostile_binary_frame_neither_passes_nor_hangs_the_server(server: AuditedServer, grant: str, raw: bytes) -> None:
     client = server.kernel(V1)
     client.socket.send_binary(raw)
+    refused = server.await_entry("message.refused", lambda e: e.body["kernel_id"] == client.kernel_id)
+    assert refused.body["cause"] == "malformed"
+    assert client.printed("print(1)") == "1\n"
+
+
+@pytest.mark.parametrize("field", ["msg_id", "msg_type", "username"])
+@pytest.mark.parametrize("subprotocol", [None, V1], ids=["default", "v1"])
+def test_half_a_surrogate_pair_in_a_header_is_refused_and_the_next_cell_is_answered(
+    server: AuditedServer, grant: str, subprotocol: str | None, field: str
+) -> None:
+    client = server.kernel(subprotocol)
+    header = {"msg_id": "half", "msg_type": "execute_request", "session": client.session, "username": "ella", field: "half\ud800"}
+    message = {"header": header, "parent_header": {}, "metadata": {}, "content": {"code": "1"}}
+    if subprotocol is None:
+        client.socket.send(json.dumps({**message, "channel": "shell", "buffers": []}))
+    else:
+        client.socket.send_binary(serialize_msg_to_ws_v1(message, "shell", lambda part: json.dumps(part).encode()))
     refused = server.await_entry("message.refused", lambda e: e.body["kernel_id"] == client.kernel_id)
     assert refused.body["cause"] == "malformed"
     assert client.printed("print(1)") == "1\n"
