@@ -44,9 +44,19 @@ Kernels = Callable[..., Client]
 
 
 @pytest.fixture(scope="session")
-def kernels(plain: Attacker, team: Team) -> Kernels:
-    """Return a function that connects to the shared kernel of somebody, in the protocol that is asked for."""
-    ids: dict[str, str] = {}
+def shared_kernels() -> dict[str, str]:
+    """The ids of the shared kernels, by their owners' names, as they are started."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def kernels(plain: Attacker, team: Team, shared_kernels: dict[str, str]) -> Kernels:
+    """
+    Return a function that connects to the shared kernel of somebody, in the protocol that is asked for.
+
+    Connections are a file's own: while other files' tests run, nobody here answers the server's pings, and it closes them.
+    """
+    ids = shared_kernels
     clients: dict[tuple[str, str | None], Client] = {}
 
     def kernel_of(name: str, subprotocol: str | None = None) -> Client:
