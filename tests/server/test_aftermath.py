@@ -24,8 +24,8 @@ def test_the_next_server_ends_what_a_killed_one_left_open_and_names_the_cells_wi
         grant = killed.grant()
         client = killed.kernel()
         client.run("1")
-        client.execute("import time; time.sleep(600)")
-        hanging = killed.await_entry("cell.admitted", lambda e: e.grant == grant)
+        sent = client.execute("import time; time.sleep(600)")
+        hanging = killed.await_entry("cell.admitted", lambda e: e.body["msg_id"] == sent)
         killed.process.send_signal(signal.SIGKILL)
         killed.process.wait()
         admitted = [e for e in killed.entries("cell.admitted") if e.grant == grant]
