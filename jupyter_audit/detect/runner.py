@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -33,7 +34,10 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 SETTLE_SECONDS = 0.1
-"""Wait after an entry, so that the cell it admits is on its way before its code is read."""
+"""How long nothing must have been appended before it is judged: cells that pass meanwhile would wait for the interpreter."""
+
+MOST_LAG_SECONDS = 1.0
+"""How long an entry waits for that at most, where cells come without a pause."""
 
 LOOK_SECONDS = 2.0
 """How often the ledger is looked at for entries of other processes."""
@@ -92,6 +96,7 @@ class DetectionRunner:
         self._hours = parse_working_hours(settings.working_hours, settings.time_zone)
         self._folder = rules
         self._wake = threading.Event()
+        self._appended = 0.0
         self._closing = threading.Event()
         self._progress = threading.Condition()
         self._next = 0
@@ -106,7 +111,7 @@ class DetectionRunner:
 
         Raises `ConfigError` if a rule cannot be used, `LedgerError` if the ledger cannot be read.
         """
-        self._recorder.subscribe(lambda entries: self._wake.set())
+        self._recorder.subscribe(self._hear)
         self._thread.start()
         self._ready.result()
 
@@ -122,6 +127,10 @@ class DetectionRunner:
         self._wake.set()
         with self._progress:
             return self._progress.wait_for(lambda: self._next > seq, timeout)
+
+    def _hear(self, entries: Sequence[Entry]) -> None:
+        self._appended = time.monotonic()
+        self._wake.set()
 
     # --- the runner's thread ------------------------------------------------------------------------
 
@@ -181,7 +190,15 @@ class DetectionRunner:
                 return
             self._wake.wait(LOOK_SECONDS)
             self._wake.clear()
-            self._closing.wait(SETTLE_SECONDS)
+            self._settle()
+
+    def _settle(self) -> None:
+        """Wait for a moment in which no cell passes, within bounds."""
+        until = time.monotonic() + MOST_LAG_SECONDS
+        rest = SETTLE_SECONDS
+        while rest > 0 and not self._closing.wait(rest):
+            now = time.monotonic()
+            rest = min(self._appended + SETTLE_SECONDS, until) - now
 
     def _catch_up(
         self, reader: LedgerReader, engine: Engine, view: EventView, known: KnownFindings, rules: Sequence[Rule]

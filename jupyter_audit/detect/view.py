@@ -44,9 +44,12 @@ class EventView:
         self._reader = reader
         self._hours = hours
         self._laid_out: tuple[int, int] | None = None
+        self._read_from, self._read_to = 0, -1
         self._read: OrderedDict[int, tuple[str, CodeFacts]] = OrderedDict()
         self._sessions: OrderedDict[str, tuple[int, dict[str, tuple[str, ...]]]] = OrderedDict()
         connection = reader.connection
+        # SQLite would rather make an index of the whole ledger, for each stretch anew, than look at the few entries of it.
+        connection.execute("PRAGMA automatic_index = OFF")
         connection.create_function("audit_code", 2, self._code)
         connection.create_function("audit_time", 2, self._time, deterministic=True)
         connection.create_function("regexp", 2, matches, deterministic=True)
@@ -86,13 +89,17 @@ class EventView:
     def read_code(self, low: int, high: int) -> None:
         """Read the code of the entries `low` to `high` in their order, so that aliases are known in time."""
         self._laid_out = None
+        if low != self._read_to + 1:
+            self._read_from = low
         rows = self.connection.execute(
             "SELECT seq FROM main.entry WHERE seq BETWEEN ? AND ? "
             "AND type IN ('cell.admitted', 'message.admitted') ORDER BY seq",
             (low, high),
         ).fetchall()
         for (seq,) in rows:
+            self._read_to = seq
             self._facts(seq)
+        self._read_to = high
 
     def row(self, seq: int) -> dict[str, object]:
         """Return the fields of the entry `seq`, which the view must hold."""
@@ -162,6 +169,8 @@ class EventView:
         followed, names = self._sessions.get(session, (-1, {}))
         if followed >= seq:
             followed, names = -1, {}
+        if self._read_from <= followed and seq <= self._read_to:
+            return names  # `read_code` has passed every cell between the two
         missed = list(
             self._reader.entries(
                 session=session, types=["cell.admitted"], start=followed + 1, stop=seq, newest_first=True,

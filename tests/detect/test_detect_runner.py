@@ -41,6 +41,41 @@ def test_a_finding_names_the_cell_and_the_grant_and_explains_itself(home: Home, 
     assert "passwd" not in finding.raw
 
 
+def test_no_look_of_the_detections_reads_the_whole_ledger(home: Home, recorder: Recorder) -> None:
+    """Each look is at a few entries: a plan that scans or indexes the others grows with the ledger, and cells wait for it."""
+    with LedgerReader.open(home.ledger) as reader:
+        view = EventView(reader, parse_working_hours(JupyterAudit().working_hours, JupyterAudit().time_zone))
+        plans = [
+            (rule.title, str(step[3]))
+            for rule in load_rules(RULES_FOLDER)
+            for query in (rule.query, rule.counted)
+            if query
+            for step in view.connection.execute(f"EXPLAIN QUERY PLAN {query}")
+        ]
+    assert [plan for plan in plans if "e USING INTEGER PRIMARY KEY" in plan[1]]
+    assert [plan for plan in plans if "AUTOMATIC" in plan[1] or plan[1] == "SCAN e"] == []
+
+
+def test_cells_that_come_without_a_pause_are_judged_meanwhile(home: Home, recorder: Recorder, run_detections: Run) -> None:
+    """Detections wait for a moment without cells, and not for ever: an engineer who keeps cells coming is judged, too."""
+    runner = run_detections()
+    assert runner.wait_until_judged(recorder.record(Work().cell("1")).result().seq, LONG)
+    recorder.record(Work().cell("!cat /etc/passwd")).result()
+    until = time.monotonic() + LONG
+    while not findings(home) and time.monotonic() < until:
+        recorder.record(Work().cell("1")).result()
+    assert [finding.body["title"] for finding in findings(home)] == ["Shell escape"]
+
+
+def test_names_of_earlier_cells_are_known_in_every_later_look(home: Home, recorder: Recorder, run_detections: Run) -> None:
+    """What was read in one look is not read again in the next; what was not is."""
+    runner, work = run_detections(), Work()
+    for code in ("import os as innocent", "1", "2", "innocent.system('id')"):
+        last = recorder.record(work.cell(code)).result()
+        assert runner.wait_until_judged(last.seq, LONG)
+    assert [finding.body["entries"] for finding in findings(home)] == [[last.seq]]
+
+
 def test_a_finding_repeats_nothing_that_a_person_wrote(home: Home, recorder: Recorder, run_detections: Run) -> None:
     """Findings cannot be purged: only names of tables and words of the rules may stand in them (P6)."""
     runner = run_detections()
