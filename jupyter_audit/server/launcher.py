@@ -330,6 +330,8 @@ def check_writable(folder: Path, home: Path, config_file: str) -> None:
     code = {
         "the server's Python environment": Path(sys.prefix),
         "Jupyter Audit itself": Path(jupyter_audit.__file__),
+        # Shells run what lies there at the next login; so do git and Yarn, which JupyterLab asks when it starts.
+        "the home folder of the server's account": Path.home(),
     }
     if config_file:
         code["the admin's configuration"] = Path(config_file)

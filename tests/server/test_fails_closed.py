@@ -146,6 +146,12 @@ def notebooks_around_the_home(folder: Path) -> list[str]:
     return ["--solo", f"--root-dir={folder}"]
 
 
+def notebooks_around_the_accounts_own_folder(folder: Path) -> list[str]:
+    """Found by trial: a ~/.yarnrc.yml that a cell had written ran in the server's account when JupyterLab next started."""
+    (folder / "audit").rename(folder.parent / f"{folder.name}-audit")
+    return ["--solo", f"--home={folder.parent / f'{folder.name}-audit'}", f"--root-dir={folder}"]
+
+
 def a_pinned_class(folder: Path) -> list[str]:
     return ["--solo", "--ServerApp.authorizer_class=jupyter_server.auth.authorizer.AllowAllAuthorizer"]
 
@@ -172,6 +178,7 @@ BROKEN: dict[Callable[[Path], list[str]], str] = {
     configuration_that_raises: "half-way",
     configuration_that_others_can_write: "can be changed by other accounts",
     notebooks_around_the_home: "root_dir",
+    notebooks_around_the_accounts_own_folder: "home folder of the server's account",
     a_pinned_class: "ServerApp.authorizer_class",
     a_gateway: "c.GatewayClient.url",
 }
