@@ -193,6 +193,24 @@ def _check_may_switch(account: str) -> None:
         )
 
 
+def lies_in(place: Path, folder: Path) -> bool:
+    """
+    Return whether `place` is `folder` or lies in it, whatever they are called.
+
+    Links are followed, and what is there is compared as a file: one folder has two names where it is mounted twice, and
+    where upper and lower case are one.
+    """
+    real, place = folder.resolve(), place.resolve()
+    return any(where == real or _is_same(where, real) for where in (place, *place.parents))
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
+
+
 def check_folders(home: Path, root_dir: Path) -> None:
     """
     Raise `ConfigError` if the folder that kernels may write to holds the audit home, or lies in it.
@@ -200,7 +218,7 @@ def check_folders(home: Path, root_dir: Path) -> None:
     The sandbox gives the notebook folder as a whole, so whatever is beneath it is given too.
     """
     home, root_dir = home.resolve(), root_dir.resolve()
-    if root_dir == home or root_dir in home.parents or home in root_dir.parents:
+    if lies_in(home, root_dir) or lies_in(root_dir, home):
         raise ConfigError(
             f"The audit home {home} and the notebook folder {root_dir} lie in one another.",
             advice="Choose another notebook folder with --root-dir (c.ServerApp.root_dir), or another home "

@@ -14,11 +14,13 @@ a part of its own.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import faulthandler
 import importlib
 import importlib.util
 import json
 import os
+import pwd
 import signal
 import sys
 import threading
@@ -34,7 +36,7 @@ import jupyter_audit
 from jupyter_audit.access.policy import Policy
 from jupyter_audit.configfile import load_admin_config, naming_lines
 from jupyter_audit.errors import AuditError, ConfigError, GateError, LedgerMissingError, UsageError
-from jupyter_audit.gate.isolation import check_folders, probe
+from jupyter_audit.gate.isolation import check_folders, lies_in, probe
 from jupyter_audit.home import HOME_VARIABLE, Home, default_home
 from jupyter_audit.server import guard
 from jupyter_audit.server.assertions import assess
@@ -172,9 +174,11 @@ class AuditServerApp(ServerApp):
                 f"There is no ledger in {self.home.path}, and starting a server never makes one.",
                 advice=f"Run `jupyter audit init --home {self.home.path}` once.",
             )
-        probe(settings.isolation, settings.kernel_account)
-        for folder in (self.root_dir, *settings.kernel_writable):
+        packages = [settings.kernel_packages.replace("{user}", "x")] if settings.kernel_packages else []
+        for folder in (self.root_dir, *settings.kernel_writable, *packages):
             check_writable(Path(folder).expanduser(), self.home.path, self.config_file)
+        # It runs a program of $PATH, so after it is known that no cell can have put it there.
+        probe(settings.isolation, settings.kernel_account)
 
     # --- start, and the assertions ----------------------------------------------------------------------
 
@@ -321,27 +325,44 @@ def refuse_unsafe(config: Config) -> None:
 
 def check_writable(folder: Path, home: Path, config_file: str) -> None:
     """
-    Raise `ConfigError` if a folder that kernels may write to holds what the server is made of.
+    Raise `ConfigError` if a folder that kernels may write to holds what the server is made of, or its account runs.
 
-    `folder` is the notebook folder or one of `c.JupyterAudit.kernel_writable`; `config_file` may be empty.
+    `folder` is the notebook folder, one of `c.JupyterAudit.kernel_writable`, or where a person's packages go; `config_file`
+    may be empty.
     """
+    for own in account_folders():
+        if lies_in(own, folder):
+            raise ConfigError(
+                f"Kernels may write to {folder}, which is or holds the home folder of the server's account, or its settings "
+                f"({own}): what a cell leaves there runs outside of its sandbox, at the next start or login.",
+                advice="Make a folder for notebooks and name it: `mkdir notebooks`, then --root-dir notebooks "
+                "(c.ServerApp.root_dir; other folders are in c.JupyterAudit.kernel_writable and kernel_packages).",
+            )
     check_folders(home, folder)
-    real = folder.resolve()
-    code = {
-        "the server's Python environment": Path(sys.prefix),
-        "Jupyter Audit itself": Path(jupyter_audit.__file__),
-        # Shells run what lies there at the next login; so do git and Yarn, which JupyterLab asks when it starts.
-        "the home folder of the server's account": Path.home(),
-    }
+    code = [
+        ("the server's Python environment", Path(sys.prefix)),
+        ("Jupyter Audit itself", Path(jupyter_audit.__file__)),
+        # The server runs bwrap, git and node from there.
+        *(("a folder of $PATH", Path(place)) for place in os.get_exec_path()),
+    ]
     if config_file:
-        code["the admin's configuration"] = Path(config_file)
-    for what, where in code.items():
-        if real in (where.resolve(), *where.resolve().parents):
+        code.append(("the admin's configuration", Path(config_file)))
+    for what, where in code:
+        if lies_in(where, folder):
             raise ConfigError(
                 f"Kernels may write to {folder}, and in it lies {what} ({where}): cells could change it.",
                 advice="Choose another notebook folder with --root-dir (c.ServerApp.root_dir), or other "
                 "folders in c.JupyterAudit.kernel_writable.",
             )
+
+
+def account_folders() -> set[Path]:
+    """Return where programs of this account look for what to do: its home folder, by its environment and by its login."""
+    folders = {Path(os.environ[name]) for name in ("HOME", "XDG_CONFIG_HOME") if os.environ.get(name)}
+    # An account without an entry, as in a container, has its environment alone.
+    with contextlib.suppress(KeyError):
+        folders.add(Path(pwd.getpwuid(os.geteuid()).pw_dir))
+    return folders
 
 
 # --- the process ----------------------------------------------------------------------------------------
@@ -392,7 +413,7 @@ def prepare_environment(home: Path) -> None:
     configuration.
 
     Raises `ConfigError` if the environment wants a gateway. Every other variable of Jupyter's is dropped:
-    they name folders for configuration, extensions and kernelspecs.
+    they name folders for configuration, extensions and kernelspecs. Only absolute folders stay on `$PATH`.
     """
     if os.environ.get("JUPYTER_GATEWAY_URL"):
         raise ConfigError(
@@ -402,6 +423,9 @@ def prepare_environment(home: Path) -> None:
     for name in list(os.environ):
         if name.startswith(("JUPYTER_", "JUPYTERLAB_", "IPYTHON")) and name not in KEPT_VARIABLES:
             del os.environ[name]
+    # The others lead into the folder in which the server was started, where cells can put programs.
+    path = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    os.environ["PATH"] = os.pathsep.join(place for place in path if Path(place).is_absolute())
     os.environ["JUPYTER_CONFIG_DIR"] = str(home / "jupyter")
     os.environ["JUPYTER_DATA_DIR"] = str(home / "jupyter" / "data")
     os.environ["JUPYTER_RUNTIME_DIR"] = str(home / "run" / "jupyter")

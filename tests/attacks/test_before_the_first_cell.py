@@ -7,6 +7,9 @@ Starting a kernel needs no grant, because nothing of the user's runs in it until
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,6 +17,7 @@ from typing import Any
 
 import pytest
 from attack_house import Attacker, Team, await_mark, plain_server, touch
+from support.servers import clean_environment
 
 SHADOWS = ("ipykernel_launcher", "sitecustomize", "usercustomize", "jupyter_audit_kernel", "ipykernel", "IPython", "zmq")
 """Modules beside the notebook that a kernel imports while it starts."""
@@ -62,6 +66,26 @@ def test_on_a_plain_server_a_kernelspec_at_home_is_a_command_to_run(plain: Attac
     assert write(plain, KERNELSPEC, kernelspec(mark)) == 201
     plain.request("POST", "/api/kernels", {"name": "trap"})
     await_mark(mark, "the command of a kernelspec")
+
+
+def test_on_a_plain_server_a_cell_in_somebodys_home_leaves_what_runs_at_the_next_start_and_login(plain: Attacker) -> None:
+    login, start = plain.work / "plain-login", plain.work / "plain-start"
+    settings, program = plain.work / ".yarnrc.yml", plain.work / "trap.cjs"
+    kernel = plain.kernel()
+    kernel.run(
+        f"from pathlib import Path\nPath('~/.profile').expanduser().write_text('touch {login}')\n"
+        f"Path({str(settings)!r}).write_text('yarnPath: ./trap.cjs')\n"
+        f"Path({str(program)!r}).write_text('require(\"fs\").writeFileSync({json.dumps(str(start))}, \"\")')"
+    )
+    environment = clean_environment(plain.work)
+    asks_yarn = "from jupyterlab.commands import AppOptions; AppOptions().registry"  # as JupyterLab does when it starts
+    for command in (["bash", "-lc", ":"], [sys.executable, "-I", "-c", asks_yarn]):
+        subprocess.run(command, env=environment, cwd="/", check=True)
+    assert login.exists()
+    assert start.exists() or shutil.which("node") is None
+    for path in (settings, program, plain.work / ".profile"):
+        path.unlink()
+    plain.request("DELETE", f"/api/kernels/{kernel.kernel_id}")
 
 
 @pytest.mark.parametrize("name", ["nora", "ella", "otto", "gina"])

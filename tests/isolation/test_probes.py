@@ -156,6 +156,16 @@ def test_a_link_to_the_home_does_not_make_it_writable(tmp_path: Path) -> None:
         check_folders(home, work)
 
 
+def test_a_second_name_of_the_home_does_not_make_it_writable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a folder is mounted twice, or upper and lower case are one."""
+    home = tmp_path / "audit"
+    home.mkdir()
+    (tmp_path / "Audit").mkdir()
+    monkeypatch.setattr(Path, "samefile", lambda one, other: str(one).lower() == str(other).lower())
+    with pytest.raises(ConfigError):
+        check_folders(home, tmp_path / "Audit")
+
+
 def test_a_link_beside_the_home_does_not_open_what_it_leads_to(tmp_path: Path) -> None:
     """Found by trial: a rule on a link opens its target, here a folder above the home."""
     home = tmp_path / "above" / "home"

@@ -143,13 +143,23 @@ def configuration_that_others_can_write(folder: Path) -> list[str]:
 
 
 def notebooks_around_the_home(folder: Path) -> list[str]:
+    (folder / "both").mkdir()
+    (folder / "audit").rename(folder / "both" / "audit")
+    return ["--solo", f"--home={folder / 'both' / 'audit'}", f"--root-dir={folder / 'both'}"]
+
+
+def notebooks_in_the_accounts_own_folder(folder: Path) -> list[str]:
+    """Found by trial: a ~/.yarnrc.yml that a cell had written ran in the server's account when JupyterLab next started."""
     return ["--solo", f"--root-dir={folder}"]
 
 
-def notebooks_around_the_accounts_own_folder(folder: Path) -> list[str]:
-    """Found by trial: a ~/.yarnrc.yml that a cell had written ran in the server's account when JupyterLab next started."""
-    (folder / "audit").rename(folder.parent / f"{folder.name}-audit")
-    return ["--solo", f"--home={folder.parent / f'{folder.name}-audit'}", f"--root-dir={folder}"]
+def notebooks_around_the_accounts_own_folder_by_a_link(folder: Path) -> list[str]:
+    (folder.parent / f"{folder.name}-link").symlink_to(folder.parent)
+    return ["--solo", f"--root-dir={folder.parent / f'{folder.name}-link'}"]
+
+
+def packages_in_the_accounts_own_folder(folder: Path) -> list[str]:
+    return ["--solo", config(folder, "c.JupyterAudit.kernel_packages = '~'")]
 
 
 def a_pinned_class(folder: Path) -> list[str]:
@@ -178,7 +188,9 @@ BROKEN: dict[Callable[[Path], list[str]], str] = {
     configuration_that_raises: "half-way",
     configuration_that_others_can_write: "can be changed by other accounts",
     notebooks_around_the_home: "root_dir",
-    notebooks_around_the_accounts_own_folder: "home folder of the server's account",
+    notebooks_in_the_accounts_own_folder: "mkdir notebooks",
+    notebooks_around_the_accounts_own_folder_by_a_link: "home folder of the server's account",
+    packages_in_the_accounts_own_folder: "kernel_packages",
     a_pinned_class: "ServerApp.authorizer_class",
     a_gateway: "c.GatewayClient.url",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -29,7 +30,7 @@ from traitlets.config import Config
 
 from jupyter_audit.errors import AuditError, ConfigError
 from jupyter_audit.home import Home
-from jupyter_audit.server.launcher import UNSAFE, option_value, refuse_pinned_options, refuse_unsafe
+from jupyter_audit.server.launcher import UNSAFE, check_writable, option_value, refuse_pinned_options, refuse_unsafe
 from jupyter_audit.server.pins import PINNED
 
 KERNELS = "jupyter_server.services.kernels.kernelmanager"
@@ -284,6 +285,44 @@ def test_settings_that_are_not_safe_are_not_served_with(tmp_path: Path, named: s
     assert named in ended.stderr
     assert "Traceback" not in ended.stderr
     assert not (tmp_path / "audit" / "run" / "server.json").exists()
+
+
+def test_no_folder_is_writable_in_which_the_servers_account_finds_what_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    login, env, settings, work = (tmp_path / name for name in ("login", "env", "settings", "work"))
+    work.mkdir()
+    entry = pwd.getpwuid(os.geteuid())
+    monkeypatch.setattr(pwd, "getpwuid", lambda _: pwd.struct_passwd([*entry[:5], str(login), *entry[6:]]))
+    monkeypatch.setenv("HOME", str(env))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(settings))
+    monkeypatch.setenv("PATH", f"/usr/bin::{work / 'tools' / 'bin'}")
+    for folder in (login, env, settings, tmp_path):
+        with pytest.raises(ConfigError, match="home folder of the server's account"):
+            check_writable(folder, tmp_path / "audit", "")
+    with pytest.raises(ConfigError, match=r"\$PATH"):
+        check_writable(work, tmp_path / "audit", "")
+    monkeypatch.setenv("PATH", "/usr/bin")
+    check_writable(work, tmp_path / "audit", "")
+    check_writable(login / "notebooks", tmp_path / "audit", "")
+
+
+def test_no_program_is_taken_from_the_folder_in_which_the_server_was_started(tmp_path: Path) -> None:
+    home = make_home(tmp_path)
+    ran = tmp_path / "ran"
+    for place in (tmp_path, tmp_path / "tools"):
+        for name in ("bwrap", "node", "git"):
+            place.mkdir(exist_ok=True)
+            (place / name).write_text(f"#!/bin/sh\necho {name} >> {ran}\n")
+            (place / name).chmod(0o755)
+    environment = clean_environment(tmp_path)
+    environment["PATH"] = f":.:tools:{environment['PATH']}"
+    assert subprocess.run("git", cwd=tmp_path, env=environment, check=False).returncode == 0, "a shell would find it there"
+    ran.unlink()
+    home.remembered_checkpoint.write_text("so that it does not serve in the end")
+    ended = run_to_its_end(tmp_path, "--solo", environment=environment, face="lab")
+    assert "No server was started" in ended.stderr
+    assert not ran.exists(), ran.read_text()
 
 
 def test_a_gateway_of_the_environment_is_refused(tmp_path: Path) -> None:
