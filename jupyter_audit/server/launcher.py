@@ -23,7 +23,6 @@ import os
 import pwd
 import signal
 import sys
-import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -55,9 +54,8 @@ FACES: Mapping[str, tuple[str, str] | None] = {
 """What may be started: the server extension whose page it opens, and that extension's application."""
 
 NOT_STARTED = GateError.exit_code
-NOT_STOPPED = 1
 LONGEST_STOP_S = 18.0
-"""Seconds that a stop may take besides the grace; sinks alone are given most of it."""
+"""Seconds that a stop may take besides the grace, until the process has ended; sinks alone are given most of it."""
 
 TIMES_CANCELLED, CANCEL_S = 10, 0.2
 """How often what still runs after a stop is told to end, and how many seconds it has each time."""
@@ -215,19 +213,19 @@ class AuditServerApp(ServerApp):
             loop.run_until_complete(asyncio.wait(left, timeout=CANCEL_S))
         self.log.warning("jupyter-audit: stopped with %d tasks that do not end", len(asyncio.all_tasks(loop)))
 
-    async def cleanup_extensions(self) -> None:
-        """Stop the extensions, of which ours ends every session and closes the ledger; whatever hangs is not waited for."""
-        last = threading.Timer(JupyterAudit(parent=self).grace_seconds + LONGEST_STOP_S, self._leave)
-        last.daemon = True
-        last.start()
-        await super().cleanup_extensions()
+    def stop(self, from_signal: bool = False) -> None:
+        """
+        Stop, and see to it that the process ends: whatever hangs is not waited for.
 
-    def _leave(self) -> None:
-        """End the process: entries are durable, and supervisors end their kernels when the server is gone."""
-        self.log.critical("jupyter-audit: the stop hangs, so it is cut short. Where it hangs:")
-        faulthandler.dump_traceback(all_threads=True)
-        remove_own(server_file(self.home))
-        os._exit(NOT_STOPPED)
+        Nothing is lost by it: entries are durable, and supervisors end their kernels when the server is gone.
+        """
+        begins = not self._stopping
+        super().stop(from_signal)
+        if begins:
+            # It says on standard error where the process hangs. No thread of Python's could end one that holds the interpreter,
+            # or whose interpreter is half taken down.
+            longest = JupyterAudit(parent=self).grace_seconds + LONGEST_STOP_S
+            faulthandler.dump_traceback_later(longest, exit=True)
 
     async def _post_start(self) -> None:
         await super()._post_start()  # type: ignore[no-untyped-call]

@@ -227,7 +227,8 @@ def audited_server(
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-            process.wait(timeout=30)
+            # A stop that hangs is cut short before that, and says in the log where it hung.
+            assert process.wait(timeout=60) == 0, (folder / "server.log").read_text()[-8000:]
     server.verify()
 
 
