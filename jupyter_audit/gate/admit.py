@@ -118,11 +118,11 @@ class Gate:
         """
         Judge `message` of `client`, put the verdict down, and return it once it is durable.
 
-        A cell that somebody must approve waits here for that.
-
-        A refusal that cannot be recorded is a refusal all the same. An admission that cannot be recorded
-        in time becomes one (P1).
+        A cell that somebody must approve waits here for that. A refusal that cannot be recorded is a refusal all the
+        same. An admission that cannot be recorded in time becomes one (P1).
         """
+        if message.msg_type == "interrupt_request":
+            return self.interrupt(message, session, principal)
         verdict, code, held = self._judge(message, session, principal), UNBROKEN, -1
         if not isinstance(verdict, Refuse) and verdict.grant is not None:
             profile = self.policy.profiles.get(verdict.grant.profile)
@@ -137,12 +137,7 @@ class Gate:
         if isinstance(verdict, Refuse):
             self.recorder.owe(self._refusal(verdict, message, session.kernel_id, principal, session, held))
             return verdict
-        drafts = self._admission(verdict, message, session, principal, code, held)
-        if not verdict.rule.waits:
-            self.recorder.owe(drafts[-1])
-            self.held.cancel(INTERRUPTED, session=session)
-            return Passed(-1, {})
-        stored = self.recorder.store(drafts)
+        stored = self.recorder.store(self._admission(verdict, message, session, principal, code, held))
         try:
             entries = await stored.within(self.timeout)
         except TimeoutError:
@@ -163,10 +158,21 @@ class Gate:
         session.capture.sent(self._sent(message, entry, keep))
         return Passed(entry.seq, self._permit(verdict, message, entry, session), code.sentence)
 
+    def interrupt(self, message: ClientMessage, session: Session, principal: Principal) -> Passed | Refuse:
+        """Judge an interrupt and return the verdict at once: it must not be stuck behind a disk, and is put down later."""
+        verdict = self._judge(message, session, principal)
+        if isinstance(verdict, Refuse):
+            self.put_down_refusal(verdict, message, session.kernel_id, principal, session)
+            return verdict
+        assert isinstance(verdict, Admit)
+        self.recorder.owe(self._admission(verdict, message, session, principal, UNBROKEN, -1)[-1])
+        self.held.cancel(INTERRUPTED, session=session)
+        return Passed(-1, {})
+
     def refuse_without_session(self, message: ClientMessage, kernel_id: str, principal: Principal) -> Refuse:
         """Put down and return the refusal of a message to a kernel whose life nobody began, or whose life is over."""
         verdict = Refuse(Cause.SESSION_ENDED, "This kernel has no audit session, so nothing may run. Restart it.")
-        self.recorder.owe(self._refusal(verdict, message, kernel_id, principal, None))
+        self.put_down_refusal(verdict, message, kernel_id, principal, None)
         return verdict
 
     def put_down_refusal(

@@ -14,12 +14,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from jupyter_core.utils import ensure_async
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager, ServerKernelManager
 from jupyter_server.utils import ApiPath
 from tornado import web
 
 from jupyter_audit.access.terms import NetworkPolicy
 from jupyter_audit.errors import AuditError, GateError, NotStartedError
+from jupyter_audit.gate.admit import ClientMessage, Passed
+from jupyter_audit.gate.decide import Refuse
 from jupyter_audit.gate.holding import INTERRUPTED
 from jupyter_audit.gate.launch import SOCKETS, LaunchTerms, packages_folder
 from jupyter_audit.gate.provisioner import AuditProvisioner
@@ -30,6 +33,7 @@ from jupyter_audit.server.activity import activity_of
 from jupyter_audit.server.documents import names_of, opened_document
 from jupyter_audit.server.endings import Endings
 from jupyter_audit.server.lives import Lives, Use
+from jupyter_audit.server.refusals import RefusedError
 from jupyter_audit.server.services import Services, find_services
 from jupyter_audit.server.watch import IopubAddress
 from jupyter_audit.server.websocket import AuditWebsocketConnection
@@ -231,6 +235,25 @@ class AuditMappingKernelManager(AsyncMappingKernelManager):
         kernel: Any = self.get_kernel(kernel_id)
         kernel._activity_stream.on_recv(activity_of(self, kernel))
 
+    async def interrupt_kernel(self, kernel_id: str) -> None:  # type: ignore[override]  # a coroutine there, too
+        """
+        Interrupt a kernel as REST is asked to, under the verdict on the message that does the same, or say why not (403).
+
+        An earlier cell may have put code where the signal arrives.
+        """
+        parts, principal = self.audit_parts(), acting_principal.get()
+        if parts is None or principal is None:
+            raise web.HTTPError(403, "No kernel is interrupted: nobody was seen to ask for it.")
+        gate, session = parts[0].gate, parts[0].sessions.of_kernel(kernel_id)
+        message = ClientMessage("control", {"msg_id": "", "msg_type": "interrupt_request"}, {}, {}, {})
+        if session is None:
+            verdict: Passed | Refuse = gate.refuse_without_session(message, kernel_id, principal)
+        else:
+            verdict = gate.interrupt(message, session, principal)
+        if isinstance(verdict, Refuse):
+            raise RefusedError(verdict.cause.value, verdict.sentence)
+        await ensure_async(super().interrupt_kernel(kernel_id))
+
     def audit_parts(self) -> tuple[Services, Lives, Endings] | None:
         """Return what the extension put into the web application, or None if it did not."""
         web_app = getattr(self.parent, "web_app", None)
@@ -249,7 +272,7 @@ class AuditMappingKernelManager(AsyncMappingKernelManager):
                 kernel_id=kernel_id, path=ApiPath("") if path is None else path, **kwargs
             )
         except AuditError as error:
-            raise web.HTTPError(error.http_status, error.explain().replace("%", "%%")) from error
+            raise web.HTTPError(error.http_status, error.explain()) from error
         return started
 
     start_kernel = _async_start_kernel  # type: ignore[assignment]  # both names, as jupyter_server has it

@@ -17,11 +17,13 @@ from tornado import web
 from tornado.websocket import WebSocketClosedError
 
 from jupyter_audit.errors import AuditError, GateError, RecordError
+from jupyter_audit.gate.decide import Cause
 from jupyter_audit.model import Actor, Principal, Role
 from jupyter_audit.record import kinds
 from jupyter_audit.server.apibase import authorized_to
 from jupyter_audit.server.authorizer import MAY_END_OTHERS, WATCHERS
 from jupyter_audit.server.people import principal_of
+from jupyter_audit.server.refusals import put_down_refused
 from jupyter_audit.server.services import Services, find_services
 from jupyter_audit.server.terminals import TERMINALS_KEY, AuditTerminal, AuditTerminalManager
 
@@ -54,10 +56,12 @@ class _OfTerminals:
 def terminal_for(handler: _OfTerminals, name: str, principal: Principal, others: frozenset[Role | None]) -> AuditTerminal:
     """Return a terminal that is the principal's own, or that holders of one of the roles `others` may reach (else 404)."""
     found = handler.terminal_manager.terminals.get(name)
-    if found is None or (found.session.owner.name != principal.name and not others & principal.roles):
-        # Whether others have a terminal of this name is their business.
-        raise web.HTTPError(404, f"There is no terminal {name} of yours.")
-    return found
+    if found is not None and (found.session.owner.name == principal.name or others & principal.roles):
+        return found
+    if found is not None:
+        put_down_refused(handler, door="terminals", target=name, cause=Cause.NOT_OWNER.value)
+    # Whether others have a terminal of this name is their business.
+    raise web.HTTPError(404, f"There is no terminal {name} of yours.")
 
 
 class AuditTerminalRootHandler(_OfTerminals, TerminalRootHandler):
@@ -78,7 +82,7 @@ class AuditTerminalRootHandler(_OfTerminals, TerminalRootHandler):
         try:
             model = await self.terminal_manager.open(principal_of(self), _text(asked, "name"), _text(asked, "cwd"))
         except AuditError as error:
-            raise web.HTTPError(error.http_status, error.explain().replace("%", "%%")) from error
+            raise web.HTTPError(error.http_status, error.explain()) from error
         self.finish(json.dumps(model))
 
 

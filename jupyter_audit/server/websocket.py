@@ -19,7 +19,7 @@ from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebso
 from tornado import web
 
 from jupyter_audit.errors import RecordError
-from jupyter_audit.gate.admit import ClientMessage, Passed
+from jupyter_audit.gate.admit import ClientMessage, Passed, clean
 from jupyter_audit.gate.decide import Cause, Refuse
 from jupyter_audit.gate.holding import CLIENT_LEFT, HeldCell
 from jupyter_audit.gate.sessions import Session
@@ -39,6 +39,8 @@ UNAPPROVED = frozenset({Cause.CELL_DENIED, Cause.CELL_LAPSED, Cause.INTERRUPTED}
 """Why a held cell did not run; what was sent behind it was meant for what it would have done."""
 
 CROWDED_OUT = "messages of a client were refused: too many waited"
+
+FAILED = "a client's message was refused: the gate failed at it"
 
 JOIN_S = 5.0
 """Seconds that a message waits at most until what a restarted kernel publishes is heard on the connection it came by."""
@@ -253,9 +255,10 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
             return
         try:
             await self._pass_or_refuse(received)
-        except Exception:
+        except Exception as error:
             # Whatever went wrong, this message did not go on, and the next one must still be judged.
             self.log.exception("jupyter-audit: a message was not passed on")
+            self._put_down_failed(received, error)
             try:
                 self._refuse(received, Cause.NOT_RECORDED, "Not run: the audit gate failed. The server's log says why.")
             except Exception:
@@ -354,6 +357,19 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
             return
         detail: dict[str, Json] = {"kernel_id": self.kernel_id, "messages": self._crowded_out}
         services.put_down(kinds.GapRecorded(CROWDED_OUT, detail), principal=self._principal, session=session)
+
+    def _put_down_failed(self, message: ClientMessage, error: Exception) -> None:
+        """Say in the ledger which message the gate failed at; not what is in it, which may be what it failed at."""
+        services, session = self._services, self._live_session()
+        if services is None or self._principal is None:
+            return
+        detail: dict[str, Json] = {
+            "kernel_id": self.kernel_id,
+            "msg_id": clean(message.msg_id),
+            "msg_type": clean(message.msg_type, 100),
+            "error": type(error).__name__,
+        }
+        services.put_down(kinds.GapRecorded(FAILED, detail), principal=self._principal, session=session)
 
     def _put_down_malformed(self, error: MalformedMessageError) -> None:
         self.log.warning("jupyter-audit: a client's message was refused: %s", error)

@@ -17,13 +17,14 @@ from typing import Any
 
 from jupyter_client.jsonutil import ISO8601_PAT
 from jupyter_client.session import Session as WireSession
-from jupyter_server.services.kernels.connection.base import deserialize_msg_from_ws_v1, serialize_msg_to_ws_v1
+from jupyter_server.services.kernels.connection.base import serialize_msg_to_ws_v1
 
 from jupyter_audit.gate.admit import ClientMessage
 
 V1_PROTOCOL = "v1.kernel.websocket.jupyter.org"
 CHANNELS = frozenset({"shell", "control", "stdin"})
 LONGEST_ID = 200
+MOST_PARTS = 10_000
 
 
 class MalformedMessageError(Exception):
@@ -96,24 +97,14 @@ def _is_unicode(header: Mapping[str, Any]) -> bool:
 def _split_v1(raw: str | bytes) -> tuple[str, tuple[Any, Any, Any, Any, list[bytes]]]:
     if isinstance(raw, str):
         raise ValueError("the v1 protocol is binary")
-    # The count comes from the client; believed blindly, a large one would keep the event loop busy for ever.
-    if int.from_bytes(raw[:8], "little") > min(len(raw) // 8, 10_000):
-        raise ValueError("its offsets are more than it holds")
-    channel, frames = deserialize_msg_from_ws_v1(raw)  # type: ignore[no-untyped-call]
+    channel, *frames = _parts(raw, "<Q")
     header, parent_header, metadata, content = (_read(frame) for frame in frames[:4])
-    return channel, (header, parent_header, metadata, content, list(frames[4:]))
+    return channel.decode(), (header, parent_header, metadata, content, frames[4:])
 
 
 def _split_default(raw: str | bytes) -> tuple[str, tuple[Any, Any, Any, Any, list[bytes]]]:
-    buffers: list[bytes] = []
-    text: str | bytes = raw
-    if isinstance(raw, bytes):
-        (count,) = struct.unpack_from("!I", raw)
-        if count > min(len(raw) // 4, 10_000):
-            raise ValueError("its offsets are more than it holds")
-        offsets = [*struct.unpack_from(f"!{count}I", raw, 4), len(raw)]
-        frames = [raw[start:stop] for start, stop in pairwise(offsets)]
-        text, buffers = frames[0], frames[1:]
+    text: str | bytes
+    text, *buffers = _parts(raw, "!I", len(raw)) if isinstance(raw, bytes) else (raw,)
     message = _read(text)
     if not isinstance(message, dict):
         raise ValueError("it is not a JSON object")
@@ -122,6 +113,25 @@ def _split_default(raw: str | bytes) -> tuple[str, tuple[Any, Any, Any, Any, lis
         raise ValueError("its channel is not a text")
     parts = (message.get("header"), message.get("parent_header"), message.get("metadata", {}))
     return channel, (*parts, message.get("content"), buffers)
+
+
+def _parts(raw: bytes, number: str, *end: int) -> list[bytes]:
+    """
+    Return the parts of a frame that begins with a count and as many offsets, each a `number` as `struct` calls it.
+
+    Each part ends where the next begins; `end` is the last one's, where the frame does not name it.
+    Raises `ValueError` or `struct.error` unless the parts lie one behind the other.
+    """
+    size = struct.calcsize(number)
+    (count,) = struct.unpack_from(number, raw)
+    # The count comes from the client; believed blindly, a large one would keep the event loop busy for ever.
+    if count > min(len(raw) // size, MOST_PARTS):
+        raise ValueError("its offsets are more than it holds")
+    offsets = (*struct.unpack_from(f"{number[0]}{count}{number[1]}", raw, size), *end)
+    # So would parts that lie over each other: a frame of 10 MB could name gigabytes, and each is copied.
+    if any(start > stop for start, stop in pairwise((size * (count + 1), *offsets, len(raw)))):
+        raise ValueError("its parts do not lie one behind the other")
+    return [raw[start:stop] for start, stop in pairwise(offsets)]
 
 
 def read_outgoing(frames: list[Any], session: WireSession, subprotocol: str | None) -> dict[str, Any]:

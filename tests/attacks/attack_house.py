@@ -28,18 +28,16 @@ from support.servers import (
     wait_for,
 )
 
-from jupyter_audit.access.policy import Policy
-from jupyter_audit.access.service import AccessService
-from jupyter_audit.clock import SystemClock
-from jupyter_audit.ledger import open_ledger
-from jupyter_audit.model import Principal, Role
-from jupyter_audit.settings import JupyterAudit
-
 HERE = Path(__file__).parent
 
-ENGINEERS = ("nora", "ella", "otto", "gina")
-"""nora never had a grant; ella's has ended; otto has one, for kernels of his own; gina has a good one."""
-TOKENS = {name: f"the-token-of-{name}" for name in (*ENGINEERS, "ana")}
+ENGINEERS = ("nora", "ella", "otto", "gina", "rita")
+"""
+nora never had a grant; ella's has ended; otto has one, for kernels of his own; gina has a good one. rita's begin and end
+within a test.
+"""
+WATCHERS = ("vera", "will")
+"""Engineers who are auditors, too, and may watch other people's kernels. vera never had a grant; will's begin and end in a test."""
+TOKENS = {name: f"the-token-of-{name}" for name in (*ENGINEERS, *WATCHERS, "ana")}
 
 
 @dataclass
@@ -228,12 +226,7 @@ class Team:
 
     def revoke_elsewhere(self, name: str) -> None:
         """End somebody's grant as another process does: the server notices when it next looks."""
-        clock, settings = SystemClock(), JupyterAudit()
-        settings.roles = {"approver": ["ana"], "engineer": list(ENGINEERS)}
-        with open_ledger(self.server.home, clock=clock) as ledger:
-            service = AccessService(ledger.transact, Policy.from_settings(settings), clock)
-            ana = Principal("ana", "UserTokensIdentityProvider", frozenset({Role.APPROVER}))
-            service.revoke(ana, self.grants.pop(name), "the test is over")
+        self.server.revoke_elsewhere(self.grants.pop(name), "ana")
 
 
 @contextmanager
@@ -246,7 +239,7 @@ def team_server(folder: Path) -> Iterator[Team]:
         f"import sys; sys.path.insert(0, {str(ROGUE)!r})\n"
         "c.ServerApp.identity_provider_class = 'jupyter_audit.server.identity.UserTokensIdentityProvider'\n"
         f"c.UserTokensIdentityProvider.digests = {digests!r}\n"
-        f"c.JupyterAudit.roles = {{'engineer': {list(ENGINEERS)!r}, 'approver': ['ana']}}\n"
+        f"c.JupyterAudit.roles = {{'engineer': {[*ENGINEERS, *WATCHERS]!r}, 'approver': ['ana'], 'auditor': {list(WATCHERS)!r}}}\n"
         "c.JupyterAudit.allowed_extensions = ['jupyter_audit', 'jupyterlab', 'notebook_shim', 'rogue']\n"
         "c.JupyterAudit.allowed_handlers = {'rogue.ExecuteHandler': ['POST']}\n"
         "c.JupyterAudit.sweep_seconds = 2.0\n"

@@ -2,7 +2,7 @@
 Fixtures for the attacks. Both servers are shared by the whole package: starting them is most of the time.
 
 - `plain`: somebody at a stock JupyterLab, where each attack must succeed first.
-- `team`: an audited JupyterLab with nora, ella, otto and gina (attack_house.ENGINEERS) at it.
+- `team`: an audited JupyterLab with the people of attack_house (ENGINEERS, WATCHERS) at it.
 - `kernels`: one kernel of each for all messages that are tried; `ended` those that were sent after ella's grant ended.
 """
 

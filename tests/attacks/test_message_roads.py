@@ -116,7 +116,11 @@ def test_with_a_good_grant_it_runs_and_its_entry_holds_what_was_sent(road: Modul
         assert not mark.exists()
         return
     await_mark(mark, name_of(road))
-    admitted = [e for e in team.server.entries("cell.admitted", "message.admitted", start=after) if e.body["msg_id"] == msg_id]
+    admitted: list[Entry] = wait_for(
+        # An interrupt waits for no disk, so its entry may come after what it did.
+        lambda: [e for e in team.server.entries("cell.admitted", "message.admitted", start=after) if e.body["msg_id"] == msg_id],
+        f"{name_of(road)} to be put down",
+    )
     assert [(e.actor.name, e.grant) for e in admitted] == [("gina", team.grants["gina"])]
     held = team.server.reader.content(admitted[0].seq, "message")
     assert held is not None

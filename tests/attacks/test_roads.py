@@ -22,11 +22,6 @@ SITUATIONS = ("plain", "without_grant", "expired", "anothers", "good")
 NOT_MEANT = "not meant: "
 NOT_YET: frozenset[str] = frozenset(
     {
-        "An interrupt",
-        "What does not parse as one whole message",
-        "A terminal, where a profile allows them",
-        "The websocket of somebody else's kernel",
-        "What an observer of a kernel sends",
         "A thread, task, child or daemon that outlives its cell",
         "A restart, which begins another session",
         "Autorestart, which goes round the manager that starts kernels",

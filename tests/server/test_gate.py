@@ -9,6 +9,9 @@ import pytest
 from jupyter_server.services.kernels.connection.base import serialize_msg_to_ws_v1
 from support.servers import V1, AuditedServer, KernelClient, reply_of, wait_for
 
+from jupyter_audit.record.kinds import NEVER_SENT
+from jupyter_audit.server.websocket import FAILED
+
 PROTOCOLS = [None, V1]
 
 
@@ -171,6 +174,18 @@ def test_half_a_surrogate_pair_in_a_header_is_refused_and_the_next_cell_is_answe
         client.socket.send_binary(serialize_msg_to_ws_v1(message, "shell", lambda part: json.dumps(part).encode()))
     refused = server.await_entry("message.refused", lambda e: e.body["kernel_id"] == client.kernel_id)
     assert refused.body["cause"] == "malformed"
+    assert client.printed("print(1)") == "1\n"
+
+
+def test_a_message_that_the_gate_fails_at_does_not_pass_and_the_ledger_says_so(server: AuditedServer, grant: str) -> None:
+    client = server.kernel()
+    failed = client.execute("1", user_expressions={"half": "half\ud800"})  # Jupyter's packer cannot write it
+    assert reply_of(client.wait(failed))["status"] == "error"
+    gap = server.await_entry("gap.recorded", lambda e: e.body["detail"].get("msg_id") == failed)  # type: ignore[union-attr]
+    detail = {"kernel_id": client.kernel_id, "msg_id": failed, "msg_type": "execute_request", "error": "UnicodeEncodeError"}
+    assert (gap.body["what"], gap.body["detail"]) == (FAILED, detail)
+    admitted = server.await_entry("cell.admitted", lambda e: e.body["msg_id"] == failed)
+    assert (gap.grant, server.finished(admitted.seq).body["error"]) == (grant, NEVER_SENT)
     assert client.printed("print(1)") == "1\n"
 
 

@@ -1,8 +1,12 @@
-"""What kernels send is passed on as Jupyter Server would pass it on, though it is read another way."""
+"""
+What kernels send is passed on as Jupyter Server would pass it on, though it is read another way; and what clients send
+is read only if it is one whole message.
+"""
 
 from __future__ import annotations
 
 import json
+import struct
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +16,7 @@ from jupyter_client.session import Session
 from jupyter_server.services.kernels.kernelmanager import MappingKernelManager
 
 from jupyter_audit.server.activity import activity_of
-from jupyter_audit.server.wire import V1_PROTOCOL, read_outgoing
+from jupyter_audit.server.wire import V1_PROTOCOL, MalformedMessageError, parse_message, read_outgoing
 
 KEY = b"key"
 CONTENTS: dict[str, dict[str, Any]] = {
@@ -113,3 +117,36 @@ def test_activity_is_told_as_jupyter_server_tells_it() -> None:
         record([b"<IDS|MSG>", *frames])
         assert mine.execution_state == theirs.execution_state, msg_type
         assert (mine.last_activity is None) == (theirs.last_activity is None), msg_type
+
+
+PARTS = [b"shell", b'{"msg_id": "a", "msg_type": "execute_request"}', b"null", b"{}", b'{"code": "1"}', b"one", b"", b"two"]
+WHOLE = b'{"header": {"msg_id": "a", "msg_type": "execute_request"}, "metadata": {}, "content": {"code": "1"}}'
+
+
+def framed(subprotocol: str | None, offsets: list[int] | None = None) -> tuple[bytes, list[int]]:
+    """Return a frame with two buffers in a protocol and its offsets, or with `offsets` in their place."""
+    number, parts, ends = ("<Q", PARTS, 1) if subprotocol else ("!I", [WHOLE, *PARTS[5:]], 0)
+    at = [struct.calcsize(number) * (1 + len(offsets or [*parts, *range(ends)]))]
+    for part in parts:
+        at.append(at[-1] + len(part))
+    used = offsets or at[: len(at) + ends - 1]
+    table = b"".join(struct.pack(number, value) for value in (len(used), *used))
+    return table + b"".join(parts), used
+
+
+@pytest.mark.parametrize("subprotocol", [None, V1_PROTOCOL], ids=["default", "v1"])
+def test_a_frame_is_read_only_if_its_parts_lie_one_behind_the_other(subprotocol: str | None) -> None:
+    """Each part that lies over others is copied: one frame could have the server take gigabytes of memory."""
+    whole, offsets = framed(subprotocol)
+    message = parse_message(whole, subprotocol)
+    assert (message.msg_type, message.parent_header, message.content) == ("execute_request", {}, {"code": "1"})
+    assert message.buffers == (b"one", b"", b"two")
+    for place, before in enumerate(offsets[:-1], 1):
+        for wrong in (before - 1, len(whole) + 1, 0):
+            changed = [*offsets[:place], wrong, *offsets[place + 1 :]]
+            with pytest.raises(MalformedMessageError, match="one behind the other"):
+                parse_message(framed(subprotocol, changed)[0], subprotocol)
+    for count in (0, 1, len(offsets) + 1, 10_001, 2**31):
+        size = 8 if subprotocol else 4
+        with pytest.raises(MalformedMessageError):
+            parse_message(count.to_bytes(size, "little" if subprotocol else "big") + whole[size:], subprotocol)

@@ -29,7 +29,7 @@ from jupyter_audit.access.service import AccessService
 from jupyter_audit.clock import SystemClock, format_time
 from jupyter_audit.home import Home
 from jupyter_audit.ledger import LedgerReader, LedgerReport, create_ledger, open_ledger, verify_ledger
-from jupyter_audit.model import Actor, Entry
+from jupyter_audit.model import Actor, Entry, Principal, Role
 from jupyter_audit.record import kinds
 from jupyter_audit.settings import JupyterAudit
 
@@ -170,6 +170,15 @@ class AuditedServer:
     def revoke(self, grant: str) -> None:
         """End a grant."""
         self.api("POST", f"grants/{grant}/revoke", {"reason": "the test is over"})
+
+    def revoke_elsewhere(self, grant: str, approver: str) -> None:
+        """End a grant as another process does: the server notices when it next looks."""
+        clock, settings = SystemClock(), JupyterAudit()
+        settings.roles = {"approver": [approver]}
+        with open_ledger(self.home, clock=clock) as ledger:
+            service = AccessService(ledger.transact, Policy.from_settings(settings), clock)
+            principal = Principal(approver, "UserTokensIdentityProvider", frozenset({Role.APPROVER}))
+            service.revoke(principal, grant, "the test is over")
 
     def kernel(self, subprotocol: str | None = None) -> KernelClient:
         """Start a kernel and connect to it."""

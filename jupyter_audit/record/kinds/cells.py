@@ -167,6 +167,7 @@ class MessageAdmitted(Kind):
     """
     A message other than execute_request that can make the kernel run code went to it, under the grant.
 
+    An interrupt that was asked for over REST is put down so, too, without a `msg_id`.
     Content `message` is the whole content of the message. `masked` says that it was a password, which is not kept;
     `buffers` counts binary buffers, of which content `buffers` keeps sizes and digests.
     """

@@ -212,10 +212,10 @@ class RequestRefused(Kind):
     """
     A request over HTTP, or a websocket, was refused at the server's door: the actor may not do that.
 
-    `door` is who refused it: `guard` (the handler `target` is closed on an audited server) or `authorizer` (the
-    resource `target` is not theirs to use so). What is not there (terminals, extensions that are not loaded) is put down
-    too, as `no_such_address`, unless it was only read. `path` is without its query. What is only read is put down once in ten
-    minutes for each person and target.
+    `door` is who refused it: `guard` (the handler `target` is closed on an audited server), `authorizer` (the
+    resource `target` is not theirs to use so) or `terminals` (the terminal `target` is not theirs). What is not there
+    (terminals, extensions that are not loaded) is put down too, as `no_such_address`, unless it was only read. `path` is
+    without its query. What is only read is put down once in ten minutes for each person and target.
     """
 
     TYPE = "request.refused"

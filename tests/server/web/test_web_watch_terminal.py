@@ -113,3 +113,43 @@ def test_who_watches_may_end_it_and_says_why(house: AuditedServer, terminal: str
     ordered = house.await_entry("session.end_ordered", lambda e: e.session == session)
     assert (ordered.actor.name, ordered.body["reason"]) == ("ana", "that is production")
     assert requests.get(f"{house.url}/audit/panel/watch/{session}", headers=as_("ana"), timeout=60).status_code == 404
+
+
+def test_somebody_elses_terminal_is_out_of_reach_with_a_grant_too_and_the_attempt_is_put_down(
+    house: AuditedServer, terminal: str
+) -> None:
+    otto, ana = Person(house, "otto"), Person(house, "ana")
+    grant = ana.post(f"requests/{otto.request_access()}/approve")["id"]
+    with pytest.raises(websocket.WebSocketBadStatusException, match="404"):
+        connect(house, "otto", terminal)
+    assert requests.delete(f"{house.url}/api/terminals/{terminal}", headers=as_("otto"), timeout=60).status_code == 404
+    wait_for(lambda: len(house.entries("request.refused")) == 2, "both attempts to be put down")
+    refused = [(e.actor.name, e.body["method"], e.body["door"], e.body["target"], e.body["cause"])
+               for e in house.entries("request.refused")]  # fmt: skip
+    assert refused == [("otto", method, "terminals", terminal, "not_owner") for method in ("GET", "DELETE")]
+    with contextlib.closing(connect(house, "erin", terminal)) as own:
+        own.send(json.dumps(["stdin", "echo still-$((40 + 2))\r"]))
+        until(own, "still-42")
+    ana.post(f"grants/{grant}/revoke", reason="the test is over")
+
+
+def test_what_is_typed_after_the_grant_has_ended_is_refused_and_put_down_and_no_other_terminal_opens(house: AuditedServer) -> None:
+    otto, ana = Person(house, "otto"), Person(house, "ana")
+    grant = ana.post(f"requests/{otto.request_access()}/approve")["id"]
+    made = requests.post(f"{house.url}/api/terminals", json={}, headers=as_("otto"), timeout=60)
+    mark = house.work / "typed-too-late"
+    with contextlib.closing(connect(house, "otto", made.json()["name"])) as own:
+        own.send(json.dumps(["stdin", "echo begun-$((40 + 2))\r"]))
+        until(own, "begun-42")
+        house.revoke_elsewhere(grant, "ana")
+        own.send(json.dumps(["stdin", f"touch {mark}\r"]))
+        until(own, "has ended")
+        refused = house.await_entry("terminal.refused", lambda e: e.grant == grant)
+        assert refused.actor.name == "otto"
+        assert refused.body["cause"] in ("grant_ended", "session_ended")
+        held = house.reader.content(refused.seq, "input")
+        assert held is not None
+        assert str(mark) in held.decode()
+    assert requests.post(f"{house.url}/api/terminals", json={}, headers=as_("otto"), timeout=60).status_code == 403
+    assert house.await_entry("session.refused", lambda e: e.actor.name == "otto").body["cause"] == "no_grant"
+    assert not mark.exists()

