@@ -28,6 +28,8 @@ BUSY_TIMEOUT_S = 5.0
 _LOG_BYTES = 1100 * (4096 + 24)
 """SQLite empties its log when it has 1,000 pages, and the commit that comes to that has some more."""
 
+_MEMORY_PAGE = 4096
+
 _COUNTED_AT_ONCE = 100_000
 _STEPS_FOR_A_BYTE = 20
 _STEPS_AT_LEAST = 3_000_000
@@ -138,7 +140,9 @@ def extend_log(log: Path) -> None:
     """
     Make the write-ahead log as long as it gets between two emptyings, so that no append has to make the file longer.
 
-    A disk takes half as long again to make a commit durable for which a file grows. To be called with the write lock held:
+    A disk takes half as long again to make a commit durable for which a file grows. It is written a page of memory at a time:
+    Linux keeps what is written at once in one block of the cache, and with each later page it walks through the whole block,
+    which takes longer than what is won. To be called with the write lock held:
     nothing stands beyond the log's end then, and SQLite passes over what is no frame. Where there is no room it stays as it was.
     SQLite's locks are not on this file, so closing it drops none.
     """
@@ -147,7 +151,7 @@ def extend_log(log: Path) -> None:
         size = end = os.fstat(descriptor).st_size
         try:
             while end < _LOG_BYTES:
-                end += os.pwrite(descriptor, bytes(_LOG_BYTES - end), end)
+                end += os.pwrite(descriptor, bytes(min(_MEMORY_PAGE - end % _MEMORY_PAGE, _LOG_BYTES - end)), end)
             if end > size:
                 os.fsync(descriptor)
         except OSError:
