@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Union
+from typing import NamedTuple, Union
 
 Json = Union[None, bool, int, str, Sequence["Json"], Mapping[str, "Json"]]  # noqa: UP007 (recursive alias)
 """What a body may hold: JSON without floats, so that every value has one spelling (RFC 8785)."""
@@ -75,8 +75,7 @@ class Draft:
     contents: Mapping[str, Content] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Commitment:
+class Commitment(NamedTuple):  # made for every entry that is appended or read: a third of the time that a dataclass takes
     """
     What an entry keeps of one content: enough to prove it later, too little to guess it from.
 
@@ -89,8 +88,7 @@ class Commitment:
     sealed: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One record of the ledger. `raw` is the canonical JSON text exactly as it was hashed."""
 
     seq: int

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import base64
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from jupyter_audit.ledger.note import NoteError, decode_base64, parse_note
 
 _SIZE = re.compile(r"0|[1-9][0-9]{0,18}")
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Checkpoint(NamedTuple):
     """What the head of the tree was when it had `size` entries."""
 
     origin: str

@@ -41,14 +41,14 @@ def insert(
     entries: list[Entry] = []
     entry_rows: list[tuple[int, bytes, str | None, str]] = []
     content_rows: list[tuple[object, ...]] = []
-    subtree_rows: list[tuple[int, int, bytes]] = []
     place_rows: list[PlaceRow] = []
-    for item in packed:
+    leaves: list[bytes] = []
+    for seq, item in enumerate(packed, tree.size):
         try:
             entry = format_entry(
                 item.draft,
                 item.commitments,
-                seq=tree.size,
+                seq=seq,
                 moment=moment,
                 time=stamp,
                 clock_back=clock_back,
@@ -58,17 +58,18 @@ def insert(
             raise LedgerError(f"An entry of type {item.draft.type!r} cannot be recorded: {error}.") from error
         clock_back = False
         for row in item.rows:
-            content_rows.append((entry.seq, *row))  # noqa: PERF401 (nearly always one)
+            content_rows.append((seq, *row))  # noqa: PERF401 (nearly always one)
         leaf = leaf_hash(entry.raw.encode())
-        entry_rows.append((entry.seq, leaf, None, entry.raw))
-        subtree_rows += tree.append(leaf, levels=STEP)
+        leaves.append(leaf)
+        entry_rows.append((seq, leaf, None, entry.raw))
         labels.append(label_of(entry))
         if len(labels) == BLOCK:
-            place_rows += places_of(entry.seq >> STEP, labels)
+            place_rows += places_of(seq >> STEP, labels)
             labels = []
         entries.append(entry)
+    subtree_rows = tree.extend(leaves, levels=STEP)
     note = signer.sign(format_checkpoint(Checkpoint(signer.verifier.name, tree.size, tree.root())))
-    entry_rows[-1] = (entry.seq, leaf, note, entry.raw)
+    entry_rows[-1] = (seq, leaf, note, entry.raw)
     connection.executemany(_INSERT_ENTRY, entry_rows)
     if content_rows:
         connection.executemany(_INSERT_CONTENT, content_rows)

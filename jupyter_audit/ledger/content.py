@@ -22,6 +22,8 @@ _SALTS_AT_ONCE = 64
 DOMAIN = b"jupyter-audit content v1\x00"
 """Stands before salt and data, so that no commitment can be mistaken for another hash of ours."""
 
+_new_commitment = sha256(DOMAIN).copy  # which takes half as long as to begin a hash
+
 SEALED = "sealed"
 _PACKINGS = ("plain", "zlib")
 """Encodings of unsealed content; sealed content says which by a byte: the place in this list."""
@@ -56,7 +58,9 @@ def commit(data: bytes, salt: bytes) -> str:
     """Return the commitment, 64 hex digits: SHA-256(DOMAIN ‖ salt ‖ data). `salt` has 32 bytes."""
     if len(salt) != SALT_SIZE:
         raise ContentError(f"the salt has {len(salt)} bytes, not {SALT_SIZE}")
-    return sha256(DOMAIN + salt + data).hexdigest()
+    digest = _new_commitment()
+    digest.update(salt + data)
+    return digest.hexdigest()
 
 
 def pack(data: bytes) -> tuple[str, bytes]:

@@ -7,7 +7,7 @@ Looks at the newest entries, the newest checkpoint and the remembered one; the w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from jupyter_audit.clock import format_time
 from jupyter_audit.errors import RollbackError, VerificationError
@@ -26,8 +26,7 @@ NEWEST_ENTRY = "SELECT seq + 1, note FROM entry ORDER BY seq DESC LIMIT 1"
 """The size of the ledger, and the checkpoint over all of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """Where the ledger stood when this writer last saw it."""
 
     tree: CompactRange

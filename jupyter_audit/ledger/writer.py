@@ -49,6 +49,7 @@ _log = logging.getLogger(__name__)
 _APPENDING = "append to the ledger"
 _REMEMBER_EVERY_S = 1.0
 _CATCH_UP_PAGE = 256
+_VERSION = "PRAGMA data_version"
 
 
 def open_ledger(home: Home, *, clock: Clock, sealed_to: Sequence[AuditorKey] = ()) -> Ledger:
@@ -116,6 +117,7 @@ class Ledger(LedgerReader):
         self._unsettled = home.next_signing_key.exists()  # a rotation was cut off; the next append settles it
         self._deciding = False
         self._remembered_at = time.monotonic()
+        self._version: object = None  # of what SQLite last saw of the file, when it was found to be the head's
         self._file, self._wal = str(home.ledger), f"{home.ledger}-wal"
         self._files = self._identify_files()
 
@@ -227,13 +229,14 @@ class Ledger(LedgerReader):
             raise
         finally:
             self._deciding = False
+        version, self._version = self._version, None  # whatever interrupts from here on, the next append looks anew
         try:
             self._commit()
         except sqlite3.Error as error:
             self._roll_back()
             if not self._is_stored_after_all(head.note):
                 raise explain(error, _APPENDING) from error
-        self._head = head
+        self._head, self._version = head, version
         if entries[-1].type == KEY_ROTATED:
             self._key_in_force = named_key(entries[-1])
         if time.monotonic() - self._remembered_at >= _REMEMBER_EVERY_S:
@@ -244,6 +247,7 @@ class Ledger(LedgerReader):
         self._connection.execute("COMMIT")
 
     def _roll_back(self) -> None:
+        self._version = None
         # SQLite has rolled back by itself after most failures; after the others this can only fail in a
         # way that the next BEGIN reports.
         with contextlib.suppress(sqlite3.Error):
@@ -294,6 +298,8 @@ class Ledger(LedgerReader):
 
     def _follow_key(self) -> None:
         """Sign with the key in force from now on, and settle a rotation that is not, with the write lock held."""
+        if self._signer.verifier is self._key_in_force and not self._unsettled:
+            return
         if self._signer.verifier != self._key_in_force:
             self._signer = load_key_in_force(self.home, self._key_in_force)
             settle(self.home, self._key_in_force)
@@ -303,6 +309,13 @@ class Ledger(LedgerReader):
 
     def _catch_up(self) -> None:
         """Take in what other processes appended, if what they left is a continuation of what was known."""
+        (version,) = self._connection.execute(_VERSION).fetchone()
+        if version == self._version:  # SQLite counts whenever another connection, of whatever process, changed anything
+            return
+        self._continue()
+        self._version = version
+
+    def _continue(self) -> None:
         row = self._connection.execute(NEWEST_ENTRY).fetchone()
         head = self._head
         if row is not None and row[1] == head.note:

@@ -71,7 +71,8 @@ def _quick_size(value: object) -> int:
     size = 8
     if isinstance(value, Mapping):
         for name, item in value.items():
-            size += len(name) + (len(item) if type(item) is str else _quick_size(item))
+            kind = type(item)
+            size += len(name) + (len(item) if kind is str else 8 if kind is int or kind is bool else _quick_size(item))
     elif isinstance(value, list | tuple):
         for item in value:
             size += _quick_size(item)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from jupyter_audit.errors import KeyFileError, LedgerError, SealedError, VerificationError
@@ -132,7 +131,7 @@ class VerifiedReader(LedgerReader):
             masked = json.loads(salted[1]) if salted is not None else {}
         except (SealedError, ValueError):
             return entry
-        return replace(entry, body={**entry.body, **masked}) if isinstance(masked, dict) else entry
+        return entry._replace(body={**entry.body, **masked}) if isinstance(masked, dict) else entry
 
     def _purges(self) -> Sequence[Selection]:
         """Return which contents verified entries say were purged."""
