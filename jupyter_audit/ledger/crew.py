@@ -143,13 +143,22 @@ class Crew:
             connection.close()
 
 
+@contextlib.contextmanager
+def seldom_collecting() -> Iterator[None]:
+    """Have Python look for cycles seldom: walking makes none, and looking for them among thousands of rows takes its time."""
+    before = gc.get_threshold()
+    gc.set_threshold(100_000)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
 def serve(number: int) -> None:
     """Walk the pieces that come in, until nobody is there any more: the work of one process of a crew."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever interrupts means the one that verifies, which then lets go
-    # Walking makes no cycles, and looking for them among thousands of rows takes a fifth of the time.
     gc.freeze()
-    gc.set_threshold(100_000)
-    with Connection(number) as connection, contextlib.suppress(EOFError, OSError):
+    with seldom_collecting(), Connection(number) as connection, contextlib.suppress(EOFError, OSError):
         task: Task = connection.recv()
         with contextlib.closing(connect(task.path, writable=False)) as ledger:
             ledger.execute("BEGIN")

@@ -11,15 +11,23 @@ from __future__ import annotations
 
 import contextlib
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Sequence
 from datetime import datetime
 from hashlib import sha256
+from itertools import chain
 from typing import Any
 
 from jupyter_audit.ledger.canonical import MAX_DEPTH, has_ascii_names, is_exact
 from jupyter_audit.ledger.checkpoint import Checkpoint, format_checkpoint
 from jupyter_audit.ledger.content import DOMAIN, SALT_SIZE, UnopenedError, check_commitment
-from jupyter_audit.ledger.envelope import MAX_ENTRY_BYTES, OWN_TYPES, parse_commitments, parse_envelope, parse_moment
+from jupyter_audit.ledger.envelope import (
+    ENTRY_VERSION,
+    MAX_ENTRY_BYTES,
+    OWN_TYPES,
+    parse_commitments,
+    parse_envelope,
+    parse_moment,
+)
 from jupyter_audit.ledger.note import NoteSignature, VerifierKey, decode_base64, format_signature
 from jupyter_audit.ledger.places import BLOCK, Label, places_of
 from jupyter_audit.ledger.tree import STEP
@@ -31,8 +39,13 @@ with contextlib.suppress(ImportError):  # no wheel for this platform: every comm
 
     _orjson = orjson
 
+_CANONICAL = _orjson and _orjson.OPT_SORT_KEYS | _orjson.OPT_STRICT_INTEGER
+_COMMITMENT = sha256(DOMAIN)
+_INTEGERS = frozenset({int})
 _SCALARS = frozenset({str, int, bool, type(None)})
 _MOST_KNOWN = 10_000
+_MOST_AT_ONCE = 4 * 1024 * 1024
+"""Bytes of all entries of a commit, which become several times as many when they are read."""
 _MOST_UNPACKED = 256 * 1024
 """Bytes: what is longer is unpacked in pieces."""
 
@@ -47,9 +60,8 @@ class Glance:
     def __init__(self, terms: Terms) -> None:
         self.terms = terms
         # What comes again and again, as it was when it was read carefully.
-        self._envelopes: set[tuple[object, ...]] = set()
+        self._labels: dict[tuple[object, ...], Label] = {}
         self._media: set[tuple[object, ...]] = set()
-        self._moment: tuple[object, datetime] | None = None
 
     def follow(self, walk: Walk, commit: Rows) -> bool:
         """Take `walk` to the end of `commit` and return True if it is beyond doubt; otherwise leave `walk` as it is."""
@@ -65,109 +77,109 @@ class Glance:
         start, size = walk.tree.size, walk.tree.size + len(entries)
         if any(start < kept.checkpoint.size <= size for kept in self.terms.kept):
             raise DoubtError
-        counts, time, labels = Counts(checkpoints=1), walk.time, walk.labels.copy()
-        contents = iter(commit.contents)
-        leaves: list[bytes] = []
-        for expected, (seq, stored, note, raw) in enumerate(entries, start):
-            text = raw.encode()
-            leaf = sha256(b"\x00" + text).digest()
-            if seq != expected or leaf != stored or (note is None) is (expected == size - 1):
-                raise DoubtError
-            leaves.append(leaf)
-            label, moment = self._look_at_entry(raw, text, expected, len(entries) if expected == start else 1, contents, counts)
-            labels.append(label)
-            if len(labels) == BLOCK:
-                places = places_of(expected >> STEP, labels)
-                if not commit.has_places(places):
-                    raise DoubtError
-                counts.places += len(places)
-                labels = []
-            if moment is not time:
-                if time is not None and moment < time:
-                    raise DoubtError
-                time = moment
-                counts.first = counts.first or moment
-        if next(contents, None) is not None:
+        # Column by column, for a loop within the interpreter costs more than what is done in it.
+        seqs, stored, notes, raws = zip(*entries, strict=True)
+        if seqs != tuple(range(start, size)) or notes[:-1] != (None,) * (len(notes) - 1):
             raise DoubtError
+        texts = [raw.encode() for raw in raws]
+        if sum(map(len, texts)) > _MOST_AT_ONCE or max(map(len, texts)) > MAX_ENTRY_BYTES:
+            raise DoubtError
+        leaves = [sha256(b"\x00" + text).digest() for text in texts]
+        if leaves != list(stored):
+            raise DoubtError
+        values = [_orjson.loads(text) for text in texts]
+        # They come out again: so names are in order and none is there twice, and integers are exact.
+        if [_orjson.dumps(value, option=_CANONICAL) for value in values] != texts:
+            raise DoubtError
+        _expect_numbers([value["seq"] for value in values], list(seqs))
+        _expect_numbers([value["v"] for value in values], [ENTRY_VERSION] * len(values))
+        if len(values) > 1:
+            _expect_numbers([values[0].pop("commit")], [len(values)])
+        bodies = [value["body"] for value in values]
+        if not _SCALARS.issuperset(map(type, chain.from_iterable([body.values() for body in bodies]))):
+            _look_deeper(raws, bodies)
+        if not all(map(str.isascii, raws)) and not all(map(has_ascii_names, bodies)):
+            raise DoubtError  # which may be in another order
+        counts = Counts(checkpoints=1)
+        labels = walk.labels + [self._label_of(raw, value) for raw, value in zip(raws, values, strict=True)]
+        counts.first, time = _span([value["time"] for value in values], walk.time)
+        self._look_at_contents(seqs, values, list(commit.contents), counts)
+        for block in range(start >> STEP, size >> STEP):
+            places, labels = places_of(block, labels[:BLOCK]), labels[BLOCK:]
+            if not commit.has_places(places):
+                raise DoubtError
+            counts.places += len(places)
         tree = walk.tree.copy()
         for level, position, digest in tree.extend(leaves, levels=STEP):
             counts.subtrees += 1
             if commit.subtree(level, position) != digest:
                 raise DoubtError
-        _check_note(entries[-1][2], Checkpoint(walk.origin, size, tree.root()), walk.keys[-1])
+        _check_note(notes[-1], Checkpoint(walk.origin, size, tree.root()), walk.keys[-1])
         walk.believe(tree, time, labels, counts)
 
-    def _look_at_entry(
-        self, raw: str, text: bytes, seq: int, commit: int, contents: Iterator[Row], counts: Counts
-    ) -> tuple[Label, datetime]:
-        """Return what an entry is found by, and its moment, if it has its only spelling and its contents fit."""
-        if len(text) > MAX_ENTRY_BYTES:
+    def _label_of(self, raw: str, value: dict[str, Any]) -> Label:
+        """Return what an entry is found by, if its envelope is one; time and contents are looked at apart."""
+        actor, get = value["actor"], value.get
+        session, grant = get("session"), get("grant")
+        # These are all of its members if there are no more: actor, body, seq, time, type and v have been asked for.
+        if len(value) != 6 + (session is not None) + (grant is not None) + ("contents" in value) or len(actor) != 2:
             raise DoubtError
-        value = _orjson.loads(text)
-        # It comes out again: so names are in order and none is there twice, and integers are exact.
-        if _orjson.dumps(value, option=_orjson.OPT_SORT_KEYS | _orjson.OPT_STRICT_INTEGER) != text:
-            raise DoubtError
-        body, actor, get = value["body"], value["actor"], value.get
-        # Depth is counted at its most: what is no body is as deep as an envelope, or is not what it has to be.
-        if not _SCALARS.issuperset(map(type, body.values())) and (
-            text.count(b"{") + text.count(b"[") > MAX_DEPTH or not is_exact(body.values())
-        ):
-            raise DoubtError  # too deep, or a float
-        if not raw.isascii() and not has_ascii_names(body):
-            raise DoubtError  # which may be in another order
-        kind, name, session, grant = value["type"], actor["name"], get("session"), get("grant")
-        envelope = (tuple(value), tuple(actor), kind, name, actor["vouched_by"], grant, session)
-        if envelope not in self._envelopes:
-            parse_envelope(raw)
-            if kind in OWN_TYPES or "clock_back" in value:
-                raise DoubtError
-            _remember(self._envelopes, envelope)
-        # All but the envelope's other members, then.
-        if value["seq"] != seq or type(value["seq"]) is not int or not text.endswith(b'"v":1}'):
-            raise DoubtError
-        if get("commit", 1) != commit or ("commit" in value and (commit < 2 or type(value["commit"]) is not int)):
-            raise DoubtError
-        if "contents" in value:
-            self._look_at_contents(seq, session, name, value["contents"], contents, counts)
-        last = self._moment
-        if last is None or value["time"] != last[0]:
-            last = self._moment = value["time"], parse_moment(value["time"])
-        return (kind, session, grant), last[1]
+        found_by = value["type"], session, grant, actor["name"], actor["vouched_by"]
+        return self._labels.get(found_by) or self._read_carefully(raw, found_by)
 
-    def _look_at_contents(
-        self, seq: int, session: str | None, actor: str, committed: Mapping[str, Any], contents: Iterator[Row], counts: Counts
-    ) -> None:
-        if not committed:
+    def _read_carefully(self, raw: str, found_by: tuple[Any, ...]) -> Label:
+        parse_envelope(raw)
+        if found_by[0] in OWN_TYPES:
             raise DoubtError
+        if len(self._labels) >= _MOST_KNOWN:
+            self._labels.clear()
+        label = self._labels[found_by] = found_by[:3]
+        return label
+
+    def _look_at_contents(self, seqs: Sequence[int], values: list[dict[str, Any]], rows: list[Row], counts: Counts) -> None:
+        """Raise unless the rows are the contents that these entries commit to, but for those that were purged."""
+        told: list[dict[str, Any]] = []
+        owners: list[int] = []
+        names: list[str] = []
         purges = self.terms.purges
-        for name, told in committed.items():
-            if purges and purges.cover(seq, session, actor, name):
-                parse_commitments({name: told})
-                counts.contents_purged += 1
+        for seq, value in zip(seqs, values, strict=True):
+            if "contents" not in value:
                 continue
-            number, stored_name, salt, encoding, data = next(contents)
-            if number != seq or type(number) is not int or stored_name != name:
+            if not value["contents"]:
                 raise DoubtError
-            counts.contents_held += 1
-            size = told["size"]
-            if "sealed" in told or (encoding == "zlib" and size > _MOST_UNPACKED):
-                self._look_closely(name, told, (salt, encoding, data), counts)
+            for name, content in value["contents"].items():
+                if purges and purges.cover(seq, value.get("session"), value["actor"]["name"], name):
+                    parse_commitments({name: content})
+                    counts.contents_purged += 1
+                else:
+                    told.append(content)
+                    owners.append(seq)
+                    names.append(name)
+        _expect_numbers([row[0] for row in rows], owners)
+        if names != [row[1] for row in rows]:
+            raise DoubtError
+        counts.contents_held += len(told)
+        known, start = self._media, _COMMITMENT.copy
+        for (_, name, salt, encoding, data), content in zip(rows, told, strict=True):
+            size = content["size"]
+            if len(content) != 3 or (encoding == "zlib" and size > _MOST_UNPACKED):
+                self._look_closely(name, content, (salt, encoding, data), counts)
                 continue
-            media = (tuple(told), name, told["media_type"])
-            if media not in self._media:
-                parse_commitments({name: told})
-                _remember(self._media, media)
-            if encoding == "zlib":
-                stream = zlib.decompressobj()
-                data = stream.decompress(data, size + 1)
-                if not stream.eof or stream.unused_data:
-                    raise DoubtError
-            elif encoding != "plain":
+            if (name, content["media_type"]) not in known:
+                self._read_commitment(name, content)
+            if encoding != "plain":
+                data = _unpack(data, encoding, size)
+            digest = start()
+            digest.update(salt)
+            digest.update(data)
+            if len(data) != size or type(size) is not int or len(salt) != SALT_SIZE or digest.hexdigest() != content["digest"]:
                 raise DoubtError
-            if len(data) != size or type(size) is not int or len(salt) != SALT_SIZE:
-                raise DoubtError
-            if sha256(DOMAIN + salt + data).hexdigest() != told["digest"]:
-                raise DoubtError
+
+    def _read_commitment(self, name: str, content: dict[str, Any]) -> None:
+        parse_commitments({name: content})
+        if len(self._media) >= _MOST_KNOWN:
+            self._media.clear()
+        self._media.add((name, content["media_type"]))
 
     def _look_closely(self, name: str, told: object, row: Row, counts: Counts) -> None:
         commitment = parse_commitments({name: told})[name]
@@ -178,10 +190,39 @@ class Glance:
             counts.sealed_for[", ".join(error.recipients)] += 1
 
 
-def _remember(known: set[tuple[object, ...]], what: tuple[object, ...]) -> None:
-    if len(known) >= _MOST_KNOWN:
-        known.clear()
-    known.add(what)
+def _look_deeper(raws: Sequence[str], bodies: Sequence[dict[str, Any]]) -> None:
+    """Raise if one of the bodies is too deep, or has a float in it."""
+    for raw, body in zip(raws, bodies, strict=True):
+        # Depth is counted at its most: what is no body is as deep as an envelope, or is not what it has to be.
+        if not _SCALARS.issuperset(map(type, body.values())) and (
+            raw.count("{") + raw.count("[") > MAX_DEPTH or not is_exact(body.values())
+        ):
+            raise DoubtError
+
+
+def _span(texts: list[str], before: datetime | None) -> tuple[datetime, datetime]:
+    """Return the first and the last of these times, if they are in order, and the first is not before `before`."""
+    moments = [parse_moment(text) for text in sorted(set(texts))]  # in this form, they sort as what they mean
+    if texts != sorted(texts) or (before is not None and moments[0] < before):
+        raise DoubtError
+    return moments[0], moments[-1]
+
+
+def _unpack(data: bytes, encoding: str, size: int) -> bytes:
+    """Return the content of `size` bytes that was packed so; never more than one byte beyond that."""
+    if encoding != "zlib":
+        raise DoubtError
+    stream = zlib.decompressobj()
+    unpacked = stream.decompress(data, size + 1)
+    if not stream.eof or stream.unused_data:
+        raise DoubtError
+    return unpacked
+
+
+def _expect_numbers(said: list[object], expected: list[int]) -> None:
+    """Raise unless these are the same, and integers: to Python, true and 1.0 are 1."""
+    if said != expected or not _INTEGERS.issuperset(map(type, said)):
+        raise DoubtError
 
 
 def _check_note(note: object, checkpoint: Checkpoint, key: VerifierKey) -> None:

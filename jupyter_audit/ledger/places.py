@@ -12,6 +12,7 @@ from __future__ import annotations
 import heapq
 import json
 import sqlite3
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain, groupby
@@ -51,14 +52,10 @@ def places_of(block: int, labels: Sequence[Label]) -> list[PlaceRow]:
     """Return the rows of a block, from the labels of all of its entries."""
     rows = []
     for name, values in zip(NAMES, zip(*labels, strict=True), strict=True):
-        found: dict[str, list[str]] = {}
+        found: defaultdict[str | None, list[str]] = defaultdict(list)
         for offset, value in zip(_OFFSETS, values, strict=True):
-            if value is not None:
-                if value in found:
-                    found[value].append(offset)
-                else:
-                    found[value] = [offset]
-        rows += [(name, value, block, f"[{','.join(offsets)}]") for value, offsets in found.items()]
+            found[value].append(offset)
+        rows += [(name, value, block, f"[{','.join(offsets)}]") for value, offsets in found.items() if value is not None]
     return rows
 
 

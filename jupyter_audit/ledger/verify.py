@@ -15,7 +15,7 @@ from pathlib import Path
 
 from jupyter_audit.errors import UsageError, VerificationError
 from jupyter_audit.ledger.auditors import AuditorSecret
-from jupyter_audit.ledger.crew import Crew, Task, cores
+from jupyter_audit.ledger.crew import Crew, Task, cores, seldom_collecting
 from jupyter_audit.ledger.damage import damaged
 from jupyter_audit.ledger.envelope import PURGED, EnvelopeError, parse_envelope
 from jupyter_audit.ledger.glance import Glance
@@ -191,10 +191,11 @@ class _Verification:
             except OSError as error:  # no processes to be had: it takes longer, and no more
                 _log.warning("Verifying with one process: %s", error)
             else:
-                with crew:
+                with crew, seldom_collecting():
                     self.join(pieces, crew.walk(pieces, here))
                 return
-        self.join(pieces, map(here, pieces))
+        with seldom_collecting():
+            self.join(pieces, map(here, pieces))
 
     def join(self, pieces: Iterable[Piece], results: Iterable[Walked | None]) -> None:
         """Put walked pieces together. What does not fit is walked in turn, and everything if that ends elsewhere."""
