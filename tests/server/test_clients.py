@@ -24,10 +24,46 @@ pytestmark = pytest.mark.usefixtures("grant")
 
 MIB = 1024 * 1024
 
+DEAF = """
+from pathlib import Path
+
+import zmq
+from jupyter_audit.server import websocket
+from tornado.ioloop import PeriodicCallback
+
+held, create_stream = Path({held!r}), websocket.AuditWebsocketConnection.create_stream
+
+
+def create_and_hold(connection):
+    create_stream(connection)
+    if connection.session.session != "deaf" or not held.exists():
+        return
+    iopub = connection.channels["iopub"].socket
+    iopub.setsockopt(zmq.UNSUBSCRIBE, b"")
+
+    def hear():
+        if not held.exists():
+            iopub.setsockopt(zmq.SUBSCRIBE, b"")
+            later.stop()
+
+    later = PeriodicCallback(hear, 20)
+    later.start()
+
+
+websocket.AuditWebsocketConnection.create_stream = create_and_hold
+websocket.JOIN_S = 60.0
+"""
+"""
+Has the client of session `deaf` hear nothing of its kernel while a file is there: what ZMQ takes a moment for, made long.
+"""
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AuditedServer]:
-    with audited_server(Path(tmp_path_factory.mktemp("clients")), "--JupyterAudit.begin_seconds=1") as running:
+    folder = Path(tmp_path_factory.mktemp("clients"))
+    config = folder / "config.py"
+    config.write_text(DEAF.format(held=str(folder / "held")))
+    with audited_server(folder, f"--config={config}", "--JupyterAudit.begin_seconds=1") as running:
         yield running
 
 
@@ -73,15 +109,22 @@ def test_output_of_a_lost_network_waits_for_the_same_client(server: AuditedServe
 def test_a_restarted_kernel_is_a_new_session_under_the_same_grant(server: AuditedServer, grant: str) -> None:
     client = server.kernel()
     client.run("kept = 1")
-    other = KernelClient(server, client.kernel_id)
+    other = KernelClient(server, client.kernel_id, session="deaf")
     before = server.await_entry("session.bound", lambda e: e.body["kernel_id"] == client.kernel_id)
+    held = server.folder / "held"
+    held.touch()
     status, _ = server.request("POST", f"/api/kernels/{client.kernel_id}/restart", {})
     assert status == 200
     # One tab stays as it is, the other connects anew with the same session id, as JupyterLab does.
     client.close()
     client.connect()
     assert client.run("kept")["ename"] == "NameError"
-    assert other.printed("print('led on')") == "led on\n"
+    # A tab that does not hear the kernel yet has its cell wait, and the kernel asked until it does: it would miss the cell's end.
+    sent, since = other.execute("print('led on')"), len(client.heard)
+    wait_for(lambda: client.receive()["parent_header"].get("session") == "deaf", "the kernel to be asked")
+    assert client.heard[-1]["parent_header"]["msg_type"] == "kernel_info_request", client.heard[since:]
+    held.unlink()
+    assert reply_of(other.wait(sent))["status"] == "ok"
     other.close()
     after = server.await_entry("session.bound", lambda e: e.body["kernel_id"] == client.kernel_id and e.seq > before.seq)
     assert after.session != before.session

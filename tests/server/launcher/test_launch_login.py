@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import requests
 import websocket
-from support.servers import AuditedServer, audited_server, make_home, wait_for
+from support.servers import AuditedServer, audited_server, make_home, reply_of, wait_for
 
 from jupyter_audit.access.peoplefile import change_people
 from jupyter_audit.cli.main import main
@@ -33,7 +33,8 @@ from jupyter_audit.server.attempts import (
 CONFIG = """
 c.ServerApp.identity_provider_class = "jupyter_audit.server.login.PeopleIdentityProvider"
 c.JupyterAudit.roles = {"engineer": ["group:dev"], "approver": ["amy", "bot", "group:leads"], "auditor": ["ida"]}
-c.JupyterAudit.profiles = {"production-debug": {}, "agents": {"services": True}}
+c.JupyterAudit.profiles = {"production-debug": {}, "agents": {"services": True, "cell_approval": "each"}}
+c.JupyterAudit.sweep_seconds = 1
 """
 PASSWORD = "four words that rhyme"
 
@@ -200,7 +201,7 @@ def test_a_shared_token_lets_nobody_in_and_approves_nothing(team: Team) -> None:
 
 
 def test_a_service_acts_on_behalf_of_somebody_in_every_entry(team: Team) -> None:
-    owner = team.people("add", "dan", "--group", "dev", "--group", "leads")["token"]
+    owner, lead = (team.people("add", name, "--group", "dev", "--group", "leads")["token"] for name in ("dan", "lou"))
     token = team.people("add", "bot", "--service", "--on-behalf-of", "dan", "--group", "dev")["token"]
     assert team.ask(token, "GET", "status")[1]["me"]["roles"] == ["engineer"]  # though c.JupyterAudit.roles names it an approver
     wish = {"profile": "agents", "reason": "look at stuck orders", "ticket": "T-1"}
@@ -209,8 +210,37 @@ def test_a_service_acts_on_behalf_of_somebody_in_every_entry(team: Team) -> None
     assert (entry.actor.name, entry.actor.vouched_by) == ("bot", "PeopleIdentityProvider, on behalf of dan")
     assert team.ask(owner, "POST", f"requests/{asked['id']}/approve", {})[0] == 403
     assert team.ask(token, "POST", "requests", wish | {"profile": "production-debug"})[0] == 403
+    grant = team.ask(lead, "POST", f"requests/{asked['id']}/approve", {})[1]["id"]
+
+    # Each cell of the service's waits for a person who is not the one for whom it acts.
+    bot = replace(team.server, token=token).kernel()
+    mark, sent, held = team.server.work / "by-the-bot", [], []
+    for number in range(3):
+        sent.append(bot.execute(f"print('cell', {number}, file=open({str(mark)!r}, 'a'))"))
+        held.append(team.server.await_entry("cell.held", lambda entry: entry.body["msg_id"] == sent[-1]))
+        cell = f"held-cells/{held[-1].body['hold']}"
+        assert (held[-1].actor, held[-1].body["on_behalf_of"], held[-1].grant) == (entry.actor, "dan", grant)
+        for nobody in (owner, token):
+            assert team.ask(nobody, "POST", f"{cell}/approve", {})[0] == 403
+        if number == 0:
+            assert team.ask(lead, "POST", f"{cell}/approve", {})[0] == 200
+            assert reply_of(bot.wait(sent[-1]))["status"] == "ok"
+        elif number == 1:
+            assert team.ask(lead, "POST", f"{cell}/deny", {"reason": "not on this table"})[0] == 200
+            reply = reply_of(bot.wait(sent[-1]))
+            assert (reply["ename"], "not on this table" in reply["evalue"]) == ("CellDenied", True)
+    admitted = team.server.await_entry("cell.admitted", lambda entry: entry.body["msg_id"] == sent[0])
+    assert (admitted.actor, admitted.grant, admitted.body["held"]) == (entry.actor, grant, held[0].seq)
+    approved = team.server.await_entry("cell.approved", lambda entry: entry.body["hold"] == held[0].body["hold"])
+    assert approved.actor.name == "lou"
+
+    # Without the person there is no service, and nothing of it waits or runs.
     assert set(team.people("remove", "dan")["removed"]) == {"dan", "bot"}
     assert team.ask(token, "GET", "status")[0] == 403
+    team.server.await_entry("cell.hold_ended", lambda entry: entry.body["hold"] == held[2].body["hold"])
+    team.server.await_entry("session.ended", lambda entry: entry.session == admitted.session)
+    assert team.ask(lead, "POST", f"held-cells/{held[2].body['hold']}/approve", {})[0] == 409
+    assert mark.read_text() == "cell 0\n"
 
 
 def test_a_file_put_back_from_a_backup_brings_nobody_back(team: Team) -> None:
