@@ -85,6 +85,10 @@ class Endings:
                 await self.terminals.end(terminal, cause, sentence)
             elif session.kernel_id in self._kernels:
                 await self._kernels.shutdown_kernel(session.kernel_id, now=True)
+            elif (manager := self._kernels.audit_managers.get(session.id)) is not None:
+                # It is no kernel of the server's yet, or no more; for that it must not outlive its session.
+                await manager.audit_close(now=True)
+                await manager.shutdown_kernel(now=True)
         except (OSError, RuntimeError, web.HTTPError):
             # The kernel may be going down by itself at this very moment; the sweep looks again.
             self._log.exception("jupyter-audit: session %s could not be ended cleanly", session.id)

@@ -9,6 +9,7 @@ multi-kernel manager.
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -50,11 +51,48 @@ class AuditKernelManager(ServerKernelManager):
     _audit_documents: dict[str, str]
     _audit_died: bool = False
     _audit_comes_back: bool = False
+    _audit_closing: bool = False
     _audit_proof: asyncio.Task[None] | None = None
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._audit_documents = {}
+        self._audit_turn = asyncio.Lock()
+
+    async def start_kernel(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]  # a coroutine there, too
+        """Start as Jupyter does, one thing at a time: what is ended while it starts is ended once it has."""
+        async with self._audit_turn:
+            return await super().start_kernel(*args, **kwargs)
+
+    async def restart_kernel(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]  # a coroutine there, too
+        """Restart as Jupyter does, one thing at a time. Raises `GateError` where the kernel is being ended."""
+        async with self._audit_turn:
+            self._check_may_start_again()
+            return await super().restart_kernel(*args, **kwargs)
+
+    async def shutdown_kernel(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]  # a coroutine there, too
+        """End as Jupyter does, one thing at a time."""
+        async with self._audit_turn:
+            return await super().shutdown_kernel(*args, **kwargs)
+
+    async def audit_close(self, *, now: bool) -> None:
+        """
+        Let nothing start this kernel again, and return when it can be ended: after whatever is being done with it.
+
+        Jupyter would let a restart go on meanwhile, and the kernel of that would be none of the server's.
+        """
+        self._audit_closing = True
+        if now and self._audit_turn.locked() and self.provisioner is not None:
+            # A restart that waits for the kernel to go of its own accord must not keep it.
+            await self.provisioner.kill()
+        async with self._audit_turn:
+            if self.has_kernel and (self.ready.cancelled() or self.ready.exception() is not None):
+                # Jupyter forgets a kernel that failed to start, whatever of it runs.
+                await super().shutdown_kernel(now=True)
+
+    def _check_may_start_again(self) -> None:
+        if self._audit_closing:
+            raise GateError("This kernel is being ended, so it does not start again.", advice="Start another.")
 
     def _kernels(self) -> AuditMappingKernelManager:
         if not isinstance(self.parent, AuditMappingKernelManager):
@@ -69,6 +107,7 @@ class AuditKernelManager(ServerKernelManager):
         if parts is None:
             raise GateError("No kernel may start: Jupyter Audit did not load on this server.")
         services, lives, _ = parts
+        self._check_may_start_again()
         owner = self._audit_owner or acting_principal.get()
         if owner is None:
             raise GateError("No kernel may start: nobody was seen to ask for it.")
@@ -83,6 +122,7 @@ class AuditKernelManager(ServerKernelManager):
         use = self._audit_use()
         session = await lives.begin(self.kernel_id, self.kernel_name, owner, use)
         self._audit_session = session
+        self._kernels().audit_managers[session.id] = self
         if (now := self._audit_use()) != use:
             # It was moved while its beginning was put down.
             lives.moved(session, now, use.notebook, owner)
@@ -168,9 +208,13 @@ class AuditKernelManager(ServerKernelManager):
             url=self._make_url("iopub"), key=self.session.key, signature_scheme=self.session.signature_scheme
         )
         services.watcher.watch(session, address, lives.heard(session))
-        # A restarted kernel has its sockets in another folder: whoever was connected must be led there.
+        # A restarted kernel has its sockets in another folder: whoever was connected must be led there. Not so whoever is still
+        # connected to a kernel that had this id before and is gone: that was another, and may have been somebody else's.
         for connection in AuditWebsocketConnection.of_kernel(str(self.kernel_id)):
-            connection.rejoin()
+            if connection.kernel_manager is self:
+                connection.rejoin()
+            else:
+                connection.send_away()
         self._audit_proof = asyncio.get_running_loop().create_task(self._prove(session, lives, endings))
 
     async def _prove(self, session: Session, lives: Lives, endings: Endings) -> None:
@@ -217,6 +261,9 @@ class AuditMappingKernelManager(AsyncMappingKernelManager):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)  # type: ignore[no-untyped-call]
+        self.audit_managers: weakref.WeakValueDictionary[str, AuditKernelManager] = weakref.WeakValueDictionary()
+        """The kernels by their sessions' ids, also those that are no kernels of the server's yet, or any more."""
+        self._audit_starting: set[str] = set()
         self.kernel_manager_class = f"{AuditKernelManager.__module__}.{AuditKernelManager.__qualname__}"
 
     async def _finish_kernel_start(self, kernel_id: str) -> None:
@@ -254,6 +301,17 @@ class AuditMappingKernelManager(AsyncMappingKernelManager):
             raise RefusedError(verdict.cause.value, verdict.sentence)
         await ensure_async(super().interrupt_kernel(kernel_id))
 
+    async def _async_shutdown_kernel(
+        self, kernel_id: str, now: bool | None = False, restart: bool | None = False
+    ) -> None:
+        """End a kernel, whatever is being done with it."""
+        kernel = self._kernels.get(kernel_id)
+        if isinstance(kernel, AuditKernelManager):
+            await kernel.audit_close(now=bool(now))
+        await super()._async_shutdown_kernel(kernel_id, now=now, restart=restart)  # type: ignore[no-untyped-call]
+
+    shutdown_kernel = _async_shutdown_kernel  # type: ignore[assignment]  # both names, as jupyter_server has it
+
     def audit_parts(self) -> tuple[Services, Lives, Endings] | None:
         """Return what the extension put into the web application, or None if it did not."""
         web_app = getattr(self.parent, "web_app", None)
@@ -265,7 +323,12 @@ class AuditMappingKernelManager(AsyncMappingKernelManager):
         return services, web_app.settings[LIVES_KEY], web_app.settings[ENDINGS_KEY]
 
     async def _async_start_kernel(self, *, kernel_id: str | None = None, path: Any = None, **kwargs: Any) -> str:
-        """Start a kernel, or say in one sentence why not (403)."""
+        """Start a kernel, or say in one sentence why not (403; 409 if one of the same id is being started)."""
+        if kernel_id in self._audit_starting:
+            # Jupyter would start two, and know one of them.
+            raise web.HTTPError(409, "A kernel of this id is being started. Wait for it, or start one without an id.")
+        named = {kernel_id} if kernel_id is not None and kernel_id not in self else set()
+        self._audit_starting |= named
         try:
             # Without a path Jupyter would leave the kernel in the folder where the server was started.
             started: str = await super()._async_start_kernel(
@@ -273,6 +336,8 @@ class AuditMappingKernelManager(AsyncMappingKernelManager):
             )
         except AuditError as error:
             raise web.HTTPError(error.http_status, error.explain()) from error
+        finally:
+            self._audit_starting -= named
         return started
 
     start_kernel = _async_start_kernel  # type: ignore[assignment]  # both names, as jupyter_server has it

@@ -131,6 +131,11 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
         """Return the connections of a kernel's owner that are open."""
         return [one for one in cls._open_sockets if isinstance(one, cls) and one.kernel_id == kernel_id]
 
+    def send_away(self) -> None:
+        """End the connection: the kernel that it was to is no more, and another has its id."""
+        self.leave(keep=False)
+        self.websocket_handler.close(1000, "This kernel is gone.")
+
     def rejoin(self) -> None:
         """Connect to the kernel's sockets of now: it was restarted, and they are elsewhere."""
         _close(self.channels)

@@ -1,0 +1,140 @@
+"""
+Kernels that are ended, restarted and started at the same moment, whoever asks first: none is left that nobody ends.
+
+Jupyter itself lets these run into one another, and then keeps a process that is no kernel of the server's any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.processes import bearing
+from support.servers import AuditedServer, audited_server, wait_for
+
+CONFIG = """
+import asyncio, pathlib
+from jupyter_audit.gate.provisioner import AuditProvisioner
+from jupyter_audit.server.kernels import AuditKernelManager
+folder = pathlib.Path(FOLDER)
+launch, close = AuditProvisioner.launch_kernel, AuditKernelManager.audit_close
+async def held_up(self, *args, **kwargs):
+    (folder / f"launching-{self.terms.session}").touch()
+    while (folder / "hold").exists():
+        await asyncio.sleep(0.01)
+    return await launch(self, *args, **kwargs)
+async def told(self, *args, **kwargs):
+    (folder / f"ending-{self.kernel_id}").touch()
+    await close(self, *args, **kwargs)
+AuditProvisioner.launch_kernel, AuditKernelManager.audit_close = held_up, told
+c.JupyterAudit.sweep_seconds = 0.2
+"""
+
+
+@dataclass
+class Held:
+    """A server that starts no process as long as it is held up; what is asked of it meanwhile runs in threads."""
+
+    server: AuditedServer
+    pool: ThreadPoolExecutor
+
+    @property
+    def hold(self) -> Path:
+        return self.server.folder / "hold"
+
+    def launches(self) -> int:
+        return len(list(self.server.folder.glob("launching-*")))
+
+    def ask(self, method: str, path: str, body: object = None) -> Future[tuple[int, Any]]:
+        return self.pool.submit(self.server.request, method, path, body)
+
+    def await_launch(self, count: int) -> None:
+        wait_for(lambda: self.launches() >= count, "a launch to be held up")
+
+    def await_ending(self, kernel_id: str) -> None:
+        wait_for((self.server.folder / f"ending-{kernel_id}").exists, "the end to be asked for")
+
+    def sessions_of(self, kernel_id: str) -> list[str]:
+        return [str(e.session) for e in self.server.entries("session.started") if e.body["kernel_id"] == kernel_id]
+
+    def assert_all_ended(self, kernel_id: str) -> None:
+        for session in self.sessions_of(kernel_id):
+            self.server.await_entry("session.ended", lambda e, wanted=session: e.session == wanted)  # type: ignore[misc]
+            assert bearing(f"{session}/connection.json") == []
+        assert self.server.request("GET", f"/api/kernels/{kernel_id}")[0] == 404
+
+
+@pytest.fixture(scope="module")
+def held(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Held]:
+    folder = Path(tmp_path_factory.mktemp("turns"))
+    config = folder / "config.py"
+    config.write_text(CONFIG.replace("FOLDER", repr(str(folder))))
+    with audited_server(folder, f"--config={config}") as server, ThreadPoolExecutor() as pool:
+        yield Held(server, pool)
+
+
+def test_a_kernel_that_is_ended_while_it_restarts_is_ended(held: Held) -> None:
+    kernel = held.server.kernel()
+    launched = held.launches()
+    held.hold.touch()
+    restarted = held.ask("POST", f"/api/kernels/{kernel.kernel_id}/restart")
+    held.await_launch(launched + 1)
+    deleted = held.ask("DELETE", f"/api/kernels/{kernel.kernel_id}")
+    held.await_ending(kernel.kernel_id)
+    held.hold.unlink()
+    assert deleted.result()[0] == 204
+    restarted.result()
+    assert len(held.sessions_of(kernel.kernel_id)) == 2
+    held.assert_all_ended(kernel.kernel_id)
+
+
+def test_a_kernel_that_is_being_ended_cannot_be_restarted(held: Held) -> None:
+    """Its owner would have a kernel that no grant's end ends."""
+    grant = held.server.grant()
+    kernel = held.server.kernel()
+    # It takes its time to go, so that what comes meanwhile comes meanwhile.
+    kernel.run("import atexit, time; atexit.register(time.sleep, 0.5)")
+    deleted = held.ask("DELETE", f"/api/kernels/{kernel.kernel_id}")
+    held.await_ending(kernel.kernel_id)
+    restarts = [held.ask("POST", f"/api/kernels/{kernel.kernel_id}/restart") for _ in range(3)]
+    assert deleted.result()[0] == 204
+    assert [restart.result()[0] for restart in restarts] == [500] * 3
+    assert len(held.sessions_of(kernel.kernel_id)) == 1
+    held.assert_all_ended(kernel.kernel_id)
+    held.server.revoke(grant)
+
+
+def test_the_end_of_a_grant_waits_for_no_restart_of_a_kernel_that_does_not_go(held: Held) -> None:
+    """A restart asks the kernel to go first, and waits for it."""
+    grant = held.server.grant()
+    kernel = held.server.kernel()
+    kernel.run("import atexit, time; atexit.register(lambda: (open('goes', 'w').close(), time.sleep(600)))")
+    restarted = held.ask("POST", f"/api/kernels/{kernel.kernel_id}/restart")
+    wait_for((held.server.work / "goes").exists, "the kernel to be asked to go")
+    held.server.revoke(grant)
+    held.await_ending(kernel.kernel_id)
+    assert restarted.result()[0] == 500
+    [session] = held.sessions_of(kernel.kernel_id)
+    ended = held.server.await_entry("session.ended", lambda e: e.session == session)
+    assert (ended.body["cause"], ended.body["clean"], ended.grant) == ("revoked", True, grant)
+    held.assert_all_ended(kernel.kernel_id)
+
+
+def test_two_kernels_under_one_id_at_the_same_moment_are_one(held: Held) -> None:
+    kernel_id = "11111111-2222-3333-4444-555555555555"
+    launched = held.launches()
+    held.hold.touch()
+    first = held.ask("POST", "/api/kernels", {"name": "audit", "kernel_id": kernel_id})
+    held.await_launch(launched + 1)
+    status, answer = held.server.request("POST", "/api/kernels", {"name": "audit", "kernel_id": kernel_id})
+    held.hold.unlink()
+    assert (status, "is being started" in answer["message"]) == (409, True)
+    assert first.result()[0] == 201
+    assert held.server.request("POST", "/api/kernels", {"name": "audit", "kernel_id": kernel_id})[1]["id"] == kernel_id
+    assert len(held.sessions_of(kernel_id)) == 1
+    assert held.server.request("DELETE", f"/api/kernels/{kernel_id}")[0] == 204
+    held.assert_all_ended(kernel_id)
