@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from attack_house import ROGUE, Attacker, Client, Team, load, plain_server, roads, team_server, touch
+from attack_house import ROGUE, SOON_BACK, Attacker, Client, Team, load, plain_server, roads, team_server, touch
 from support.servers import V1
 
 
@@ -25,7 +25,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attacker]:
         f"import sys; sys.path.insert(0, {str(ROGUE)!r})\n"
         # A notebook folder that is somebody's home is nothing unusual.
         "c.ContentsManager.allow_hidden = True\n"
-        f"c.LanguageServerManager.language_servers = {{'trap': {trap!r}}}\n"
+        f"c.LanguageServerManager.language_servers = {{'trap': {trap!r}}}\n{SOON_BACK}"
     )
     with plain_server(folder, config=config) as server:
         yield Attacker(server, "anybody", server.token, "python3", folder)

@@ -41,3 +41,25 @@ def test_what_does_not_parse_is_put_down_too_when_the_kernel_has_no_session(team
     kernel.socket.send("not json")
     refused = team.server.await_entry("message.refused", lambda e: e.body["kernel_id"] == kernel.kernel_id)
     assert (refused.actor.name, refused.body["cause"], refused.session) == ("gina", "malformed", None)
+
+
+def test_somebody_elses_connection_to_a_gone_kernel_neither_runs_nor_hears_anything_in_the_next_one_of_its_id(team: Team) -> None:
+    """gina's is still open when otto starts a kernel under that id, and both have good grants."""
+    mark, gina, otto = team.server.work / "gone-another", team.person("gina"), team.person("otto")
+    kernel = gina.kernel()
+    assert gina.request("DELETE", f"/api/kernels/{kernel.kernel_id}")[0] == 204
+    team.server.await_entry("session.ended", lambda e: e.body["kernel_id"] == kernel.kernel_id)
+    sent = kernel.execute(touch(mark))
+    refused = team.server.await_entry("cell.refused", lambda e: e.body["msg_id"] == sent)
+    assert (refused.actor.name, refused.body["cause"], refused.session) == ("gina", "session_ended", None)
+    next_one = otto.kernel(otto.start_kernel(kernel_id=kernel.kernel_id))
+    cell = next_one.execute("print('for otto alone')")
+    next_one.wait(cell)
+    # She was sent away when it started, so all that she was ever sent can be read here.
+    heard = []
+    while raw := kernel.socket.recv():
+        heard.append(str(raw))
+    assert heard
+    assert not [message for message in heard if "otto" in message or cell in message]
+    assert not mark.exists()
+    assert otto.request("DELETE", f"/api/kernels/{kernel.kernel_id}")[0] == 204

@@ -20,17 +20,6 @@ NOT_ATTACKS = {"test_message_roads.py", "test_request_roads.py", "test_roads.py"
 """Tests of this folder that carry out the files of messages/ and requests/, or hold the table."""
 SITUATIONS = ("plain", "without_grant", "expired", "anothers", "good")
 NOT_MEANT = "not meant: "
-NOT_YET: frozenset[str] = frozenset(
-    {
-        "A thread, task, child or daemon that outlives its cell",
-        "A restart, which begins another session",
-        "Autorestart, which goes round the manager that starts kernels",
-        "Another grant, to go on with what an ended one began",
-        "A kernel without a session, because it is gone or was there before the gate",
-        "A kernel whose server was killed",
-    }
-)
-"""Roads that are tested, but not in every situation. Whoever writes the missing ones takes the road out here."""
 
 
 def names_in(path: Path) -> set[str]:
@@ -60,10 +49,6 @@ def test_a_road_is_gated_recorded_and_tested(road: dict[str, Any]) -> None:
 @pytest.mark.parametrize("road", ROADS, ids=lambda road: road["road"][:40])
 def test_a_road_is_tried_in_every_situation_or_says_why_there_is_none(road: dict[str, Any]) -> None:
     """Those with an `attack` are, by test_message_roads.py and test_request_roads.py."""
-    if road["road"] in NOT_YET:
-        assert not {"attack", "situations"} & set(road), "take it out of NOT_YET"
-        assert road["tests"]
-        return
     assert ("attack" in road) != ("situations" in road), "one of the two"
     if "situations" not in road:
         return
@@ -74,10 +59,6 @@ def test_a_road_is_tried_in_every_situation_or_says_why_there_is_none(road: dict
             assert tried.startswith(NOT_MEANT), tried
             assert len(tried) > len(NOT_MEANT) + 20, tried
     assert any("::" in test for test in named_by(road))
-
-
-def test_no_road_waits_that_is_not_there() -> None:
-    assert {road["road"] for road in ROADS} >= NOT_YET
 
 
 def test_every_attack_has_a_road_and_says_what_it_is() -> None:

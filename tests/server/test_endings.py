@@ -4,33 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
-import subprocess
 import time
 import uuid
 from pathlib import Path
 
-import psutil
 import websocket
+from support.processes import alive, bearing, processes_of
 from support.servers import AuditedServer, KernelClient, audited_server, wait_for
 from support.trackers import http_tracker
 
 GRACE_S = 5.0
-
-
-def bearing(mark: str) -> list[int]:
-    """Return the processes with `mark` in their command line, as pgrep finds them."""
-    found = subprocess.run(["pgrep", "-f", mark], capture_output=True, text=True, check=False)
-    return [int(pid) for pid in found.stdout.split()]
-
-
-def processes_of(server: AuditedServer, client: KernelClient) -> list[psutil.Process]:
-    """Return a kernel with its supervisor and its sandbox: what has its connection file in the command line."""
-    started = server.await_entry("session.started", lambda e: e.body["kernel_id"] == client.kernel_id)
-    found = [psutil.Process(pid) for pid in bearing(f"{started.session}/connection.json")]
-    assert len(found) >= 2
-    return found
 
 
 def start_everything(client: KernelClient, mark: str) -> None:
@@ -77,20 +61,6 @@ def test_revocation_in_the_middle_of_a_cell_ends_the_cell_the_kernel_and_every_p
         client.receive()
     admitted = server.await_entry("cell.admitted", lambda e: e.session == ended.session)
     assert server.finished(admitted.seq).body["status"] in ("error", "ended")
-
-
-def test_a_kernel_that_was_closed_down_does_not_come_back(server: AuditedServer) -> None:
-    grant = server.grant()
-    client = server.kernel()
-    client.run("1")
-    server.revoke(grant)
-    server.await_entry("session.ended", lambda e: e.body["kernel_id"] == client.kernel_id)
-    wait_for(lambda: server.request("GET", f"/api/kernels/{client.kernel_id}")[0] == 404, "the kernel to be forgotten")
-    starts = len(server.entries("session.started"))
-    # The restarter polls every three seconds: it must have had its chance.
-    deadline = time.monotonic() + 4
-    wait_for(lambda: time.monotonic() > deadline, "the restarter's turn")
-    assert len(server.entries("session.started")) == starts
 
 
 def test_expiry_ends_what_ignores_its_interrupt(server: AuditedServer) -> None:
@@ -161,27 +131,6 @@ def test_a_kernel_that_dies_takes_its_daemons_along(server: AuditedServer, grant
     assert (ended.body["cause"], ended.body["clean"]) == ("died", True)
 
 
-def alive(process: psutil.Process) -> bool:
-    """Return whether a process lives; a dead one that nobody has collected yet (whoever adopts orphans here) does not."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def test_a_kernel_does_not_outlive_a_server_that_was_killed(tmp_path: Path) -> None:
-    with audited_server(tmp_path) as server:
-        server.grant()
-        client = server.kernel()
-        mark = f"mark-{uuid.uuid4().hex}"
-        kernel = processes_of(server, client)
-        start_everything(client, mark)
-        os.kill(server.process.pid, signal.SIGKILL)
-        server.process.wait()
-        wait_for(lambda: not bearing(mark), "its processes to be gone")
-        wait_for(lambda: not any(alive(process) for process in kernel), "the kernel to be gone")
-
-
 def test_output_goes_on_being_recorded_when_the_browser_is_gone(server: AuditedServer, grant: str) -> None:
     client = server.kernel()
     client.execute("import time\nprint('before', flush=True)\ntime.sleep(1)\nprint('after')")
@@ -235,7 +184,7 @@ def test_stopping_the_server_ends_every_session_and_says_so(tmp_path: Path) -> N
         server.grant()
         client = server.kernel()
         client.run("1")
-        kernel = processes_of(server, client)
+        kernel = processes_of(server, client.kernel_id)
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(timeout=20) == 0
         assert not any(alive(process) for process in kernel)
