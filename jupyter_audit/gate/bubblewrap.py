@@ -17,6 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from jupyter_audit.gate.enter import clear_ambient
+
 MASKED = (Path("/tmp"), Path("/run"))  # noqa: S108 (masked, not used)
 """Where other programs of the account listen on sockets: tmux, session buses, agents, container engines."""
 
@@ -131,13 +133,17 @@ def failure(account: int | None = None) -> tuple[str, str] | None:
     trial = [_bwrap(), "--die-with-parent", "--unshare-pid", "--unshare-ipc", "--unshare-net", "--ro-bind", "/", "/"]
     trial += ["--dev", "/dev", "--proc", "/proc", "--cap-drop", "ALL", "--", "/bin/sh", "-c", "exit 0"]
     try:
-        done = subprocess.run(trial, capture_output=True, text=True, timeout=TRIAL_S, check=False, user=account)
+        done = subprocess.run(
+            trial, capture_output=True, text=True, timeout=TRIAL_S, check=False, user=account,
+            preexec_fn=clear_ambient,  # as kernels start it; tried once, before there are threads
+        )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"bubblewrap does not run: {error}", "Run `bwrap --ro-bind / / true` and mend what it says."
     if done.returncode != 0:
         return (
             f"bubblewrap cannot make namespaces here: {done.stderr.strip()[:200]}",
             "Allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone, user.max_user_namespaces; on "
-            "Ubuntu an AppArmor profile for bwrap; in a container, one that may make namespaces).",
+            "Ubuntu an AppArmor profile for bwrap; in a container, one that may make namespaces). If it is about proc: a unit's "
+            "ProtectKernelTunables= and ProcSubset=, or a container, cover parts of /proc (docs/team-server.md).",
         )
     return None

@@ -96,7 +96,7 @@ def take_terminal(terminal: int) -> None:
 def drop_capabilities() -> None:
     """Give up every capability(7), also those that programs of root would get: then root owns files, and no more."""
     libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+    clear_ambient()
     for capability in range(_LAST_CAPABILITY + 1):
         # Refused to whoever is not root, whose programs get none; and past the last one that this Linux knows.
         libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
@@ -104,6 +104,16 @@ def drop_capabilities() -> None:
     if libc.capset(header, struct.pack("=6I", *[0] * 6)) != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"capset: {os.strerror(number)}")
+
+
+def clear_ambient() -> None:
+    """
+    Hand none of the server's capabilities(7) on to what is run from here on.
+
+    A server that is not root has some where it may switch accounts or listen on port 443 (systemd's AmbientCapabilities=); a
+    kernel with them would switch to root, and bwrap starts with none of them.
+    """
+    ctypes.CDLL(None).prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
 
 
 def offer_targets(targets: Sequence[Sequence[Any]], channel: int) -> None:

@@ -24,7 +24,7 @@ import signal
 import sys
 import time
 
-from jupyter_audit.gate.enter import go_in, tell_failure
+from jupyter_audit.gate.enter import clear_ambient, drop_capabilities, go_in, tell_failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # what only describes types is left out of what every kernel start waits for
@@ -158,6 +158,8 @@ def _become_kernel(
         if terms["account"]:
             # Before `_leave`: who changes their account is no longer told of their parent's death.
             _change_account(terms["account"])
+        if LINUX:
+            clear_ambient()
         _leave(ours, ctypes.CDLL(None, use_errno=True) if LINUX else None)
         inside = {**terms["inside"], "terminal": terms["terminal"], "channel": channel, "begun": terms["begun"]}
         if terms["outer"]:
@@ -181,10 +183,12 @@ def _become_kernel(
 
 
 def _change_account(account: dict[str, Any]) -> None:
-    """Become another account, with its groups and nothing else."""
+    """Become another account, with its groups and nothing else: who was not root keeps capabilities unless they are dropped."""
     os.setgroups(account["groups"])
     os.setresgid(account["gid"], account["gid"], account["gid"])
     os.setresuid(account["uid"], account["uid"], account["uid"])
+    if LINUX:
+        drop_capabilities()
 
 
 def _wait(kernel: int, wake_in: int, *, inside: bool) -> int | None:

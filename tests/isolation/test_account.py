@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
+import struct
 import subprocess
 import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,7 @@ from support.servers import wait_for
 
 from jupyter_audit.access.terms import Rung
 from jupyter_audit.errors import ConfigError, NotStartedError
+from jupyter_audit.gate import supervisor
 from jupyter_audit.gate.isolation import account_of, probe
 from jupyter_audit.gate.launch import (
     SITE,
@@ -105,6 +109,47 @@ def test_another_account_reaches_nothing_of_the_servers(terms: LaunchTerms) -> N
     assert reached == ["own folder", "notebooks", ACCOUNT, *reached[3:]]
     assert "root" not in reached[3].split()
     supervised.process.wait(timeout=60)
+
+
+KEEPCAPS, AMBIENT, RAISE = 8, 47, 2  # prctl(2)
+SWITCHING = (0, 1, 5, 6, 7)
+
+
+def become_a_server_that_may_switch_accounts() -> None:
+    """As systemd starts it with User= and AmbientCapabilities=."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(KEEPCAPS, 1, 0, 0, 0)
+    os.setgroups([])
+    os.setresgid(65533, 65533, 65533)
+    os.setresuid(65533, 65533, 65533)
+    few = sum(1 << capability for capability in SWITCHING)
+    assert libc.capset(struct.pack("=Ii", 0x20080522, 0), struct.pack("=6I", few, few, few, 0, 0, 0)) == 0
+    for capability in SWITCHING:
+        assert libc.prctl(AMBIENT, RAISE, capability, 0, 0) == 0
+
+
+@ROOT
+@pytest.mark.parametrize("account", [ACCOUNT, ""], ids=["another account", "the server's account"])
+def test_no_kernel_has_the_capabilities_of_a_server_that_may_switch_accounts(account: str) -> None:
+    """Found by trial: on the rung `account` a cell read the audit home and became root."""
+    inside = {"landlock": False, "sandboxed": False, "filter": False, "offered": []}
+    with tempfile.TemporaryDirectory(prefix="jupyter-audit-test-") as made:
+        Path(made).chmod(0o777)
+        said = Path(made) / "said"
+        command = ["/bin/sh", "-c", f"grep -e ^Uid -e ^Cap /proc/self/status > {said}"]
+        terms = {"account": asdict(account_of(account)) if account else None, "inside": inside, "terminal": None, "outer": []}
+        reading, begun = os.pipe()
+        child = os.fork()
+        if child == 0:
+            become_a_server_that_may_switch_accounts()
+            supervisor._become_kernel(command, terms | {"begun": begun}, -1, (), os.getppid())
+        os.close(begun)
+        assert os.read(reading, 1000) == b"+"
+        os.close(reading)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        status = dict(line.split(":\t") for line in said.read_text().splitlines())
+    assert int(status["Uid"].split()[1]) == (account_of(account).uid if account else 65533)
+    assert [int(status[kind], 16) for kind in ("CapEff", "CapPrm", "CapAmb")] == [0, 0, 0]
 
 
 @ROOT
