@@ -17,6 +17,7 @@ from review_day import ALICE, BOB, START, SetClock, write_day
 
 from jupyter_audit.home import Home
 from jupyter_audit.ledger import open_ledger
+from jupyter_audit.ledger.auditors import AuditorSecret
 from jupyter_audit.model import Content
 from jupyter_audit.record import kinds
 
@@ -44,6 +45,9 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ledger.append([kinds.draft(cell, actor=ALICE, session="s-alice0000001", contents={"message": code})])
         ledger.append([kinds.draft(read, actor=BOB)])
         ledger.rotate_key(actor=BOB, reason="yearly")
+    with open_ledger(home, clock=clock, sealed_to=[AuditorSecret.generate("anna").public]) as ledger:
+        sealed = Content(json.dumps({"code": "'for an auditor'"}).encode(), "application/json")
+        ledger.append([kinds.draft(cell, actor=ALICE, session="s-alice0000001", contents={"message": sealed})])
     to = folder / "copy.db"
     with closing(sqlite3.connect(f"{home.ledger.as_uri()}?mode=ro", uri=True)) as connection:
         connection.execute(f"VACUUM INTO '{to}'")
@@ -68,17 +72,17 @@ def _find(rows: Rows, **like: object) -> Row:
 
 
 def _what(rows: Rows) -> bool:
-    return len(rows) == 1 and rows[0]["origin"].startswith("jupyter-audit/") and rows[0]["entries"] == 51
+    return len(rows) == 1 and rows[0]["origin"].startswith("jupyter-audit/") and rows[0]["entries"] == 52
 
 
 def _who_ran(rows: Rows) -> bool:
     by = [row["actor"] for row in rows]
     codes = [row["code"] for row in rows]
     return (
-        by.count("alice") == 6
-        and len(rows) == 9
+        by.count("alice") == 7
+        and len(rows) == 10
         and "query('SELECT * FROM customers')" in codes
-        and codes.count("(purged)") == 1
+        and codes.count("(purged)") == codes.count("(sealed)") == 1
         and "x = 1\n" * 50_000 in codes  # packed
         and "'canary'" not in codes
     )
@@ -106,7 +110,22 @@ def _grants(rows: Rows) -> bool:
 
 
 def _sessions(rows: Rows) -> bool:
-    return [(row["cause"], row["clean"], row["cells"]) for row in rows] == [("shutdown", 1, 7), ("revoked", 0, 4)]
+    return [(row["cause"], row["clean"], row["cells"]) for row in rows] == [("shutdown", 1, 8), ("revoked", 0, 4)]
+
+
+def _week(rows: Rows) -> bool:
+    cells = {row["actor"] for row in rows if row["type"] == "cell.finished"}
+    answers = [(row["actor"], row["grant"]) for row in rows if row["type"] == "access.approved"]
+    others = {row["actor"] for row in rows} - {"alice", "jupyter-audit"}
+    sessions = {row["session"] for row in rows}
+    return (
+        cells == {"jupyter-audit"}
+        and answers == [("bob", "g-alice0000001")]
+        and others == {"bob"}
+        and sessions == {"s-alice0000001", None}
+        and {"access.requested", "session.ended", "session.refused", "access.refused"} < {row["type"] for row in rows}
+        and _find(rows, type="access.requested")["what"]
+    )
 
 
 def _one_session(rows: Rows) -> bool:
@@ -143,7 +162,7 @@ def _readers(rows: Rows) -> bool:
 
 
 def _signed(rows: Rows) -> bool:
-    return len(rows) == 51 and all(row["entries_of_the_commit"] == 1 for row in rows)
+    return len(rows) == 52 and all(row["entries_of_the_commit"] == 1 for row in rows)
 
 
 EXPECTED: dict[str, Callable[[Rows], bool]] = {
@@ -153,6 +172,7 @@ EXPECTED: dict[str, Callable[[Rows], bool]] = {
     "What was refused, and why?": _refused,
     "Who was granted access, by whom, for what, until when?": _grants,
     "Whose session was it, and how did it end?": _sessions,
+    "What did one person do in a week?": _week,
     "Everything of one session, in order": _one_session,
     "What of a session looks like writing?": _writing,
     "What did the detections find, and what is missing in the record?": _findings,
