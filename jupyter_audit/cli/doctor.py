@@ -12,9 +12,11 @@ import shutil
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from jupyter_audit_kernel.version import __version__
+from traitlets import TraitError
 
 from jupyter_audit.access.peoplefile import digest_in_force, load_people
 from jupyter_audit.access.policy import Policy
@@ -23,7 +25,9 @@ from jupyter_audit.cli.options import add_command
 from jupyter_audit.cli.output import clean, print_json
 from jupyter_audit.cli.server_checks import Finding, check_server
 from jupyter_audit.clock import SystemClock, format_time
+from jupyter_audit.configfile import load_admin_config
 from jupyter_audit.errors import AuditError, KeyFileError, RollbackError
+from jupyter_audit.home import Home
 from jupyter_audit.ledger import Ledger
 from jupyter_audit.ledger.anchors import Anchors
 from jupyter_audit.ledger.sealing import prove_sealing
@@ -75,13 +79,23 @@ def _examine(options: argparse.Namespace) -> Iterator[Finding]:
         yield Finding("fail", "settings", str(error), error.advice)
         # What does not depend on the settings can still be looked at.
         settings = JupyterAudit()
-        context = Context(home_of(options), settings, Policy.from_settings(settings), SystemClock())
+        context = Context(_home_despite(options), settings, Policy.from_settings(settings), SystemClock())
     yield from _evidence(context)
     yield from _space(context)
     if find_spec("jupyter_server") is None:
         yield Finding("warn", "server", "jupyter-server is not installed here", INSTALL)
         return
     yield from check_server(context)
+
+
+def _home_despite(options: argparse.Namespace) -> Home:
+    """Return the audit home that the configuration names, though something else in it cannot be used."""
+    settings = JupyterAudit()
+    try:
+        settings.home = load_admin_config(Path(options.config) if options.config else None).JupyterAudit.get("home", "")
+    except (AuditError, TraitError):
+        return home_of(options)
+    return home_of(options, settings)
 
 
 def _versions() -> Iterator[Finding]:

@@ -95,7 +95,7 @@ def _refusal(error: urllib.error.HTTPError) -> AuditError:
         said = {}
     code, advice = str(said.get("code") or ""), str(said.get("advice") or "")
     if error.code in (301, 302, 303, 307, 308, 401) or (error.code == 403 and code in ("", "unauthenticated")):
-        advice = f"Set the server's token in ${TOKEN_VARIABLE}; the server prints it when it starts."
+        advice = f"Set your token in ${TOKEN_VARIABLE}: an admin gives it; in solo mode the server prints it when it starts."
         code = "not_permitted"
     detail = said.get("detail") or said.get("message") or f"HTTP {error.code} {error.reason}"
     return RemoteError(f"The server refused: {detail}", advice=advice, code=code)

@@ -79,8 +79,9 @@ def _find(lock: Lock) -> bytes:
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
     if named is not None:
         return _from_file(Path(named))
-    if credentials is not None and (Path(credentials) / credential).exists():
-        return _from_file(Path(credentials) / credential)
+    if credentials is not None and credential in _listed(Path(credentials)):
+        # systemd writes it readable for root's group where it gives it to the unit's account by an ACL.
+        return _from_file(Path(credentials) / credential, most=0o040)
     given = os.environ.pop(variable, None)
     if given is not None:
         return os.fsencode(given)
@@ -93,11 +94,23 @@ def _find(lock: Lock) -> bytes:
     )
 
 
-def _from_file(path: Path) -> bytes:
+def _listed(folder: Path) -> list[str]:
+    """Return the names in the folder of the unit's credentials."""
+    try:
+        return os.listdir(folder)  # noqa: PTH208 (names)
+    except OSError as error:
+        raise KeyFileError(
+            f"The folder of credentials {folder} cannot be read: {error.strerror}.",
+            advice="systemd makes it for the account of the unit (User=); unset $CREDENTIALS_DIRECTORY elsewhere.",
+        ) from error
+
+
+def _from_file(path: Path, most: int = 0) -> bytes:
+    """Return what a passphrase's file holds. Raises `KeyFileError` if others may do more with it than the mode `most` says."""
     try:
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            if mode & 0o077:
+            if mode & 0o077 & ~most:
                 raise KeyFileError(
                     f"The passphrase file {path} is open to other accounts (mode {mode:04o}).",
                     advice=f"Choose another passphrase (`jupyter audit keys protect`), and `chmod 600 {path}`.",

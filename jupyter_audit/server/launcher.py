@@ -176,7 +176,6 @@ class AuditServerApp(ServerApp):
         packages = [settings.kernel_packages.replace("{user}", "x")] if settings.kernel_packages else []
         for folder in (self.root_dir, *settings.kernel_writable, *packages):
             check_writable(Path(folder).expanduser(), self.home.path, self.config_file)
-        # It runs a program of $PATH, so after it is known that no cell can have put it there.
         probe(settings.isolation, settings.kernel_account)
 
     # --- start, and the assertions ----------------------------------------------------------------------
@@ -341,8 +340,7 @@ def check_writable(folder: Path, home: Path, config_file: str) -> None:
     code = [
         ("the server's Python environment", Path(sys.prefix)),
         ("Jupyter Audit itself", Path(jupyter_audit.__file__)),
-        # The server runs bwrap, git and node from there.
-        *(("a folder of $PATH", Path(place)) for place in os.get_exec_path()),
+        *(("a folder of $PATH", Path(place)) for place in os.get_exec_path()),  # of git and node
     ]
     if config_file:
         code.append(("the admin's configuration", Path(config_file)))
@@ -358,8 +356,7 @@ def check_writable(folder: Path, home: Path, config_file: str) -> None:
 def account_folders() -> set[Path]:
     """Return where programs of this account look for what to do: its home folder, by its environment and by its login."""
     folders = {Path(os.environ[name]) for name in ("HOME", "XDG_CONFIG_HOME") if os.environ.get(name)}
-    # An account without an entry, as in a container, has its environment alone.
-    with contextlib.suppress(KeyError):
+    with contextlib.suppress(KeyError):  # in a container it may have no entry
         folders.add(Path(pwd.getpwuid(os.geteuid()).pw_dir))
     return folders
 
@@ -428,6 +425,7 @@ def prepare_environment(home: Path) -> None:
     os.environ["JUPYTER_CONFIG_DIR"] = str(home / "jupyter")
     os.environ["JUPYTER_DATA_DIR"] = str(home / "jupyter" / "data")
     os.environ["JUPYTER_RUNTIME_DIR"] = str(home / "run" / "jupyter")
+    os.environ["IPYTHONDIR"] = str(home / "jupyter" / "ipython")
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
     os.environ["JUPYTER_PLATFORM_DIRS"] = "1"
 

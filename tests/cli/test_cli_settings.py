@@ -135,6 +135,9 @@ def test_doctor_says_what_is_wrong_and_what_to_do(cli: CommandLine) -> None:
 
     wrong = cli.config("c.JupyterAudit.soloo = True")
     assert failures(cli, "--config", wrong).keys() == {"settings"}
+    wrong = cli.config(f"c.JupyterAudit.home = {str(cli.home.path)!r}; c.JupyterAudit.soloo = True")
+    rows = {row["check"]: row for row in cli("doctor", "--json", "--config", wrong, home=False).rows()}
+    assert (rows["settings"]["level"], rows["ledger"]["level"]) == ("fail", "ok"), "the home that it names is looked at all the same"
     assert cli("doctor").code == 0
 
 

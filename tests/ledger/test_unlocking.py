@@ -83,6 +83,31 @@ def test_it_comes_from_a_descriptor_a_file_or_a_credential(tmp_path: Path, monke
     assert f"{VARIABLE}_FD" not in os.environ
 
 
+def test_a_credential_is_taken_as_systemd_writes_it_and_not_from_a_folder_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On tmpfs systemd gives it to the unit's account by an ACL, whose mask shows as the group's bits."""
+    file = tmp_path / CREDENTIAL
+    file.write_bytes(GOOD)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    for mode in (0o400, 0o440):
+        file.chmod(mode)
+        assert passphrase(SIGNING_KEY) == GOOD
+        passphrase.cache_clear()
+    for mode in (0o444, 0o460):
+        file.chmod(mode)
+        with pytest.raises(KeyFileError, match="open to other accounts"):
+            passphrase(SIGNING_KEY)
+    file.chmod(0o440)
+    monkeypatch.setenv(f"{VARIABLE}_FILE", str(file))
+    with pytest.raises(KeyFileError, match="open to other accounts"):
+        passphrase(SIGNING_KEY)
+    monkeypatch.delenv(f"{VARIABLE}_FILE")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "not-made"))
+    with pytest.raises(KeyFileError, match="folder of credentials"):
+        passphrase(SIGNING_KEY)
+
+
 @pytest.mark.parametrize(
     ("mode", "content", "said"), [(0o644, GOOD, "open to other accounts"), (0o600, b"short", "shorter than"), (None, b"", "cannot be read")]
 )
