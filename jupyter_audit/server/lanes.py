@@ -1,7 +1,7 @@
 """
 Lanes: what a client has sent waits here, for each channel in its order, until it is judged.
 
-A slow disk on one lane does not hold up another. What waits is bounded in number, and behind a held cell in bytes.
+A slow disk on one lane does not hold up another. What waits is bounded in number and in bytes, behind a held cell in fewer.
 """
 
 from __future__ import annotations
@@ -15,11 +15,20 @@ from jupyter_audit.server.wire import MalformedMessageError
 MOST_WAITING = 2000
 """Messages that may wait on one lane; a client that sends faster than the disk takes is told so."""
 
+MOST_BYTES = 32 * 1024 * 1024
+"""
+Bytes that may wait on all lanes: while a kernel starts, or the disk is slow, a client could fill the server's memory. What
+was parsed can take twenty times as much.
+"""
+
 MOST_BEHIND = 16 * 1024 * 1024
 """Bytes that a client may send while a cell of its waits for approval, which can take long."""
 
 Received = ClientMessage | MalformedMessageError
 """What came from a client; what did not parse has its place in the order, too."""
+
+Lane = asyncio.Queue[tuple[Received, int] | None]
+"""What waits on one channel, with the bytes that it came in; None is the lane's end."""
 
 
 class Lanes:
@@ -27,8 +36,9 @@ class Lanes:
 
     def __init__(self, serve: Callable[[Received], Awaitable[None]]) -> None:
         self._serve = serve
-        self._lanes: dict[str, asyncio.Queue[Received | None]] = {}
+        self._lanes: dict[str, Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting = 0
         self._held = 0
         self._behind = 0
 
@@ -44,7 +54,10 @@ class Lanes:
             self._behind += size
         if lane.qsize() >= MOST_WAITING or self._behind > MOST_BEHIND:
             return False
-        lane.put_nowait(received)
+        if self._waiting and self._waiting + size > MOST_BYTES:
+            return False
+        self._waiting += size
+        lane.put_nowait((received, size))
         return True
 
     def hold(self) -> None:
@@ -61,8 +74,9 @@ class Lanes:
         """Take the cells that wait on a lane off it, and leave everything else in its order."""
         lane, cells = self._lanes[channel], []
         for waiting in [lane.get_nowait() for _ in range(lane.qsize())]:
-            if isinstance(waiting, ClientMessage) and waiting.msg_type == "execute_request":
-                cells.append(waiting)
+            if waiting is not None and isinstance(waiting[0], ClientMessage) and waiting[0].msg_type == "execute_request":
+                cells.append(waiting[0])
+                self._waiting -= waiting[1]
             else:
                 lane.put_nowait(waiting)
         return cells
@@ -77,6 +91,8 @@ class Lanes:
         """The tasks of lanes that have not ended."""
         return tuple(self._tasks)
 
-    async def _run(self, lane: asyncio.Queue[Received | None]) -> None:
-        while (received := await lane.get()) is not None:
+    async def _run(self, lane: Lane) -> None:
+        while (waiting := await lane.get()) is not None:
+            received, size = waiting
             await self._serve(received)
+            self._waiting -= size

@@ -194,9 +194,10 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
             channel = message.channel
         except MalformedMessageError as error:
             message, channel = error, "shell"
-        if not self._lanes.put(channel, message, len(incoming_msg)) and isinstance(message, ClientMessage):
-            sentence = "Too much waits to be recorded, or behind a cell that waits. Wait for it, then run this again."
-            self._refuse(message, Cause.NOT_RECORDED, sentence)
+        if not self._lanes.put(channel, message, len(incoming_msg)):
+            if isinstance(message, ClientMessage):
+                sentence = "Too much waits to be recorded, or behind a cell that waits. Wait for it, then run this again."
+                self._refuse(message, Cause.NOT_RECORDED, sentence)
             self._crowded_out += 1
             if self._crowded_out == 1:
                 self._put_down_crowded_out()

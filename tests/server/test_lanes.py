@@ -71,6 +71,30 @@ def test_bytes_are_counted_on_all_lanes_while_a_cell_is_held_and_forgotten_when_
     asyncio.run(go())
 
 
+def test_bytes_that_wait_are_bounded_on_all_lanes_together_until_they_are_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes_module, "MOST_BYTES", 100)
+
+    async def go() -> None:
+        judge = Judge()
+        lanes = Lanes(judge)
+        first, then, cell, last = (message(name) for name in ("first", "then", "cell", "last"))
+        assert lanes.put("shell", first, 1000)  # one alone may be larger than all that may wait
+        assert not lanes.put("control", then, 1)
+        judge.may.set()
+        for _ in range(10):  # turns of the loop, of which serving one message takes a few
+            await asyncio.sleep(0)
+        assert lanes.put("control", then, 60)
+        judge.may.clear()
+        assert not lanes.put("shell", cell, 41)
+        assert lanes.put("shell", cell, 40)
+        assert not lanes.put("shell", last, 1)
+        assert lanes.take_cells("shell") == [cell]
+        assert lanes.put("shell", last, 40)
+        assert {one.msg_id for one in await all_served(lanes, judge) if not isinstance(one, Exception)} == {"first", "then", "last"}
+
+    asyncio.run(go())
+
+
 def test_cells_are_taken_off_a_lane_and_what_else_waits_stays_in_order() -> None:
     async def go() -> None:
         judge = Judge()
