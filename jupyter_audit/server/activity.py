@@ -1,36 +1,32 @@
 """
 When a kernel was last active and whether it is busy, told from what it publishes: what `/api/kernels` shows and culling goes by.
 
-Jupyter Server's own watch does the same (`MappingKernelManager.start_watching_activity`) with every message read twice and its
-dates parsed, in the event loop that cells wait for. Nothing here decides or records anything: the watcher does (watch.py).
+Jupyter Server's own watch does the same (`MappingKernelManager.start_watching_activity`), with every message read a further time
+in the event loop that cells wait for. Here the watcher tells of what it has read anyway, in its thread. Nothing here decides or
+records anything.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
-from jupyter_client.session import Session
 from jupyter_server._tz import utcnow
 
-from jupyter_audit.server.wire import check_signature
+from jupyter_audit.server.watch import Listener
 
 
-def activity_of(kernels: Any, kernel: Any) -> Callable[[list[Any]], None]:
+def activity_of(kernels: Any, kernel: Any) -> Listener:
     """Return what is to be called with each iopub message of `kernel`, which is one of `kernels`."""
-    wire = Session(key=kernel.session.key, signature_scheme=kernel.session.signature_scheme)
 
-    def note(frames: list[Any]) -> None:
-        parts: list[Any] = wire.feed_identities(frames)[1]
-        check_signature(parts, wire)
-        header, parent = json.loads(parts[1]), json.loads(parts[2])
-        parent_type = parent.get("msg_type") if parent else None
+    def note(msg_type: str, parent: Mapping[str, Any], content: Mapping[str, Any], size: int) -> None:
+        parent_type = parent.get("msg_type")
         tracked = kernels.track_message_type(parent_type)
-        if tracked or kernel.execution_state == "busy" or kernels.track_message_type(header["msg_type"]):
+        if tracked or kernel.execution_state == "busy" or kernels.track_message_type(msg_type):
             kernels.last_kernel_activity = kernel.last_activity = utcnow()
-        if header["msg_type"] == "status":
-            state = json.loads(parts[4])["execution_state"]
+        # A kernel can publish anything, and nothing of it may end the watch.
+        state = content.get("execution_state") if msg_type == "status" else None
+        if isinstance(state, str):
             if tracked:
                 kernel.execution_state = state
             elif kernel.execution_state == "starting" and state != "starting":

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_core.utils import ensure_async
+from jupyter_server._tz import utcnow
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager, ServerKernelManager
 from jupyter_server.utils import ApiPath
 from tornado import web
@@ -36,7 +37,7 @@ from jupyter_audit.server.endings import Endings
 from jupyter_audit.server.lives import Lives, Use
 from jupyter_audit.server.refusals import RefusedError
 from jupyter_audit.server.services import Services, find_services
-from jupyter_audit.server.watch import IopubAddress
+from jupyter_audit.server.watch import IopubAddress, Listener
 from jupyter_audit.server.websocket import AuditWebsocketConnection
 
 LIVES_KEY = "jupyter_audit_lives"
@@ -53,6 +54,7 @@ class AuditKernelManager(ServerKernelManager):
     _audit_comes_back: bool = False
     _audit_closing: bool = False
     _audit_proof: asyncio.Task[None] | None = None
+    _audit_activity: Listener | None = None
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -207,6 +209,8 @@ class AuditKernelManager(ServerKernelManager):
         address = IopubAddress(
             url=self._make_url("iopub"), key=self.session.key, signature_scheme=self.session.signature_scheme
         )
+        self._audit_activity = activity_of(self._kernels(), self)
+        services.watcher.listen(session.id, self._audit_activity)
         services.watcher.watch(session, address, lives.heard(session))
         # A restarted kernel has its sockets in another folder: whoever was connected must be led there. Not so whoever is still
         # connected to a kernel that had this id before and is gone: that was another, and may have been somebody else's.
@@ -251,6 +255,8 @@ class AuditKernelManager(ServerKernelManager):
             return
         if self._audit_proof is not None:
             self._audit_proof.cancel()
+        if self._audit_activity is not None:
+            parts[0].watcher.unlisten(session.id, self._audit_activity)
         outcome = self.provisioner.outcome if isinstance(self.provisioner, AuditProvisioner) else None
         processes, clean = (outcome.processes, outcome.clean) if outcome is not None else (0, False)
         await parts[1].end(session, cause, processes, clean)
@@ -277,10 +283,9 @@ class AuditMappingKernelManager(AsyncMappingKernelManager):
         return now if now != self._kernel_ports.get(kernel_id) else None
 
     def start_watching_activity(self, kernel_id: str) -> None:
-        """Watch as Jupyter does, at a smaller price for each message."""
-        super().start_watching_activity(kernel_id)  # type: ignore[no-untyped-call]
+        """Note that a kernel was active now; the watcher, which reads what it publishes, tells of what comes (activity.py)."""
         kernel: Any = self.get_kernel(kernel_id)
-        kernel._activity_stream.on_recv(activity_of(self, kernel))
+        kernel.reason, kernel.last_activity = "", utcnow()
 
     async def interrupt_kernel(self, kernel_id: str) -> None:  # type: ignore[override]  # a coroutine there, too
         """

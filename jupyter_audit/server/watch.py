@@ -32,6 +32,14 @@ POLL_MS = 100
 NOT_SEEN = "iopub messages of a session that were not taken in"
 """`what` of the gap entry at the session's end: some could not be read, or were still waiting then."""
 
+GATHER_S = 0.003
+"""
+Seconds for which what a kernel publishes gathers before it is read.
+
+The event loop reads the same messages at the same moment, to pass them on, and a cell's client waits for it: each would wait for
+the other to give up the interpreter. In one go after it they cost less, too.
+"""
+
 LAST_READ_S = 2.0
 """Seconds spent at most on reading what a session that has ended left behind."""
 
@@ -152,7 +160,7 @@ class Watcher:
         looked = time.monotonic()
         while True:
             ordered = False
-            for socket, _ in self._poller.poll(POLL_MS):
+            for socket, _ in self._gathered():
                 if socket is self._wake_in:
                     self._wake_in.recv()
                     ordered = True
@@ -165,6 +173,14 @@ class Watcher:
                 looked = now
                 for watched in self._watched.values():
                     self._tell(watched, watched.session.capture.due(now))
+
+    def _gathered(self) -> list[tuple[Any, int]]:
+        """Return the sockets that can be read, once what comes with the first message has come, too."""
+        ready = self._poller.poll(POLL_MS)
+        if all(socket is self._wake_in for socket, _ in ready):
+            return ready
+        time.sleep(GATHER_S)
+        return self._poller.poll(0)
 
     def _obey(self) -> bool:
         """Do what was ordered; return False if that is to end."""

@@ -16,7 +16,7 @@ from jupyter_client.session import Session
 from jupyter_server.services.kernels.kernelmanager import MappingKernelManager
 
 from jupyter_audit.server.activity import activity_of
-from jupyter_audit.server.wire import V1_PROTOCOL, MalformedMessageError, parse_message, read_outgoing
+from jupyter_audit.server.wire import V1_PROTOCOL, MalformedMessageError, parse_message, read_outgoing, read_parts
 
 KEY = b"key"
 CONTENTS: dict[str, dict[str, Any]] = {
@@ -83,14 +83,14 @@ class Stream:
         self.callback = callback
 
 
-def followed(ours: bool) -> tuple[Any, Any, Any]:
-    """Return a kernel, those around it, and what is told of its messages: Jupyter's own watch, or ours."""
+def followed(*, ours: bool) -> tuple[Any, Any]:
+    """Return a kernel, and what is told of its messages: Jupyter's own watch, or ours."""
     kernel = SimpleNamespace(session=Session(key=KEY), execution_state="starting", last_activity=None, connect_iopub=Stream)
     kernels = MappingKernelManager()  # type: ignore[no-untyped-call]
     kernels._kernels["k"] = kernel
     kernels.start_watching_activity("k")  # type: ignore[no-untyped-call]
     kernel.last_activity = None
-    return kernel, kernels, activity_of(kernels, kernel) if ours else kernel._activity_stream.callback
+    return kernel, activity_of(kernels, kernel) if ours else kernel._activity_stream.callback
 
 
 def test_activity_is_told_as_jupyter_server_tells_it() -> None:
@@ -109,14 +109,23 @@ def test_activity_is_told_as_jupyter_server_tells_it() -> None:
         ("execute_result", {}, request("execute_request")),
         ("audit_report", {}, None),
     ]
-    (mine, _, note), (theirs, _, record) = followed(ours=True), followed(ours=False)
+    (mine, note), (theirs, record) = followed(ours=True), followed(ours=False)
     for msg_type, content, parent in steps:
         mine.last_activity = theirs.last_activity = None
         frames = sent(content, parent=parent, msg_type=msg_type)
-        note([b"<IDS|MSG>", *frames])
+        header, parent_header, read = read_parts(frames, Session(key=KEY))
+        note(header["msg_type"], parent_header, read, 0)
         record([b"<IDS|MSG>", *frames])
         assert mine.execution_state == theirs.execution_state, msg_type
         assert (mine.last_activity is None) == (theirs.last_activity is None), msg_type
+
+
+@pytest.mark.parametrize("content", [{}, {"execution_state": 3}, {"execution_state": None}, {"execution_state": ["busy"]}])
+def test_a_kernel_that_publishes_a_state_that_is_none_does_not_end_the_watch(content: dict[str, Any]) -> None:
+    kernel, note = followed(ours=True)
+    for parent in ({}, {"msg_type": "execute_request"}, {"msg_type": ["execute_request"]}):
+        note("status", parent, content, 0)
+    assert kernel.execution_state == "starting"
 
 
 PARTS = [b"shell", b'{"msg_id": "a", "msg_type": "execute_request"}', b"null", b"{}", b'{"code": "1"}', b"one", b"", b"two"]
