@@ -9,6 +9,7 @@ start no kernel without it.
 from __future__ import annotations
 
 import asyncio
+import gc
 import secrets
 import shutil
 from dataclasses import replace
@@ -262,6 +263,8 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):
         if self._alerts is not None:
             self._alerts.start()
         self._sweeper = asyncio.get_running_loop().create_task(endings.sweep_for_ever())
+        if getattr(serverapp, "launched", False):
+            gc.freeze()  # what was loaded last, the detections: no collection need look through it while cells wait
         services.serving = True
 
     async def stop_extension(self) -> None:
