@@ -1,5 +1,6 @@
 """
-A crew: processes that walk pieces of a ledger at the same time, one on each core; this process is one of them.
+A crew: processes that walk pieces of a ledger at the same time, one on each core; this process is one of them. Before
+that, one of the others has SQLite check the file.
 
 Each of the others opens the file for itself, after this one did: what it sees is what this one sees, and maybe what was
 appended since, which is in no piece. What was purged since is not as this process saw it, so its piece is walked once
@@ -24,9 +25,10 @@ from pathlib import Path
 from types import TracebackType
 
 from jupyter_audit.ledger.glance import Glance
+from jupyter_audit.ledger.integrity import integrity_apart
 from jupyter_audit.ledger.pieces import Keys, Piece, Walked, walk_piece
 from jupyter_audit.ledger.schema import verify_tables
-from jupyter_audit.ledger.store import connect, end_circles
+from jupyter_audit.ledger.store import connect, end_circles, map_pages
 from jupyter_audit.ledger.walk import Terms
 
 _WORK = (
@@ -58,6 +60,8 @@ class Crew:
         self._turn = threading.Condition()
         self._pieces: Iterator[tuple[int, Piece]] = iter(())
         self._walked: dict[int, Walked | None] = {}
+        self._word: str | None = None
+        self._checked = False
         try:
             for _ in range(count):
                 self._hire(task)
@@ -72,8 +76,9 @@ class Crew:
         What nobody else has begun is walked by `here` in this thread, between two that are yielded.
         """
         self._pieces = iter(enumerate(pieces))
-        for connection in self._connections:
-            thread = threading.Thread(target=self._serve, args=(connection,), name="jupyter-audit-verify", daemon=True)
+        for number, connection in enumerate(self._connections):
+            args = connection, number == 0
+            thread = threading.Thread(target=self._serve, args=args, name="jupyter-audit-verify", daemon=True)
             self._threads.append(thread)
             thread.start()
         for number in range(len(pieces)):
@@ -85,6 +90,12 @@ class Crew:
                 else:
                     self._put(taken[0], here(taken[1]))
             yield self._walked.pop(number)
+
+    def word(self) -> str | None:
+        """Return what SQLite says of the file, `ok` if nothing is wrong; None if it could not be asked. Only after `walk`."""
+        with self._turn:
+            self._turn.wait_for(lambda: self._checked)
+        return self._word
 
     def __enter__(self) -> Crew:
         return self
@@ -116,12 +127,20 @@ class Crew:
             self._processes.append(subprocess.Popen(command, pass_fds=[number], stdin=subprocess.DEVNULL))
         ours.send(task)
 
-    def _serve(self, connection: Connection) -> None:
-        """Hand one process a piece after the other."""
+    def _serve(self, connection: Connection, is_first: bool) -> None:
+        """Have one process check the file, if it is the first, and hand it one piece after the other."""
         try:
             connection.recv()  # it is ready: until then, pieces are better walked by somebody else
+            if is_first:
+                connection.send(None)
+                self._word = connection.recv()
         except (EOFError, OSError):
             return
+        finally:
+            if is_first:
+                with self._turn:
+                    self._checked = True
+                    self._turn.notify_all()
         while (taken := self._take()) is not None:
             number, piece = taken
             try:
@@ -155,16 +174,21 @@ def seldom_collecting() -> Iterator[None]:
 
 
 def serve(number: int) -> None:
-    """Walk the pieces that come in, until nobody is there any more: the work of one process of a crew."""
+    """Walk the pieces that come in, or check the file for None, until nobody is there any more: one process of a crew."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever interrupts means the one that verifies, which then lets go
     gc.freeze()
     with seldom_collecting(), Connection(number) as connection, contextlib.suppress(EOFError, OSError):
         task: Task = connection.recv()
         with contextlib.closing(connect(task.path, writable=False)) as ledger:
+            map_pages(ledger)
             ledger.execute("BEGIN")
             end_circles(ledger)
             verify_tables(ledger)
             glance = Glance(task.terms)
             connection.send(True)
             while True:
-                connection.send(walk_piece(glance, ledger, task.keys, connection.recv()))
+                piece: Piece | None = connection.recv()
+                if piece is None:
+                    connection.send(integrity_apart(task.path))
+                else:
+                    connection.send(walk_piece(glance, ledger, task.keys, piece))

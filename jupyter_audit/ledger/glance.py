@@ -13,13 +13,13 @@ import contextlib
 import zlib
 from collections.abc import Sequence
 from datetime import datetime
-from hashlib import sha256
 from itertools import chain
 from typing import Any
 
 from jupyter_audit.ledger.canonical import MAX_DEPTH, has_ascii_names, is_exact
 from jupyter_audit.ledger.checkpoint import Checkpoint, format_checkpoint
-from jupyter_audit.ledger.content import DOMAIN, SALT_SIZE, UnopenedError, check_commitment
+from jupyter_audit.ledger.content import UnopenedError, check_commitment
+from jupyter_audit.ledger.content import commit as commitment_of
 from jupyter_audit.ledger.envelope import (
     ENTRY_VERSION,
     MAX_ENTRY_BYTES,
@@ -28,6 +28,7 @@ from jupyter_audit.ledger.envelope import (
     parse_envelope,
     parse_moment,
 )
+from jupyter_audit.ledger.merkle import leaf_hash
 from jupyter_audit.ledger.note import NoteSignature, VerifierKey, decode_base64, format_signature
 from jupyter_audit.ledger.places import BLOCK, Label, places_of
 from jupyter_audit.ledger.tree import STEP
@@ -40,7 +41,6 @@ with contextlib.suppress(ImportError):  # no wheel for this platform: every comm
     _orjson = orjson
 
 _CANONICAL = _orjson and _orjson.OPT_SORT_KEYS | _orjson.OPT_STRICT_INTEGER
-_COMMITMENT = sha256(DOMAIN)
 _INTEGERS = frozenset({int})
 _SCALARS = frozenset({str, int, bool, type(None)})
 _MOST_KNOWN = 10_000
@@ -84,7 +84,7 @@ class Glance:
         texts = [raw.encode() for raw in raws]
         if sum(map(len, texts)) > _MOST_AT_ONCE or max(map(len, texts)) > MAX_ENTRY_BYTES:
             raise DoubtError
-        leaves = [sha256(b"\x00" + text).digest() for text in texts]
+        leaves = list(map(leaf_hash, texts))
         if leaves != list(stored):
             raise DoubtError
         values = [_orjson.loads(text) for text in texts]
@@ -159,7 +159,7 @@ class Glance:
         if names != [row[1] for row in rows]:
             raise DoubtError
         counts.contents_held += len(told)
-        known, start = self._media, _COMMITMENT.copy
+        known = self._media
         for (_, name, salt, encoding, data), content in zip(rows, told, strict=True):
             size = content["size"]
             if len(content) != 3 or (encoding == "zlib" and size > _MOST_UNPACKED):
@@ -169,10 +169,7 @@ class Glance:
                 self._read_commitment(name, content)
             if encoding != "plain":
                 data = _unpack(data, encoding, size)
-            digest = start()
-            digest.update(salt)
-            digest.update(data)
-            if len(data) != size or type(size) is not int or len(salt) != SALT_SIZE or digest.hexdigest() != content["digest"]:
+            if len(data) != size or type(size) is not int or commitment_of(data, salt) != content["digest"]:
                 raise DoubtError
 
     def _read_commitment(self, name: str, content: dict[str, Any]) -> None:

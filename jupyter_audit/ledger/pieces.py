@@ -53,17 +53,18 @@ def cut(connection: sqlite3.Connection) -> Iterator[Piece]:
     """
     Yield pieces from the first entry on, as far as commits can be told apart. What follows the last one is not in any.
 
-    Ends early where the file cannot be read: the one who walks in turn comes upon it, and says so.
+    The last ones are smaller, so that all who walk are done at about the same time. Ends early where the file cannot be
+    read: the one who walks in turn comes upon it, and says so.
     """
     start = 0
     with contextlib.suppress(sqlite3.Error, LedgerError):
-        while True:
-            row = connection.execute(_FIRST_END, (start + PIECE_ENTRIES - 1,)).fetchone()
-            row = row or connection.execute(_LAST_END).fetchone()
-            if row is None or number_of(row[0]) < start:
-                return
-            yield Piece(start, row[0] + 1)
-            start = row[0] + 1
+        last = connection.execute(_LAST_END).fetchone()
+        stop = 0 if last is None else number_of(last[0]) + 1
+        while start < stop:
+            size = PIECE_ENTRIES if stop - start > 2 * PIECE_ENTRIES else -(-PIECE_ENTRIES // 4)
+            (end,) = connection.execute(_FIRST_END, (start + size - 1,)).fetchone() or last
+            yield Piece(start, end + 1)
+            start = end + 1
 
 
 def walk_piece(glance: Glance, connection: sqlite3.Connection, keys: Keys, piece: Piece) -> Walked | None:

@@ -19,7 +19,7 @@ from jupyter_audit.ledger.crew import Crew, Task, cores, seldom_collecting
 from jupyter_audit.ledger.damage import damaged
 from jupyter_audit.ledger.envelope import PURGED, EnvelopeError, parse_envelope
 from jupyter_audit.ledger.glance import Glance
-from jupyter_audit.ledger.integrity import IntegrityCheck, integrity
+from jupyter_audit.ledger.integrity import integrity
 from jupyter_audit.ledger.kept import Kept, Witnesses
 from jupyter_audit.ledger.note import NoteError, VerifierKey, format_verifier_key, parse_verifier_key
 from jupyter_audit.ledger.pieces import (
@@ -98,18 +98,17 @@ def verify_ledger(
         terms = Terms(trusted, compared, _purges(entries_of_type(connection, PURGED)), auditors)
         verification = _Verification(path, connection, terms, progress)
         workers = verification.workers() if workers is None else workers
-        check = IntegrityCheck(path) if workers > 1 else None
         try:
             try:
                 verification.walk_at_once(workers)
-                report = verification.conclude(check)
+                report = verification.conclude()
             except VerificationError:
                 # The stored places may hide a purge; what they hide must not be taken for the damage.
                 purges = _purges(entries_that_look_so(connection, PURGED))
                 if purges == terms.purges:
                     raise
                 verification = _Verification(path, connection, replace(terms, purges=purges), progress)
-                report = verification.conclude(check)
+                report = verification.conclude()
             return replace(
                 report,
                 since=None if kept is None else kept.checkpoint.size,
@@ -120,9 +119,6 @@ def verify_ledger(
             if named is error:
                 raise
             raise named from error
-        finally:
-            if check is not None:
-                check.close()
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise explain(error, "verify the ledger") from error
     finally:
@@ -170,6 +166,7 @@ class _Verification:
         (self._total,) = connection.execute("SELECT coalesce(max(seq) + 1, 0) FROM entry").fetchone()
         self.terms = terms
         self.walk = Walk(terms, Standing())
+        self._word: str | None = None
         self._told = 0
 
     def workers(self) -> int:
@@ -193,6 +190,7 @@ class _Verification:
             else:
                 with crew, seldom_collecting():
                     self.join(pieces, crew.walk(pieces, here))
+                    self._word = crew.word()
                 return
         with seldom_collecting():
             self.join(pieces, map(here, pieces))
@@ -216,10 +214,10 @@ class _Verification:
         self._go(rows_from(self._connection, self.walk.tree.size))
         self._tell(self.walk.tree.size)
 
-    def conclude(self, check: IntegrityCheck | None) -> LedgerReport:
+    def conclude(self) -> LedgerReport:
         """Walk to the end, and judge what only shows there; raises `VerificationError`."""
         self.walk_in_turn()
-        return _conclude(self.walk, self.terms, self._connection, check)
+        return _conclude(self.walk, self.terms, self._connection, self._word)
 
     def _go(self, rows: Rows) -> None:
         self._connection.text_factory = _decode
@@ -232,9 +230,9 @@ class _Verification:
 
 
 def _conclude(
-    walk: Walk, terms: Terms, connection: sqlite3.Connection, check: IntegrityCheck | None
+    walk: Walk, terms: Terms, connection: sqlite3.Connection, word: str | None
 ) -> LedgerReport:
-    """Judge what only shows at the end (1, 3, 4, 5, 6), and report."""
+    """Judge what only shows at the end (1, 3, 4, 5, 6), and report; `word` is what SQLite said of the file, if it was asked."""
     size, counts = walk.tree.size, walk.counts
     if walk.time is None or counts.first is None:
         raise damaged("origin", "The ledger has no entries.", seq=0)
@@ -249,7 +247,7 @@ def _conclude(
     if connection.execute("SELECT 1 FROM place LIMIT 1 OFFSET ?", (counts.places,)).fetchone():
         raise damaged("place", "There are stored places of no entries.")
     verify_schema(connection)  # (1)
-    word = integrity(connection) if check is None else check.word()
+    word = word or integrity(connection)
     if word != "ok":
         raise damaged("file", f"The file is damaged: {word}.", advice=KEEP_AND_VERIFY)
     for kept in terms.kept:

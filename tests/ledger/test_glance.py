@@ -203,6 +203,11 @@ DAMAGED: dict[str, tuple[list[str], list[Row]]] = {
     "sealed, and is not": (with_code(sealed="0" * 64), [CONTENTS[0]]),
     "no content at all": (first(contents={}), []),
     "digest in capitals": (with_code(digest=CODE["digest"].upper()), [CONTENTS[0]]),
+    "other member in v's place": ([canonical({n: v for n, v in (FIRST | {'"v': 1}).items() if n != "v"}), canonical(SECOND)], CONTENTS),
+    "float among many flat bodies": ([canonical(FIRST), canonical(SECOND | {"body": {"x": [1.5]}})], CONTENTS),
+    "later entry that begins a commit": ([canonical(FIRST), canonical(SECOND | {"commit": 2})], CONTENTS),
+    "content of an entry that has none": ([canonical(FIRST), canonical(SECOND)], [*CONTENTS, (255, *CONTENTS[0][1:])]),
+    "contents in another order": ([canonical(FIRST), canonical(SECOND)], CONTENTS[::-1]),
     "too long": (first(body={"s": "x" * 2**20}), CONTENTS),
     "too deep": (first(body={"s": DEEP}), CONTENTS),
 }

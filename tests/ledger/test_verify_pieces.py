@@ -135,6 +135,35 @@ def test_processes_that_are_killed_cost_time_and_nothing_else(
     assert verdict(2, story.home) == in_turn(story.home, monkeypatch)
 
 
+def count_one_free_page(home: Home) -> None:
+    with home.ledger.open("r+b") as file:
+        file.seek(36)  # https://www.sqlite.org/fileformat2.html#the_database_header
+        file.write((1).to_bytes(4, "big"))
+
+
+def test_what_only_sqlite_finds_wrong_with_the_file_another_process_finds_too(story: Story, small_pieces: None) -> None:
+    count_one_free_page(story.home)
+    found = verdict(2, story.home)
+    assert found[0] == "file"
+    assert found == verdict(1, story.home)
+
+
+def test_a_file_that_is_cut_off_while_others_read_it_is_found_damaged(
+    story: Story, small_pieces: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others have it as memory, and are ended by the system where there is none any more."""
+    take = crew_module.Crew.walk
+
+    def cut_off(self: Any, *of: Any) -> Any:
+        assert self._connections[0].poll(60)  # the other process has opened the file
+        os.truncate(story.home.ledger, story.home.ledger.stat().st_size // 2)
+        return take(self, *of)
+
+    monkeypatch.setattr(crew_module.Crew, "walk", cut_off)
+    assert verdict(2, story.home)[0] == "file"
+    assert verdict(1, story.home)[0] == "file"
+
+
 def test_a_system_without_room_for_processes_verifies_in_one(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: object) -> None:
         raise OSError(11, "Resource temporarily unavailable")
