@@ -10,8 +10,6 @@ With a witness's key the kept checkpoint must have that witness's cosignature (s
 Work on a copy if a server may be writing: this reads the file slowly and from one snapshot.
 """
 
-from __future__ import annotations
-
 import argparse
 import base64
 import json
@@ -20,6 +18,7 @@ import sqlite3
 import sys
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -31,10 +30,9 @@ from nacl.secret import SecretBox
 from nacl.signing import VerifyKey
 
 PAGE = Path(__file__).with_name("ledger-format.md")
-NAME = re.compile(r"[^\x00-\x1f\x7f]{1,256}")
 TYPE = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
-PIECE = 256 * 1024
+Auditors = dict[bytes, PrivateKey]
 REQUIRED = {"v", "seq", "time", "type", "actor", "body"}
 OPTIONAL = {"grant", "session", "contents", "commit", "clock_back"}
 
@@ -53,11 +51,17 @@ def need(holds: object, damage: str, seq: int | None, what: str) -> None:
         raise DamagedError(damage, seq, what)
 
 
-# --- entries (section 1) ------------------------------------------------------------------------------
+@contextmanager
+def means(damage: str, seq: int | None, what: str) -> Iterator[None]:
+    """A ValueError in the block raises `DamagedError` instead: `what` is malformed."""
+    try:
+        yield
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(damage, seq, f"{what} is malformed: {error}") from error
 
 
 def canonical(value: Any, depth: int = 0) -> str:
-    """The one spelling of a value; raises ValueError for what has none."""
+    """The one spelling of a value (section 1); raises ValueError for what has none."""
     if isinstance(value, (dict, list)) and depth == 64:
         raise ValueError("nested too deep")
     if isinstance(value, dict):
@@ -71,11 +75,15 @@ def canonical(value: Any, depth: int = 0) -> str:
 
 
 def is_name(value: object) -> bool:
-    return isinstance(value, str) and NAME.fullmatch(value) is not None
+    return isinstance(value, str) and re.fullmatch(r"[^\x00-\x1f\x7f]{1,256}", value) is not None
+
+
+def is_digest(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value) is not None
 
 
 def parse_entry(raw: object) -> dict[str, Any]:
-    """(3) The entry that a text spells; raises ValueError."""
+    """(3) The entry that a text spells (section 1); raises ValueError."""
     if not isinstance(raw, str) or len(raw.encode()) > 1_048_576:
         raise ValueError("not a text of at most 1 MiB")
     entry = json.loads(raw)
@@ -84,7 +92,7 @@ def parse_entry(raw: object) -> dict[str, Any]:
     if not entry.keys() >= REQUIRED or not entry.keys() <= REQUIRED | OPTIONAL:
         raise ValueError("members are missing or too many")
     actor, commit = entry["actor"], entry.get("commit", 2)
-    checks = [
+    if not all([
         type(entry["v"]) is int and entry["v"] == 1,
         type(entry["seq"]) is int and entry["seq"] >= 0,
         isinstance(entry["time"], str) and TIME.fullmatch(entry["time"]) and datetime.fromisoformat(entry["time"]),
@@ -95,8 +103,7 @@ def parse_entry(raw: object) -> dict[str, Any]:
         type(commit) is int and commit >= 2,
         entry.get("clock_back", True) is True,
         "contents" not in entry or are_commitments(entry["contents"]),
-    ]
-    if not all(checks):
+    ]):  # fmt: skip
         raise ValueError("a member does not have its form")
     return entry
 
@@ -106,18 +113,15 @@ def are_commitments(contents: object) -> bool:
         re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name)
         and isinstance(what, dict)
         and what.keys() - {"sealed"} == {"digest", "size", "media_type"}
-        and isinstance(what.get("sealed", "0" * 64), str) and re.fullmatch(r"[0-9a-f]{64}", what.get("sealed", "0" * 64))
-        and isinstance(what["digest"], str) and re.fullmatch(r"[0-9a-f]{64}", what["digest"])
+        and is_digest(what["digest"]) and is_digest(what.get("sealed", what["digest"]))
         and type(what["size"]) is int and what["size"] >= 0
         and isinstance(what["media_type"], str) and re.fullmatch(r"[\x20-\x7e]{1,256}", what["media_type"])
         for name, what in contents.items()
     )  # fmt: skip
 
 
-# --- notes and keys (sections 3 and 4) ----------------------------------------------------------------
-
-
 def decode(text: str) -> bytes:
+    """Bytes from base64, of which each has one spelling; raises ValueError."""
     data = base64.b64decode(text, validate=True)
     if base64.b64encode(data).decode() != text:
         raise ValueError("not the canonical base64")
@@ -125,37 +129,29 @@ def decode(text: str) -> bytes:
 
 
 class Key:
-    """A verifier key: name, key ID, public key."""
+    """A verifier key: name, key ID, public key (section 4). Raises ValueError."""
 
     def __init__(self, text: object, kind: int = 1) -> None:
-        if not isinstance(text, str) or text.count("+") < 2:
-            raise ValueError("not a verifier key")
-        self.text = text
-        self.name, shown_id, encoded = text.split("+", 2)
-        data = decode(encoded)
+        found = re.fullmatch(r"([^\s+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]{44})", str(text))
+        data = decode(found[3]) if found else b"?"
+        self.text, self.name = str(text), found[1] if found else ""
         self.id = sha256(self.name.encode() + b"\n" + data).digest()[:4]
-        if len(data) != 33 or data[0] != kind or self.id.hex() != shown_id or not re.fullmatch(r"[^\s+]+", self.name):
+        if not found or data[0] != kind or self.id.hex() != found[2]:
             raise ValueError("not a verifier key")
         self.public = VerifyKey(data[1:])
 
 
 def parse_checkpoint(note: object) -> tuple[str, int, bytes, str, list[tuple[str, bytes]]]:
-    """Origin, size, root, the text that is signed, and the signatures; raises ValueError."""
-    if not isinstance(note, str) or re.search(r"[\x00-\x09\x0b-\x1f\ud800-\udfff]", note):
-        raise ValueError("not a note")
-    body, separator, signatures = note.rpartition("\n\n")
-    if not separator or not signatures.endswith("\n"):
-        raise ValueError("not a note")
-    found = re.fullmatch(r"([^\n]+)\n(0|[1-9][0-9]{0,18})\n([^\n]+)", body)
-    if not found or len(decode(found[3])) != 32:
-        raise ValueError("not a checkpoint")
-    signed = []
-    for line in signatures[:-1].split("\n"):
-        parts = re.fullmatch("\u2014 ([^\\s+]+) (\\S+)", line)
-        if not parts or len(decode(parts[2])) < 5:
-            raise ValueError("not a signature line")
-        signed.append((parts[1], decode(parts[2])))
-    return found[1], int(found[2]), decode(found[3]), body + "\n", signed
+    """Origin, size, root, the text that is signed, and the signatures (section 3); raises ValueError."""
+    form = "(([^\n]+)\n(0|[1-9][0-9]{0,18})\n([^\n]+)\n)\n((?:\u2014 [^\\s+]+ \\S+\n)+)"
+    found = re.fullmatch(form, note) if isinstance(note, str) else None
+    if not found or re.search(r"[\x00-\x09\x0b-\x1f\ud800-\udfff]", found[0]):
+        raise ValueError("not a checkpoint with signatures")
+    root = decode(found[4])
+    signed = [(name, decode(data)) for name, data in re.findall("\u2014 (\\S+) (\\S+)\n", found[5])]
+    if len(root) != 32 or any(len(data) < 5 for _, data in signed):
+        raise ValueError("not the length of a root or of a signature")
+    return found[2], int(found[3]), root, found[1], signed
 
 
 def is_signed(text: str, signed: list[tuple[str, bytes]], keys: list[Key], *, cosigned: bool = False) -> bool:
@@ -170,11 +166,8 @@ def is_signed(text: str, signed: list[tuple[str, bytes]], keys: list[Key], *, co
     return bool(lines)
 
 
-# --- the tree (RFC 6962 section 2.1) ------------------------------------------------------------------
-
-
 class Tree:
-    """The peaks of a growing tree: (level, hash), largest first."""
+    """A growing tree (RFC 6962 section 2.1), kept as its peaks: (level, hash), largest first."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -199,39 +192,31 @@ class Tree:
         return root
 
 
-# --- contents and purges (sections 2 and 5) -----------------------------------------------------------
-
-
 def parse_auditor(line: str) -> tuple[bytes, PrivateKey]:
     """An auditor's secret key, with the `name+id` by which sealed contents name it; raises ValueError."""
-    found = re.fullmatch(r"AUDITOR\+KEY\+(([!-*,-~]{1,64})\+([0-9a-f]{16}))\+(\S+)", line.strip())
-    secret = PrivateKey(decode(found[4])) if found and len(decode(found[4])) == 32 else None
-    if not found or not secret:
+    found = re.fullmatch(r"AUDITOR\+KEY\+(([!-*,-~]{1,64})\+([0-9a-f]{16}))\+([A-Za-z0-9+/]{43}=)", line.strip())
+    if not found:
         raise ValueError("not an auditor's secret key")
+    secret = PrivateKey(decode(found[4]))
     text = b"jupyter-audit auditor key v1\0" + found[2].encode() + b"\n" + bytes(secret.public_key)
     if sha256(text).hexdigest()[:16] != found[3]:
         raise ValueError("the auditor's key does not fit its key ID")
     return found[1].encode(), secret
 
 
-def unseal(sealed: bytes, auditors: dict[bytes, PrivateKey]) -> list[bytes]:
+def unseal(sealed: bytes, auditors: Auditors) -> list[bytes]:
     """What is sealed, once for each of the auditors for whom it is; raises ValueError or CryptoError."""
-    header, separator, box = sealed.partition(b"\n\n")
-    magic, *lines = header.split(b"\n")
-    boxes = {}
-    for line in lines:
-        found = re.fullmatch(rb"([!-*,-~]{1,64}\+[0-9a-f]{16}) ([A-Za-z0-9+/]{107}=)", line)
-        if not found:
-            raise ValueError("not a line of a recipient")
-        boxes[found[1]] = decode(found[2].decode())
-    if magic != b"jupyter-audit/sealed@v1" or not separator or not 1 <= len(boxes) == len(lines) <= 16 or len(box) < 40:
+    line = rb"\n([!-*,-~]{1,64}\+[0-9a-f]{16}) ([A-Za-z0-9+/]{107}=)"
+    found = re.fullmatch(rb"jupyter-audit/sealed@v1((?:" + line + rb"){1,16})\n\n(.{40,})", sealed, re.DOTALL)
+    boxes = {label: decode(box.decode()) for label, box in re.findall(line, found[1])} if found else {}
+    if not found or len(boxes) != found[1].count(b"\n"):
         raise ValueError("not sealed content")
     keys = [SealedBox(secret).decrypt(boxes[label]) for label, secret in auditors.items() if label in boxes]
-    return [SecretBox(key).decrypt(box) for key in keys]
+    return [SecretBox(key).decrypt(found[4]) for key in keys]
 
 
-def judge(commitment: dict[str, Any], salt: bytes, encoding: str, stored: bytes, auditors: dict[bytes, PrivateKey]) -> str:
-    """(7) What class of damage a stored content shows; empty where it is what its entry commits to."""
+def judge(commitment: dict[str, Any], salt: bytes, encoding: str, stored: bytes, auditors: Auditors) -> str:
+    """(7) What damage a stored content shows (section 2); empty where it is what its entry commits to."""
     if "sealed" not in commitment:
         return "" if fits(commitment, salt, encoding, stored) else "content_changed"
     if (encoding, salt, sha256(stored).hexdigest()) != ("sealed", b"", commitment["sealed"]):
@@ -246,39 +231,24 @@ def judge(commitment: dict[str, Any], salt: bytes, encoding: str, stored: bytes,
 
 
 def fits(commitment: dict[str, Any], salt: bytes, encoding: str, stored: bytes) -> bool:
-    """Whether a content that is not sealed is what its entry commits to."""
-    digest, size = sha256(b"jupyter-audit content v1\0" + salt), 0
-    try:
-        for piece in unpack(encoding, stored):
-            digest.update(piece)
-            size += len(piece)
-            if size > commitment["size"]:
-                return False
-    except (ValueError, zlib.error):
-        return False
-    return len(salt) == 32 and size == commitment["size"] and digest.hexdigest() == commitment["digest"]
-
-
-def unpack(encoding: str, stored: bytes) -> Iterator[bytes]:
-    """A stored content, a piece at a time: what it claims to be is not believed yet, and may be meant to fill the memory."""
-    if encoding == "plain":
-        yield stored
-        return
-    if encoding != "zlib":
-        raise ValueError("an unknown encoding")
-    stream = zlib.decompressobj()
-    for start in range(0, len(stored), PIECE):
-        rest, piece = stored[start : start + PIECE], b""
-        while rest or len(piece) == PIECE:
-            piece = stream.decompress(rest, PIECE)
-            yield piece
-            rest = stream.unconsumed_tail
-    if not stream.eof or stream.unused_data:
-        raise ValueError("it does not end where it should")
+    """Whether a content that is not sealed is what its entry commits to, whose size is not believed yet."""
+    digest, size, stream = sha256(b"jupyter-audit content v1\0" + salt), 0, zlib.decompressobj()
+    for start in range(0, len(stored), 4096):
+        piece = stored[start : start + 4096]
+        try:
+            piece = stream.decompress(piece) if encoding == "zlib" else piece  # 4 MiB at most
+        except zlib.error:
+            return False
+        digest.update(piece)
+        size += len(piece)
+        if size > commitment["size"]:
+            return False
+    ended = encoding == "plain" or (encoding == "zlib" and stream.eof and not stream.unused_data)
+    return ended and len(salt) == 32 and size == commitment["size"] and digest.hexdigest() == commitment["digest"]
 
 
 def selections(entry: dict[str, Any]) -> list[dict[str, Any]]:
-    """What a `content.purged` says; raises ValueError if it is malformed."""
+    """What a `content.purged` says (section 5); raises ValueError."""
     listed = entry["body"].get("contents")
     if not isinstance(listed, list) or not listed:
         raise ValueError("no selections")
@@ -303,15 +273,10 @@ def covered(entry: dict[str, Any], name: str, purges: list[dict[str, Any]]) -> b
     )
 
 
-# --- the walk (section 7) -----------------------------------------------------------------------------
-
-
 class Verifier:
-    """One walk from the first entry to the last. `pending` waits until its commit is known to be what was signed."""
+    """One walk (section 7). `pending` waits until its commit is known to be what was signed."""
 
-    def __init__(
-        self, database: sqlite3.Connection, key: Key, kept: str | None, auditors: dict[bytes, PrivateKey], witness: Key | None
-    ) -> None:
+    def __init__(self, database: sqlite3.Connection, key: Key, kept: str | None, auditors: Auditors, witness: Key | None) -> None:
         self.database, self.keys, self.tree, self.auditors = database, [key], Tree(), auditors
         self.start, self.end, self.signed, self.places = 0, 1, 0, 0
         self.labels: list[tuple[str, str | None, str | None]] = []
@@ -319,10 +284,8 @@ class Verifier:
         self.pending: DamagedError | None = None
         self.unkept = "witness" if witness else "remembered"
         need(kept is not None or not witness, self.unkept, None, "no cosigned checkpoint was given")
-        try:
+        with means(self.unkept, None, "the kept checkpoint"):
             self.kept = parse_checkpoint(kept) if kept is not None else None
-        except ValueError as error:
-            raise DamagedError(self.unkept, None, f"the kept checkpoint is {error}") from error
         if self.kept and witness:
             need(is_signed(self.kept[3], self.kept[4], [witness], cosigned=True), "witness", None, "not cosigned by the witness")
 
@@ -372,16 +335,14 @@ class Verifier:
 
     def find_purges(self) -> list[dict[str, Any]]:
         found = []
-        for seq, raw in self.rows("SELECT seq, raw FROM entry ORDER BY seq"):
-            if isinstance(raw, str) and '"type":"content.purged"' in raw:
-                try:
-                    entry = parse_entry(raw)
-                except (ValueError, RecursionError):
-                    continue  # the walk comes to it
-                try:
-                    found += selections(entry) if entry["type"] == "content.purged" else []
-                except ValueError as error:
-                    raise DamagedError("entry_form", seq, f"entry {seq} is malformed: {error}") from error
+        for seq, raw in self.rows("SELECT seq, raw FROM entry WHERE instr(raw, 'content.purged') ORDER BY seq"):
+            try:
+                entry = parse_entry(raw)
+            except (ValueError, RecursionError):
+                continue  # the walk comes to it
+            if entry["type"] == "content.purged":
+                with means("entry_form", seq, f"entry {seq}"):
+                    found += selections(entry)
         return found
 
     def take(self, seq: int, raw: object, leaf: object, previous: str) -> dict[str, Any]:
@@ -389,10 +350,8 @@ class Verifier:
         need(seq == number, "sequence", number, f"entry {number} is missing")  # (2)
         if number == self.end:
             self.start, self.end, self.suspect, self.pending = number, number + 1, None, None
-        try:
+        with means("entry_form", number, f"entry {number}"):
             entry = parse_entry(raw)  # (3)
-        except (ValueError, RecursionError) as error:
-            raise DamagedError("entry_form", number, f"entry {number}: {error}") from error
         need(entry["seq"] == number, "sequence", number, f"entry {number} says another number")
         if number == self.start:
             self.end = number + entry.get("commit", 1)
@@ -430,10 +389,8 @@ class Verifier:
     def take_origin(self, entry: dict[str, Any]) -> None:
         """(4) Entry 0 names format, origin and the key that the verifier has."""
         body, key = entry["body"], self.keys[0]
-        try:
+        with means("origin", 0, "the key in entry 0"):
             named = Key(body.get("verifier_key"))
-        except ValueError as error:
-            raise DamagedError("origin", 0, f"entry 0 names no key: {error}") from error
         about = (entry["type"], body.get("format"), body.get("epoch"), body.get("origin"))
         need(about == ("ledger.created", 1, 0, named.name), "origin", 0, "entry 0 is no ledger.created of format 1")
         need(named.text == key.text, "key", 0, f"the ledger was begun under another key: {named.text}")
@@ -457,10 +414,8 @@ class Verifier:
         """(6) The checkpoint where a commit ends."""
         size = self.tree.size
         need(size == self.end, "checkpoint_foreign", size - 1, f"a checkpoint of size {size} where no commit ends")
-        try:
+        with means("checkpoint_form", size - 1, f"checkpoint {size}"):
             origin, signed_size, root, text, signed = parse_checkpoint(note)
-        except ValueError as error:
-            raise DamagedError("checkpoint_form", size - 1, f"checkpoint {size}: {error}") from error
         need((origin, signed_size) == (self.keys[0].name, size), "checkpoint_form", size - 1, f"checkpoint {size} is another's")
         need(is_signed(text, signed, self.keys[-1:]), "checkpoint_signature", size - 1, f"checkpoint {size} is not signed")
         if root != self.tree.root():
@@ -471,10 +426,8 @@ class Verifier:
             raise self.pending
         self.signed = size
         if entry["type"] == "ledger.key_rotated":
-            try:
+            with means("key", size - 1, f"the key in entry {size - 1}"):
                 key = Key(entry["body"].get("verifier_key"))
-            except ValueError as error:
-                raise DamagedError("key", size - 1, f"entry {size - 1}: {error}") from error
             right = key.name == origin and entry["body"].get("epoch") == len(self.keys)
             need(right, "key", size - 1, f"the key change in entry {size - 1} is of another origin or epoch")
             self.keys.append(key)
@@ -501,9 +454,7 @@ class Verifier:
         return f"WHOLE: {self.keys[0].name}, {size} entries, {len(self.keys)} keys, root {self.tree.root().hex()}; {end}"
 
 
-def verify(
-    ledger: Path, key: str, kept: str | None = None, auditor: str | None = None, witness: str | None = None
-) -> str:
+def verify(ledger: Path, key: str, kept: str | None = None, auditor: str | None = None, witness: str | None = None) -> str:
     """Return what was found of a ledger that is whole; raises `DamagedError`, or ValueError for a key that is none."""
     auditors = dict([parse_auditor(auditor)]) if auditor is not None else {}
     database = sqlite3.connect(f"{ledger.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
