@@ -69,10 +69,10 @@ class MessageRule:
 
     `channels`: where it may come from; none for a type that is known and never passed on. `needs_grant`: refused
     without a live grant. `waits`: goes on only after its entry is durable; an interrupt alone does not wait, because
-    it runs nothing and must not be stuck behind a disk. `reply`: the type of the answer that a client waits for, empty
-    if none. `each_cell`: what becomes of it where cells are approved one by one: no code may come another way, and what an
-    approved cell has registered may not be set off by what nobody approved. `why`: what it makes a kernel do, or why it is
-    not passed on.
+    it must not be stuck behind a disk, and runs nothing but what an admitted cell put where the signal arrives.
+    `reply`: the type of the answer that a client waits for, empty if none. `each_cell`: what becomes of it where cells
+    are approved one by one: no code may come another way, and what an approved cell has registered may not be set off
+    by what nobody approved. `why`: what it makes a kernel do, or why it is not passed on.
     """
 
     msg_type: str

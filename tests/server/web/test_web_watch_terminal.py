@@ -139,7 +139,8 @@ def test_what_is_typed_after_the_grant_has_ended_is_refused_and_put_down_and_no_
     made = requests.post(f"{house.url}/api/terminals", json={}, headers=as_("otto"), timeout=60)
     mark = house.work / "typed-too-late"
     with contextlib.closing(connect(house, "otto", made.json()["name"])) as own:
-        own.send(json.dumps(["stdin", "echo begun-$((40 + 2))\r"]))
+        # A shell that a hang-up does not end is there a while longer, should the server notice before anything is typed.
+        own.send(json.dumps(["stdin", "trap '' HUP; echo begun-$((40 + 2))\r"]))
         until(own, "begun-42")
         house.revoke_elsewhere(grant, "ana")
         own.send(json.dumps(["stdin", f"touch {mark}\r"]))
