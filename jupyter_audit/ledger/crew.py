@@ -123,7 +123,7 @@ class Crew:
         self._connections.append(ours)
         with theirs:
             number = theirs.fileno()
-            command = [sys.executable, "-I", "-c", _WORK, str(number), *sys.path]
+            command = [sys.executable, "-I", "-S", "-c", _WORK, str(number), *sys.path]
             self._processes.append(subprocess.Popen(command, pass_fds=[number], stdin=subprocess.DEVNULL))
         ours.send(task)
 
