@@ -212,8 +212,17 @@ class JupyterAudit(Configurable):
 
     retention_days = Int(
         0,
+        min=0,
         help="How many days contents (code, outputs) are kept; 0 keeps them for ever. `jupyter audit purge --retention` "
         "takes what is older, entries stay: run it from cron or a systemd timer, once a day.",
+    ).tag(config=True)
+
+    retention_days_of = Dict(
+        key_trait=Unicode(),
+        value_trait=Int(min=0),
+        default_value={},
+        help="The same for contents of certain names, in place of retention_days: with {'outputs': 30, 'message': 365} what cells "
+        "printed goes after 30 days and their code after a year. The names are those that docs/entries.md gives.",
     ).tag(config=True)
 
     sealed_to = List(

@@ -9,8 +9,8 @@ reach: backups, snapshots of the file system, blocks that a disk has set aside.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from jupyter_audit.clock import format_time
@@ -32,13 +32,15 @@ class Wanted:
     """
     Which contents are to go: those of entries before `before` (None: of all there are), and only those that fit.
 
-    `session` and `actor` narrow it to their entries, `names` to contents of these names.
+    `session` and `actor` narrow it to their entries, `names` to contents of these names. Entries of `sessions_of_actor` count as
+    the actor's, whoever is named in them: a server writes what a person's cells printed.
     """
 
     before: datetime | None = None
     session: str | None = None
     actor: str | None = None
     names: Sequence[str] = ()
+    sessions_of_actor: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +93,15 @@ def purge(ledger: Ledger, wanted: Wanted, *, actor: Actor, reason: str) -> Purge
         if not taken.contents:
             return None
         condition, values = _condition(ledger, wanted, last)
+        body: dict[str, Json] = {
+            "contents": [*_selections(ledger, wanted, last)],
+            "reason": reason,
+            "count": taken.contents,
+        }
         # The trigger that stops mistakes stands aside for this one statement, in this transaction.
         connection.execute(f"DROP TRIGGER {_GUARD}")
         connection.execute(f"DELETE FROM content WHERE {condition}", values)  # noqa: S608 (our own words)
         connection.execute(OBJECTS["trigger", _GUARD])
-        body: dict[str, Json] = {"contents": [_selection(wanted, last)], "reason": reason, "count": taken.contents}
         return Draft(PURGED, body, actor=actor)
 
     with explained(_PURGING):
@@ -141,12 +147,23 @@ def _condition(reader: LedgerReader, wanted: Wanted, last: int) -> tuple[str, li
         conditions.append("seq IN (SELECT value FROM json_each(?))")
         parameters.append(json.dumps(list(reader.numbers(0, last + 1, session=wanted.session))))
     if wanted.actor is not None:
-        conditions.append("seq IN (SELECT seq FROM entry WHERE actor = ?)")
-        parameters.append(wanted.actor)
+        theirs = [seq for session in wanted.sessions_of_actor for seq in reader.numbers(0, last + 1, session=session)]
+        conditions.append("seq IN (SELECT seq FROM entry WHERE actor = ? UNION ALL SELECT value FROM json_each(?))")
+        parameters.extend((wanted.actor, json.dumps(theirs)))
     if wanted.names:
         conditions.append(f"name IN ({', '.join('?' * len(wanted.names))})")
         parameters.extend(wanted.names)
     return " AND ".join(conditions), parameters
+
+
+def _selections(reader: LedgerReader, wanted: Wanted, last: int) -> Iterator[dict[str, Json]]:
+    """Yield what the purge's entry says; of an actor's sessions those that still hold something to take."""
+    yield _selection(wanted, last)
+    for session in wanted.sessions_of_actor:
+        if wanted.session in (None, session):
+            whole = replace(wanted, session=session, actor=None, sessions_of_actor=())
+            if _extent(reader, whole, last).contents:
+                yield _selection(whole, last)
 
 
 def _selection(wanted: Wanted, last: int) -> dict[str, Json]:

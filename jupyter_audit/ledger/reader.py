@@ -182,6 +182,11 @@ class LedgerReader:
         salted = self.salted(seq, name)
         return None if salted is None else salted[1]
 
+    def content_names(self) -> set[str]:
+        """Return the names of all contents that are held. Raises `LedgerError` if they cannot be read."""
+        with explained("read the ledger's contents"):
+            return {str(name) for (name,) in self.connection.execute("SELECT DISTINCT name FROM content")}
+
     def salted(self, seq: int, name: str) -> tuple[bytes, bytes] | None:
         """Return salt and data of a content, as `content` does: with both its commitment can be made again."""
         return self._salted(self.entry(seq), name)

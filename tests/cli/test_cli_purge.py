@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 from cli_house import CommandLine
 
 from jupyter_audit.clock import SystemClock
-from jupyter_audit.ledger import open_ledger
-from jupyter_audit.model import Actor, Content, Draft
+from jupyter_audit.ledger import LedgerReader, create_ledger, open_ledger
+from jupyter_audit.model import SERVER, Actor, Content, Draft
+from jupyter_audit.record import kinds
 
 EVE = Actor("eve", "test")
 
@@ -32,13 +35,69 @@ def test_a_session_is_purged_and_the_ledger_stays_whole(cli: CommandLine) -> Non
     assert cli("log", "--session", "s-1", "--content").code == 0
 
 
-def test_retention_takes_what_is_older_than_the_setting_and_nothing_without_it(cli: CommandLine) -> None:
-    fill(cli)
-    refused = cli("purge", "--retention")
-    assert refused.code == 2
-    assert "retention_days" in refused.err
-    config = cli.config("c.JupyterAudit.retention_days = 30\nc.JupyterAudit.solo = True\n")
-    assert "nothing that fits" in cli.good("purge", "--retention", "--config", config).out
+class Past:
+    """A clock that stood still so many days ago."""
+
+    def __init__(self, days: int) -> None:
+        self.moment = datetime.now(UTC) - timedelta(days=days)
+
+    def now(self) -> datetime:
+        return self.moment
+
+
+def contents_left(cli: CommandLine) -> set[tuple[str, str]]:
+    with LedgerReader.open(cli.home.ledger) as reader:
+        entries = list(reader.entries(types=("cell.admitted",)))
+        return {(str(e.session), name) for e in entries for name in e.contents if reader.content(e.seq, name) is not None}
+
+
+def test_retention_takes_what_is_older_than_each_setting_and_keeps_the_rest(empty: CommandLine) -> None:
+    cli = empty
+    create_ledger(cli.home, clock=Past(200), actor=EVE)
+    for days in (200, 50, 1):
+        with open_ledger(cli.home, clock=Past(days)) as ledger:
+            contents = {"message": Content(b"secret()"), "outputs": Content(b"4711"), "query": Content(b"4711")}
+            ledger.append([Draft("cell.admitted", {}, actor=EVE, session=f"s-{days}", contents=contents)])
+    assert "retention_days" in cli("purge", "--retention", "--solo").err
+    config = cli.config(
+        "c.JupyterAudit.retention_days = 100\nc.JupyterAudit.retention_days_of = {'outputs': 30, 'query': 0}\nc.JupyterAudit.solo = True\n"
+    )
+
+    planned = cli("purge", "--retention", "--dry-run", "--json", "--config", config).rows()
+    done = cli("purge", "--retention", "--json", "--config", config).rows()
+
+    counted = [{key: row[key] for key in ("names", "contents", "bytes")} for row in planned]
+    assert counted == [{key: row[key] for key in ("names", "contents", "bytes")} for row in done]
+    assert [(row["names"], row["contents"]) for row in done] == [(["outputs"], 2), (["message"], 1)]
+    assert contents_left(cli) == {
+        ("s-200", "query"),
+        ("s-50", "message"),
+        ("s-50", "query"),
+        ("s-1", "message"),
+        ("s-1", "outputs"),
+        ("s-1", "query"),
+    }
+    assert "3 purged" in cli.good("verify").out
+    again = cli.good("purge", "--retention", "--config", config).out
+    assert again.count("nothing that fits") == 2
+
+
+def test_a_person_is_purged_with_what_their_cells_printed(cli: CommandLine) -> None:
+    printed = {"outputs": Content(b"Erika Mustermann")}
+    with open_ledger(cli.home, clock=SystemClock()) as ledger:
+        for session, who in (("s-eve", EVE), ("s-bob", Actor("bob", "test"))):
+            started = kinds.SessionStarted("srv", f"k-{session}", "audit", "landlock", "a.ipynb")
+            ledger.append([kinds.draft(started, actor=who, session=session)])
+            ledger.append([Draft("cell.admitted", {}, actor=who, session=session, contents={"message": Content(b"show()")})])
+            ledger.append([Draft("cell.finished", {}, actor=SERVER, session=session, contents=printed)])
+
+    assert cli("purge", "--actor", "eve", "--dry-run", "--json").rows()[0]["contents"] == 2
+    cli.good("purge", "--actor", "eve", "--reason", "DPO-18")
+
+    with LedgerReader.open(cli.home.ledger) as reader:
+        held = {e.session for e in reader.entries() for name in e.contents if reader.content(e.seq, name) is not None}
+    assert held == {"s-bob"}
+    assert "2 purged" in cli.good("verify").out
 
 
 def test_a_purge_without_an_admin_a_reason_or_a_target_is_refused(cli: CommandLine) -> None:

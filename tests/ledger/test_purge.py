@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from jupyter_audit.ledger.note import parse_verifier_key
 from jupyter_audit.ledger.proof import check_proof
 from jupyter_audit.ledger.proving import prove_entry
 from jupyter_audit.ledger.purging import Wanted, measure, purge
+from jupyter_audit.model import Actor
 
 SECRET = "customer 4711 owes 12,000"
 
@@ -55,6 +57,28 @@ def test_neither_content_nor_salt_is_anywhere_in_the_files_afterwards(home: Home
     assert SECRET.encode() not in bytes_now + files_of(home)
     report = check(home)
     assert (report.contents_held, report.contents_purged) == (1, 3)
+
+
+def test_what_a_server_wrote_in_an_actors_sessions_goes_with_them(home: Home, clock: SetClock) -> None:
+    server = Actor("jupyter-audit", "server")
+    with open_ledger(home, clock=clock) as ledger:
+        mine = [a_draft(1), replace(a_draft(2), actor=server), replace(a_draft(3), actor=server)]
+        ledger.append([replace(draft, session="s-eve") for draft in mine])
+        ledger.append([replace(a_draft(4), actor=server, session="s-bob"), replace(a_draft(5), session="s-bob")])
+        wanted = Wanted(actor="eve", sessions_of_actor=["s-eve", "s-empty"])
+        expected = measure(ledger, wanted)
+        done = purge(ledger, wanted, actor=EVE, reason="asked for")
+        assert held(ledger) == {4}
+        assert done.extent == expected
+        assert done.entry is not None
+        assert done.entry.body["contents"] == [
+            {"first": 0, "last": 5, "actor": "eve"},
+            {"first": 0, "last": 5, "session": "s-eve"},
+        ]
+        assert purge(ledger, wanted, actor=EVE, reason="asked for").entry is None
+        in_one_session = replace(wanted, session="s-bob", actor="nobody")
+        assert purge(ledger, in_one_session, actor=EVE, reason="asked for").entry is None
+    assert check(home).contents_purged == 4
 
 
 @pytest.mark.parametrize(
