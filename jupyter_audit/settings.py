@@ -221,8 +221,8 @@ class JupyterAudit(Configurable):
         key_trait=Unicode(),
         value_trait=Int(min=0),
         default_value={},
-        help="The same for contents of certain names, in place of retention_days: with {'outputs': 30, 'message': 365} what cells "
-        "printed goes after 30 days and their code after a year. The names are those that docs/entries.md gives.",
+        help="The same for contents of certain names, in place of retention_days: with {'outputs': 30, 'message': 365} what "
+        "cells printed goes after 30 days and their code after a year. The names are those that docs/entries.md gives.",
     ).tag(config=True)
 
     sealed_to = List(

@@ -116,7 +116,8 @@ def by_days(days: Mapping[str, int], names: Collection[str]) -> dict[int, list[s
 
 def _tell(options: argparse.Namespace, wanted: Wanted, extent: Extent, what: str, **more: object) -> None:
     if options.json:
-        print_json({"contents": extent.contents, "bytes": extent.bytes, "names": [*wanted.names], "dry_run": options.dry_run, **more})
+        taken = {"contents": extent.contents, "bytes": extent.bytes, "names": [*wanted.names]}
+        print_json({**taken, "dry_run": options.dry_run, **more})
     else:
         named = f" named {', '.join(wanted.names)}" if wanted.names else ""
         print(f"{extent.contents} contents{named} ({extent.bytes} bytes as stored) {what}.")

@@ -60,7 +60,8 @@ def test_retention_takes_what_is_older_than_each_setting_and_keeps_the_rest(empt
             ledger.append([Draft("cell.admitted", {}, actor=EVE, session=f"s-{days}", contents=contents)])
     assert "retention_days" in cli("purge", "--retention", "--solo").err
     config = cli.config(
-        "c.JupyterAudit.retention_days = 100\nc.JupyterAudit.retention_days_of = {'outputs': 30, 'query': 0}\nc.JupyterAudit.solo = True\n"
+        "c.JupyterAudit.solo = True\nc.JupyterAudit.retention_days = 100\n"
+        "c.JupyterAudit.retention_days_of = {'outputs': 30, 'query': 0}\n"
     )
 
     planned = cli("purge", "--retention", "--dry-run", "--json", "--config", config).rows()

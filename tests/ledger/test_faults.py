@@ -282,5 +282,7 @@ def kill_and_look(home: Home, clock: SetClock, *, rounds: int, writing: str, see
             check(home)
 
     with LedgerReader.open(home.ledger) as reader:
-        stored = {(e.seq, e.body.get("writer"), e.body["number"]) for e in reader.entries(start=1)}
-    assert {tuple(entry) for entry in acknowledged} <= stored
+        stored = [(e.seq, e.body.get("writer"), e.body["number"]) for e in reader.entries(start=1)]
+    assert {tuple(entry) for entry in acknowledged} <= set(stored)
+    written = [(writer, number) for _, writer, number in stored if writer is not None]
+    assert len(written) == len(set(written)), "an entry is there twice"

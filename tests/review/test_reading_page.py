@@ -16,14 +16,15 @@ import pytest
 from review_day import ALICE, BOB, START, SetClock, write_day
 
 from jupyter_audit.home import Home
-from jupyter_audit.ledger import open_ledger
+from jupyter_audit.ledger import create_ledger, open_ledger
 from jupyter_audit.ledger.auditors import AuditorSecret
-from jupyter_audit.model import Content
+from jupyter_audit.model import Content, Draft
 from jupyter_audit.record import kinds
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "reading-a-ledger.md").read_text(encoding="utf-8")
 QUERIES = dict(re.findall(r"^### ([^\n]+)\n\n```sql\n(.*?)```", PAGE, re.MULTILINE | re.DOTALL))
+BLOCKS = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
 PYTHON = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 Row = dict[str, Any]
@@ -187,6 +188,19 @@ EXPECTED: dict[str, Callable[[Rows], bool]] = {
 
 def test_every_query_of_the_page_is_tried() -> None:
     assert QUERIES.keys() == EXPECTED.keys()
+    assert [block for block in BLOCKS if block not in QUERIES.values()] == BLOCKS[:1]  # which needs a longer ledger
+
+
+def test_places_find_the_entries_of_a_session_up_to_the_last_whole_block(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    create_ledger(home, clock=SetClock(START), actor=BOB)
+    with open_ledger(home, clock=SetClock(START)) as ledger:
+        sessions = ("s-alice0000001", "s-bob000000001", None)
+        ledger.append([Draft("test.entry", {}, actor=ALICE, session=sessions[number % 3]) for number in range(600)])
+        expected = list(ledger.numbers(0, 512, session="s-alice0000001"))
+    with closing(sqlite3.connect(home.ledger)) as connection:
+        assert [row[0] for row in connection.execute(BLOCKS[0])] == expected
+    assert len(expected) > 100
 
 
 @pytest.mark.parametrize("heading", EXPECTED)
