@@ -38,7 +38,7 @@ def add_commands(commands: Any) -> None:
     command.add_argument("--session", help="of this session's entries")
     command.add_argument("--actor", metavar="NAME", help="of entries about this person, and of every session that they began")
     command.add_argument("--names", metavar="NAME,…", help="contents of these names only: message (code), outputs")
-    command.add_argument("--retention", action="store_true", help="what c.JupyterAudit.retention_days and retention_days_of no longer keep")
+    command.add_argument("--retention", action="store_true", help="what c.JupyterAudit.retention_days (and …_of) no longer keeps")
     command.add_argument("--reason", default="", help="why; the ledger keeps it")
     command.add_argument("--dry-run", action="store_true", help="say how much would go, and take nothing")
 
