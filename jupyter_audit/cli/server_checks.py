@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ class Finding:
 def check_server(context: Context) -> Iterator[Finding]:
     """Look at everything that only a server needs. Jupyter's own packages must be installed."""
     yield from _isolation(context)
+    yield from _tasks(context)
     yield from _guardrails(context)
     yield from _kernels(context)
     yield from _extension()
@@ -68,6 +70,29 @@ def _profile(name: str, profile: Profile, rung: Rung) -> Iterator[Finding]:
         yield Finding("fail", f"profile {name}", str(error), error.advice)
         return
     yield Finding("ok", f"profile {name}", f"network {profile.network}{f' ({by})' if by else ''}")
+
+
+def _tasks(context: Context) -> Iterator[Finding]:
+    """Look at the limits of the server that runs; of this command's surroundings, if none does."""
+    from jupyter_audit.gate.pids import machine_limit, most_processes
+
+    try:
+        pid = json.loads((context.home.run / "server.json").read_text(encoding="utf-8"))["pid"]
+        who, limit = "the running server", most_processes(int(pid))
+    except (OSError, ValueError, KeyError, TypeError):
+        who, limit = "this command, and a server that is started like it,", most_processes()
+    yield from _processes(limit, machine_limit(), who)
+
+
+def _processes(limit: int | None, machine: int | None, who: str) -> Iterator[Finding]:
+    """Say whether code in a cell can use up the machine's processes; nothing where the system does not tell how many it has."""
+    if machine is None:
+        return
+    if limit is not None and limit < machine:
+        yield Finding("ok", "processes", f"{who} may have {limit} with all kernels together; the machine can have {machine}")
+        return
+    advice = "systemd: set TasksMax= in the server's unit; a container: --pids-limit (docs/threat-model.md, Processes)."
+    yield Finding("warn", "processes", f"{who} may use up all {machine} of the machine from a cell", advice)
 
 
 def _guardrails(context: Context) -> Iterator[Finding]:

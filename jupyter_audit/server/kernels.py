@@ -52,8 +52,10 @@ class AuditKernelManager(ServerKernelManager):
     _audit_documents: dict[str, str]
     _audit_died: bool = False
     _audit_comes_back: bool = False
+    _audit_not_started: bool = False
     _audit_closing: bool = False
     _audit_proof: asyncio.Task[None] | None = None
+    _audit_giving_up: asyncio.Task[None] | None = None
     _audit_activity: Listener | None = None
 
     def __init__(self, **kwargs: Any) -> None:
@@ -128,7 +130,7 @@ class AuditKernelManager(ServerKernelManager):
         if (now := self._audit_use()) != use:
             # It was moved while its beginning was put down.
             lives.moved(session, now, use.notebook, owner)
-        self._audit_died, self._audit_comes_back = False, self._audit_died
+        self._audit_died, self._audit_comes_back, self._audit_not_started = False, self._audit_died, False
         async with self._or_end():
             return await self._prepare_launch(services, session, kw)
 
@@ -155,6 +157,7 @@ class AuditKernelManager(ServerKernelManager):
                     raise
                 # What restarts kernels that died counts how often, where it finds them dead; an error it would not count.
                 self.log.error("jupyter-audit: %s", error)
+                self._audit_not_started = True
 
     @asynccontextmanager
     async def _or_end(self) -> AsyncIterator[None]:
@@ -245,7 +248,14 @@ class AuditKernelManager(ServerKernelManager):
         self._audit_died = True
 
     def _note_death_for_good(self) -> None:
-        asyncio.get_running_loop().create_task(self._end_life("died"))
+        self._audit_giving_up = asyncio.get_running_loop().create_task(self._give_up())
+
+    async def _give_up(self) -> None:
+        """End the last session of a kernel that nothing starts again any more: Jupyter only forgets it."""
+        self._audit_closing = True
+        await self._end_life("died")
+        if self.provisioner is not None:
+            await self.provisioner.cleanup()
 
     async def _end_life(self, cause: str) -> None:
         """Put the session's end down, once, with what the supervisor found when it swept up."""
@@ -257,6 +267,8 @@ class AuditKernelManager(ServerKernelManager):
             self._audit_proof.cancel()
         if self._audit_activity is not None:
             parts[0].watcher.unlisten(session.id, self._audit_activity)
+        if self._audit_not_started:
+            cause = "not_started"
         outcome = self.provisioner.outcome if isinstance(self.provisioner, AuditProvisioner) else None
         processes, clean = (outcome.processes, outcome.clean) if outcome is not None else (0, False)
         await parts[1].end(session, cause, processes, clean)
