@@ -35,6 +35,7 @@ def init(options: argparse.Namespace) -> int:
         print_json({"home": str(home.path), "ledger": str(home.ledger), "verifier_key": key})
         return 0
     named = f" --home {home.path}" if options.home else ""
+    named += f" --config {options.config}" if options.config else ""
     print(f"Created the audit home {home.path}. Back it up, and let nobody else into it.")
     print(f"Auditors verify with this public key. Give it to them by another way than this machine:\n  {key}")
     solo = " --solo" if context.policy.solo else ""

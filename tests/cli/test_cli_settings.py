@@ -147,6 +147,12 @@ def test_doctor_warns_where_nobody_can_approve(cli: CommandLine) -> None:
     assert rows["policy"]["level"] == rows["auditors"]["level"] == "warn"
 
 
+def test_what_init_says_to_do_next_names_the_same_configuration(empty: CommandLine) -> None:
+    config = empty.config("c.JupyterAudit.roles = {'approver': ['ada']}")
+    said = empty("init", "--config", config).out
+    assert f"doctor --home {empty.home.path} --config {config}, then" in said
+
+
 def test_doctor_without_a_home_says_how_to_make_one(empty: CommandLine) -> None:
     assert "jupyter audit init" in failures(empty)["audit home and ledger"]
     assert not empty.home.path.exists()
