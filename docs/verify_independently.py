@@ -4,7 +4,7 @@ A second verifier of ledgers, to be read in ten minutes: the standard library an
     python verify_independently.py LEDGER VERIFIER-KEY-OR-ITS-FILE [KEPT-CHECKPOINT-FILE] [--witness-key KEY] [--auditor-key FILE]
 
 Written from ledger-format.md, which must lie beside it (the schema is compared with the page's); "(n)" in a comment is a step
-of its section 7. Exits with 0 and a summary if the ledger is whole, with 1 and the damage (section 8) if not, 2 for bad usage.
+of its section 7. Exits with 0 and a summary if the ledger is whole, 1 and the damage (section 8) if not, 2 if nothing is known.
 Sealed contents are opened with the auditor's secret key in FILE (not under a passphrase), else only known to be those recorded.
 With a witness's key the kept checkpoint must have that witness's cosignature (section 3).
 Work on a copy if a server may be writing: this reads the file slowly and from one snapshot.
@@ -13,12 +13,13 @@ Work on a copy if a server may be writing: this reads the file slowly and from o
 import argparse
 import base64
 import json
+import os
 import re
 import sqlite3
 import sys
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -30,8 +31,11 @@ from nacl.secret import SecretBox
 from nacl.signing import VerifyKey
 
 PAGE = Path(__file__).with_name("ledger-format.md")
-TYPE = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
-TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
+NAME = r"[^\x00-\x1f\x7f]{1,256}"
+TYPE = r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+"
+TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{6}Z"
+DIGEST = r"[0-9a-f]{64}"
+UNREAD = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
 Auditors = dict[bytes, PrivateKey]
 REQUIRED = {"v", "seq", "time", "type", "actor", "body"}
 OPTIONAL = {"grant", "session", "contents", "commit", "clock_back"}
@@ -74,32 +78,24 @@ def canonical(value: Any, depth: int = 0) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def is_name(value: object) -> bool:
-    return isinstance(value, str) and re.fullmatch(r"[^\x00-\x1f\x7f]{1,256}", value) is not None
-
-
-def is_digest(value: object) -> bool:
-    return isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value) is not None
+def is_text(value: object, pattern: str) -> bool:
+    return isinstance(value, str) and re.fullmatch(pattern, value) is not None
 
 
 def parse_entry(raw: object) -> dict[str, Any]:
     """(3) The entry that a text spells (section 1); raises ValueError."""
-    if not isinstance(raw, str) or len(raw.encode()) > 1_048_576:
-        raise ValueError("not a text of at most 1 MiB")
-    entry = json.loads(raw)
-    if not isinstance(entry, dict) or canonical(entry) != raw:
-        raise ValueError("not in canonical spelling")
-    if not entry.keys() >= REQUIRED or not entry.keys() <= REQUIRED | OPTIONAL:
-        raise ValueError("members are missing or too many")
+    entry = json.loads(raw) if isinstance(raw, str) and len(raw.encode()) <= 1_048_576 else None
+    if not isinstance(entry, dict) or canonical(entry) != raw or not REQUIRED <= entry.keys() <= REQUIRED | OPTIONAL:
+        raise ValueError("longer than 1 MiB, not in canonical spelling, or of other members")
     actor, commit = entry["actor"], entry.get("commit", 2)
+    names = [entry.get("grant", "-"), entry.get("session", "-"), *(actor.values() if isinstance(actor, dict) else [None])]
     if not all([
         type(entry["v"]) is int and entry["v"] == 1,
         type(entry["seq"]) is int and entry["seq"] >= 0,
-        isinstance(entry["time"], str) and TIME.fullmatch(entry["time"]) and datetime.fromisoformat(entry["time"]),
-        isinstance(entry["type"], str) and TYPE.fullmatch(entry["type"]),
-        isinstance(actor, dict) and actor.keys() == {"name", "vouched_by"} and all(map(is_name, actor.values())),
+        is_text(entry["time"], TIME) and datetime.fromisoformat(entry["time"]),
+        is_text(entry["type"], TYPE),
+        all(is_text(name, NAME) for name in names) and actor.keys() == {"name", "vouched_by"},
         isinstance(entry["body"], dict),
-        is_name(entry.get("grant", "-")) and is_name(entry.get("session", "-")),
         type(commit) is int and commit >= 2,
         entry.get("clock_back", True) is True,
         "contents" not in entry or are_commitments(entry["contents"]),
@@ -113,9 +109,9 @@ def are_commitments(contents: object) -> bool:
         re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name)
         and isinstance(what, dict)
         and what.keys() - {"sealed"} == {"digest", "size", "media_type"}
-        and is_digest(what["digest"]) and is_digest(what.get("sealed", what["digest"]))
+        and is_text(what["digest"], DIGEST) and is_text(what.get("sealed", what["digest"]), DIGEST)
         and type(what["size"]) is int and what["size"] >= 0
-        and isinstance(what["media_type"], str) and re.fullmatch(r"[\x20-\x7e]{1,256}", what["media_type"])
+        and is_text(what["media_type"], r"[\x20-\x7e]{1,256}")
         for name, what in contents.items()
     )  # fmt: skip
 
@@ -132,7 +128,7 @@ class Key:
     """A verifier key: name, key ID, public key (section 4). Raises ValueError."""
 
     def __init__(self, text: object, kind: int = 1) -> None:
-        found = re.fullmatch(r"([^\s+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]{44})", str(text))
+        found = re.fullmatch(r"([^\s+\x00-\x1f]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]{44})", str(text))
         data = decode(found[3]) if found else b"?"
         self.text, self.name = str(text), found[1] if found else ""
         self.id = sha256(self.name.encode() + b"\n" + data).digest()[:4]
@@ -145,11 +141,11 @@ def parse_checkpoint(note: object) -> tuple[str, int, bytes, str, list[tuple[str
     """Origin, size, root, the text that is signed, and the signatures (section 3); raises ValueError."""
     form = "(([^\n]+)\n(0|[1-9][0-9]{0,18})\n([^\n]+)\n)\n((?:\u2014 [^\\s+]+ \\S+\n)+)"
     found = re.fullmatch(form, note) if isinstance(note, str) else None
-    if not found or re.search(r"[\x00-\x09\x0b-\x1f\ud800-\udfff]", found[0]):
+    if not found or re.search(r"[\x00-\x09\x0b-\x1f\ud800-\udfff]", found[0]) or len(found[0]) > 1_000_000:
         raise ValueError("not a checkpoint with signatures")
     root = decode(found[4])
     signed = [(name, decode(data)) for name, data in re.findall("\u2014 (\\S+) (\\S+)\n", found[5])]
-    if len(root) != 32 or any(len(data) < 5 for _, data in signed):
+    if len(root) != 32 or len(signed) > 100 or any(len(data) < 5 for _, data in signed):
         raise ValueError("not the length of a root or of a signature")
     return found[2], int(found[3]), root, found[1], signed
 
@@ -163,7 +159,8 @@ def is_signed(text: str, signed: list[tuple[str, bytes]], keys: list[Key], *, co
             key.public.verify((head + text).encode(), data)
         except (CryptoError, ValueError):
             return False
-    return bool(lines)
+    late = cosigned and any(int.from_bytes(data[:8]) > 253_402_300_799 for _, data in lines)  # the end of the year 9999
+    return bool(lines) and not late
 
 
 class Tree:
@@ -253,12 +250,12 @@ def selections(entry: dict[str, Any]) -> list[dict[str, Any]]:
     if not isinstance(listed, list) or not listed:
         raise ValueError("no selections")
     for item in listed:
-        known = isinstance(item, dict) and {"first", "last"} <= item.keys() <= {"first", "last", "session", "actor", "names"}
-        if not known or type(item["first"]) is not int or type(item["last"]) is not int:
+        if not isinstance(item, dict) or not {"first", "last"} <= item.keys() <= {"first", "last", "session", "actor", "names"}:
             raise ValueError("not a selection")
-        names = item.get("names", ["-"])
+        first, last, names = item["first"], item["last"], item.get("names", ["-"])
         texts = [item.get("session", "-"), item.get("actor", "-"), *(names if isinstance(names, list) and names else [None])]
-        if not 0 <= item["first"] <= item["last"] < entry["seq"] or not all(isinstance(text, str) for text in texts):
+        right = type(first) is int and type(last) is int and 0 <= first <= last < entry["seq"]
+        if not right or not all(isinstance(text, str) for text in texts):
             raise ValueError("not a selection")
     return listed
 
@@ -282,7 +279,7 @@ class Verifier:
         self.labels: list[tuple[str, str | None, str | None]] = []
         self.suspect: int | None = None
         self.pending: DamagedError | None = None
-        self.unkept = "witness" if witness else "remembered"
+        self.unkept, self.forked = "witness" if witness else "remembered", False
         need(kept is not None or not witness, self.unkept, None, "no cosigned checkpoint was given")
         with means(self.unkept, None, "the kept checkpoint"):
             self.kept = parse_checkpoint(kept) if kept is not None else None
@@ -298,23 +295,22 @@ class Verifier:
 
     def schema(self, *kinds: str) -> None:
         """(1) and (8): the objects of these kinds are those of the page."""
-        text = re.search(r"```sql\n(.*?);\n```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-        assert text is not None
-        wanted = {(sql.split()[1].lower(), sql.split()[2]): sql for sql in re.split(r";\n(?=CREATE )", text[1])}
+        [text] = re.findall(r"```sql\n(.*?);\n```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+        wanted = {(sql.split()[1].lower(), sql.split()[2]): sql for sql in re.split(r";\n(?=CREATE )", text)}
         found = {(kind, name): sql if kind == "table" or f" ON {table}" in str(sql) else None
                  for kind, name, table, sql in self.rows("SELECT type, name, tbl_name, sql FROM sqlite_schema")
-                 if not name.startswith("sqlite_autoindex_") and (kind != "table" or table == name)}  # fmt: skip
+                 if (kind, name, sql) != ("index", f"sqlite_autoindex_{table}_1", None)
+                 and (kind != "table" or table == name)}  # fmt: skip
         if kinds:
             wanted = {key: sql for key, sql in wanted.items() if key[0] in kinds}
             found = {key: found.get(key) for key in wanted}
         need(found == wanted, "schema", None, "tables, indexes or triggers are not those of the format")
 
     def walk(self) -> str:
-        for pragma, value in (("application_id", 0x4A41554C), ("user_version", 1)):
+        for pragma, value in (("application_id", 0x4A41554C), ("user_version", 1), ("encoding", "UTF-8")):
             need(next(self.rows(f"PRAGMA {pragma}"))[0] == value, "schema", None, f"{pragma} is not {value}")
         self.schema("table")
-        purges = self.find_purges()
-        previous = ""
+        purges, previous = self.find_purges(), ""
         try:
             for seq, leaf, note, raw in self.rows("SELECT seq, leaf, note, raw FROM entry ORDER BY seq"):
                 entry = self.take(seq, raw, leaf, previous)
@@ -325,8 +321,7 @@ class Verifier:
                 if self.end == self.tree.size != self.signed:
                     need(self.suspect is None, "entry_changed", self.suspect, "an entry is not what was signed")
                     raise DamagedError("checkpoint_missing", self.start, f"the commit from entry {self.start} has no checkpoint")
-                if self.kept and self.kept[1] == self.tree.size:
-                    need(self.kept[2] == self.tree.root(), "fork", None, "the first entries are not those of the kept checkpoint")
+                self.forked |= bool(self.kept) and self.kept[1] == self.tree.size and self.kept[2] != self.tree.root()
             return self.conclude()
         except DamagedError as error:
             if self.suspect is None or error.seq == self.suspect:
@@ -336,13 +331,10 @@ class Verifier:
     def find_purges(self) -> list[dict[str, Any]]:
         found = []
         for seq, raw in self.rows("SELECT seq, raw FROM entry WHERE instr(raw, 'content.purged') ORDER BY seq"):
-            try:
-                entry = parse_entry(raw)
-            except (ValueError, RecursionError):
-                continue  # the walk comes to it
-            if entry["type"] == "content.purged":
-                with means("entry_form", seq, f"entry {seq}"):
-                    found += selections(entry)
+            with suppress(ValueError, RecursionError):  # the walk comes to it
+                if (entry := parse_entry(raw))["type"] == "content.purged":
+                    with means("entry_form", seq, f"entry {seq}"):
+                        found += selections(entry)
         return found
 
     def take(self, seq: int, raw: object, leaf: object, previous: str) -> dict[str, Any]:
@@ -353,10 +345,8 @@ class Verifier:
         with means("entry_form", number, f"entry {number}"):
             entry = parse_entry(raw)  # (3)
         need(entry["seq"] == number, "sequence", number, f"entry {number} says another number")
-        if number == self.start:
-            self.end = number + entry.get("commit", 1)
-        else:
-            need("commit" not in entry, "checkpoint_missing", number, f"entry {number} begins a commit inside another")
+        need(number == self.start or "commit" not in entry, "checkpoint_missing", number, f"entry {number} begins a commit")
+        self.end = number + entry.get("commit", 1) if number == self.start else self.end
         digest = sha256(b"\x00" + str(raw).encode()).digest()
         if leaf != digest and self.suspect is None:
             self.suspect = number
@@ -365,8 +355,8 @@ class Verifier:
         if number == 0:
             self.take_origin(entry)
         self.suspend(number == 0 or entry["type"] != "ledger.created", "origin", number, "a second ledger.created")
-        last = number + 1 == self.end
-        self.suspend(last or entry["type"] != "ledger.key_rotated", "key", number, "a key change does not end its commit")
+        right = number + 1 == self.end or entry["type"] != "ledger.key_rotated"
+        self.suspend(right, "key", number, "a key change does not end its commit")
         for level, position, node in self.tree.add(digest):  # (8)
             row = next(self.rows("SELECT hash FROM subtree WHERE level = ? AND position = ?", level, position), None)
             self.suspend(row == (node,), "subtree", position << level, f"subtree {position} of level {level} is wrong")
@@ -391,8 +381,9 @@ class Verifier:
         body, key = entry["body"], self.keys[0]
         with means("origin", 0, "the key in entry 0"):
             named = Key(body.get("verifier_key"))
-        about = (entry["type"], body.get("format"), body.get("epoch"), body.get("origin"))
-        need(about == ("ledger.created", 1, 0, named.name), "origin", 0, "entry 0 is no ledger.created of format 1")
+        about = canonical([entry["type"], body.get("format"), body.get("epoch"), body.get("origin")])  # for Python, true is 1
+        need(about == canonical(["ledger.created", 1, 0, named.name]), "origin", 0, "entry 0 is no ledger.created of format 1")
+        need(re.fullmatch(r"jupyter-audit/[0-9a-f]{16}", named.name), "origin", 0, "entry 0 names an origin that is none")
         need(named.text == key.text, "key", 0, f"the ledger was begun under another key: {named.text}")
 
     def take_contents(self, entry: dict[str, Any], purges: list[dict[str, Any]]) -> None:
@@ -418,9 +409,8 @@ class Verifier:
             origin, signed_size, root, text, signed = parse_checkpoint(note)
         need((origin, signed_size) == (self.keys[0].name, size), "checkpoint_form", size - 1, f"checkpoint {size} is another's")
         need(is_signed(text, signed, self.keys[-1:]), "checkpoint_signature", size - 1, f"checkpoint {size} is not signed")
-        if root != self.tree.root():
-            seq = self.start if self.suspect is None else self.suspect
-            raise DamagedError("entry_changed", seq, f"entry {seq}, or one of its commit, is not what was signed")
+        seq = self.start if self.suspect is None else self.suspect
+        need(root == self.tree.root(), "entry_changed", seq, f"entry {seq}, or one of its commit, is not what was signed")
         self.suspect = None
         if self.pending is not None:
             raise self.pending
@@ -428,7 +418,7 @@ class Verifier:
         if entry["type"] == "ledger.key_rotated":
             with means("key", size - 1, f"the key in entry {size - 1}"):
                 key = Key(entry["body"].get("verifier_key"))
-            right = key.name == origin and entry["body"].get("epoch") == len(self.keys)
+            right = key.name == origin and canonical(entry["body"].get("epoch")) == str(len(self.keys))
             need(right, "key", size - 1, f"the key change in entry {size - 1} is of another origin or epoch")
             self.keys.append(key)
 
@@ -439,37 +429,48 @@ class Verifier:
         need(self.signed == size, cut, size, f"the commit from entry {self.start} is not whole")
         foreign = next(self.rows("SELECT seq FROM content WHERE seq < 0 OR seq >= ? LIMIT 1", size), None)
         need(foreign is None, "content_foreign", foreign and foreign[0], "content is stored for an entry that there is not")
-        right = sum(size >> level for level in range(8, 64, 8))
-        for table, count in (("subtree", right), ("place", self.places)):
+        for table, count in (("subtree", sum(size >> level for level in range(8, 64, 8))), ("place", self.places)):
             more = next(self.rows(f"SELECT 1 FROM {table} LIMIT 1 OFFSET ?", count), None)  # noqa: S608
             need(more is None, table, None, f"table {table} has rows of no entries")
         self.schema()  # (8)
         need(next(self.rows("PRAGMA integrity_check(1)")) == ("ok",), "file", None, "the file's pages contradict each other")
         if self.kept:  # (9)
-            origin, kept_size, _, text, signed = self.kept
+            origin, kept_size, root, text, signed = self.kept
             ours = origin == self.keys[0].name and is_signed(text, signed, self.keys)
             need(ours, self.unkept, None, "the kept checkpoint is not of this ledger")
             need(kept_size <= size, "rollback", size, f"a checkpoint of {kept_size} entries was kept; there are {size}")
+            same = not self.forked and (kept_size > 0 or root == sha256().digest())
+            need(same, "fork", None, "the first entries are not those of the kept checkpoint")
         end = "the end was compared with a kept checkpoint" if self.kept else "whether the end was cut off was not checked"
         return f"WHOLE: {self.keys[0].name}, {size} entries, {len(self.keys)} keys, root {self.tree.root().hex()}; {end}"
 
 
+def connect(ledger: Path) -> sqlite3.Connection:
+    """Open the file, never to write; raises OSError where there is none."""
+    if not ledger.is_file():
+        raise FileNotFoundError(f"there is no ledger at {ledger}")
+    log = ledger.with_name(ledger.name + "-wal")
+    # On a medium that cannot be written, SQLite cannot make the file that it shares with writers. Without a log there are none.
+    mode = "ro" if os.access(ledger.parent, os.W_OK) or (log.exists() and log.stat().st_size) else "ro&immutable=1"
+    return sqlite3.connect(f"{ledger.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None)
+
+
 def verify(ledger: Path, key: str, kept: str | None = None, auditor: str | None = None, witness: str | None = None) -> str:
-    """Return what was found of a ledger that is whole; raises `DamagedError`, or ValueError for a key that is none."""
+    """Return what was found of a whole ledger; raises `DamagedError`, ValueError for a key that is none, or OSError."""
     auditors = dict([parse_auditor(auditor)]) if auditor is not None else {}
-    database = sqlite3.connect(f"{ledger.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
-    database.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
     try:
-        database.execute("BEGIN")
-        # Pages that name each other as children are rows without end: no file needs 20 of SQLite's steps a byte.
-        left = iter(range(max(30, ledger.stat().st_size // 5000)))
-        database.set_progress_handler(lambda: next(left, None) is None, 100_000)
-        named = Key(witness.strip(), 4) if witness is not None else None
-        return Verifier(database, Key(key.strip()), kept, auditors, named).walk()
+        with closing(connect(ledger)) as database:
+            database.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
+            database.execute("BEGIN")
+            # Pages that name each other as children are rows without end: no file needs 20 of SQLite's steps a byte.
+            left = iter(range(max(30, ledger.stat().st_size // 5000)))
+            database.set_progress_handler(lambda: next(left, None) is None, 100_000)
+            named = Key(witness.strip(), 4) if witness is not None else None
+            return Verifier(database, Key(key.strip()), kept, auditors, named).walk()
     except (sqlite3.Error, UnicodeError) as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in UNREAD:
+            raise OSError(f"{ledger} cannot be read: {error}") from error
         raise DamagedError("file", None, f"the file cannot be read: {error}") from error
-    finally:
-        database.close()
 
 
 def main() -> int:
@@ -486,8 +487,7 @@ def main() -> int:
         kept, auditor = (file and Path(file).read_text(encoding="utf-8") for file in (given.kept, given.auditor_key))
         print(verify(given.ledger, key, kept, auditor, witness))
     except DamagedError as error:
-        where = "" if error.seq is None else f", entry {error.seq}"
-        print(f"DAMAGED ({error.damage}{where}): {error}")
+        print(f"DAMAGED ({error.damage}{'' if error.seq is None else f', entry {error.seq}'}): {error}")
         return 1
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)

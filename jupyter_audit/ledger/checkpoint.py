@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from jupyter_audit.ledger.note import NoteError, decode_base64, parse_note
 
+_ORIGIN = re.compile(r"jupyter-audit/[0-9a-f]{16}")
 _SIZE = re.compile(r"0|[1-9][0-9]{0,18}")
 
 
@@ -22,6 +23,11 @@ class Checkpoint(NamedTuple):
     origin: str
     size: int
     root: bytes
+
+
+def is_origin(text: str) -> bool:
+    """Return whether a ledger can have this origin: `creation` makes it at random."""
+    return _ORIGIN.fullmatch(text) is not None
 
 
 def format_checkpoint(checkpoint: Checkpoint) -> str:

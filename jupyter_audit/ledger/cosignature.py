@@ -18,6 +18,9 @@ from jupyter_audit.ledger.note import Note, NoteError, NoteSignature, format_key
 COSIGNATURE_V1 = b"\x04"
 """The signature type of timestamped Ed25519 cosignatures in signed notes."""
 
+LATEST = 253_402_300_799
+"""Seconds since 1970: the end of the year 9999. A cosignature with a later time does not hold."""
+
 _TIME_BYTES = 8
 _SIGNATURE_BYTES = 64
 
@@ -85,8 +88,10 @@ def _verify_line(text: str, line: NoteSignature, key: WitnessKey) -> datetime:
     if len(line.signature) != _TIME_BYTES + _SIGNATURE_BYTES:
         raise NoteError(f"the cosignature of {key.name} does not have its length")
     seconds = int.from_bytes(line.signature[:_TIME_BYTES])
+    if seconds > LATEST:
+        raise NoteError(f"the cosignature of {key.name} has a time after the year 9999")
     try:
         VerifyKey(key.public).verify(cosigned_message(text, seconds), line.signature[_TIME_BYTES:])
         return datetime.fromtimestamp(seconds, UTC)
-    except (BadSignatureError, ValueError, TypeError, OverflowError, OSError) as error:
+    except (BadSignatureError, ValueError, TypeError) as error:
         raise NoteError(f"the cosignature of {key.name} does not fit the checkpoint") from error

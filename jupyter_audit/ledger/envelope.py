@@ -31,7 +31,8 @@ _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,256}")
 _CONTENT_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _MEDIA_TYPE = re.compile(r"[\x20-\x7e]{1,256}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{6}Z")
+"""Later versions of Python take the hour 24 for the next day's first."""
 
 _REQUIRED = frozenset({"actor", "body", "seq", "time", "type", "v"})
 _ALLOWED = _REQUIRED | {"clock_back", "commit", "contents", "grant", "session"}

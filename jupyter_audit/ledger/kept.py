@@ -6,7 +6,7 @@ One that a witness cosigned is more: it was seen to grow from all before by some
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from jupyter_audit.errors import UsageError
 from jupyter_audit.ledger.checkpoint import Checkpoint, parse_checkpoint
@@ -18,7 +18,7 @@ from jupyter_audit.ledger.cosignature import (
     verify_cosignatures,
 )
 from jupyter_audit.ledger.damage import damaged
-from jupyter_audit.ledger.merkle import CompactRange
+from jupyter_audit.ledger.merkle import EMPTY_ROOT, CompactRange
 from jupyter_audit.ledger.note import Note, NoteError, VerifierKey, parse_note
 from jupyter_audit.ledger.report import Witnessed
 
@@ -39,31 +39,36 @@ class Kept:
         except NoteError as error:
             raise damaged(damage, f"{self._what} cannot be used: {error}.") from error
 
-    def compare(self, tree: CompactRange) -> None:
-        """Raise if the ledger had another root at this size."""
-        if self.checkpoint.size == tree.size and self.checkpoint.root != tree.root():
-            raise damaged(
-                "fork",
-                f"The first {tree.size} entries are not those of the checkpoint that was kept.",
-                advice="Keep both, for evidence: the ledger was replaced, or there are two of them.",
-            )
+    def agrees(self, tree: CompactRange) -> bool:
+        """Return False if the ledger had another root at this size: a fork, if it is a checkpoint of this ledger at all."""
+        return self.checkpoint.size != tree.size or self.checkpoint.root == tree.root()
 
-    def conclude(self, origin: str, keys: Sequence[VerifierKey], size: int) -> None:
-        """Raise unless it is a checkpoint of this ledger, under one of its keys, and of no more than its `size` entries."""
+    def conclude(self, origin: str, keys: Sequence[VerifierKey], size: int, forks: Collection[Checkpoint]) -> None:
+        """
+        Raise unless it is a checkpoint of this ledger, under one of its keys, and the ledger extends it.
+
+        `size` is how many entries the ledger has; `forks` are the checkpoints that did not agree with its tree.
+        """
         if self.checkpoint.origin != origin:
             raise damaged(self._damage, f"{self._what} is of {self.checkpoint.origin}, not of {origin}.")
         try:
             self.note.verify(keys)
         except NoteError as error:
-            message = f"{self._what} cannot be used: {error}."
-            advice = "It is not of this ledger; or it is, and an old copy was put back that lacks the key change before it."
-            raise damaged(self._damage, message, advice=advice) from error
+            what = "Either an old copy was put back, from before a key change, or this is another ledger's checkpoint"
+            advice = "`jupyter audit keys` lists the keys of this copy: if there should be more, keep both for evidence."
+            raise damaged(self._damage, f"{what}: {error}.", advice=advice) from error
         if self.checkpoint.size > size:
             raise damaged(
                 "rollback",
                 f"The ledger has {size} entries; a checkpoint of {self.checkpoint.size} was kept.",
                 advice="Entries were cut off, or an old copy was put back. Keep both, for evidence.",
                 seq=size,
+            )
+        if self.checkpoint in forks or (self.checkpoint.size == 0 and self.checkpoint.root != EMPTY_ROOT):
+            raise damaged(
+                "fork",
+                f"The first {self.checkpoint.size} entries are not those of the checkpoint that was kept.",
+                advice="Keep both, for evidence: the ledger was replaced, or there are two of them.",
             )
 
 

@@ -114,6 +114,9 @@ def verify_tables(connection: sqlite3.Connection) -> None:
         raise damaged(
             "schema", f"The ledger has format {version}; this program knows {FORMAT_VERSION}.", advice=_other_version(version)
         )
+    (encoding,) = connection.execute("PRAGMA encoding").fetchone()
+    if encoding != "UTF-8":
+        raise damaged("schema", f"The ledger's text is stored as {encoding}, not as UTF-8.")
     found = _objects(connection)
     for (kind, name), sql in OBJECTS.items():
         if kind == "table" and found.get((kind, name)) != sql:
@@ -132,8 +135,9 @@ def _objects(connection: sqlite3.Connection) -> dict[tuple[str, str], object]:
     return {
         (str(kind), str(name)): sql if table == _table_of(str(kind), str(name)) else None
         for kind, name, table, sql in connection.execute(
-            "SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE name NOT IN "
-            "('sqlite_autoindex_content_1', 'sqlite_autoindex_subtree_1', 'sqlite_autoindex_place_1')"
+            # but for those that SQLite makes for primary keys, and refuses where it did not
+            "SELECT type, name, tbl_name, sql FROM sqlite_schema "
+            "WHERE NOT (type IS 'index' AND name IS 'sqlite_autoindex_' || tbl_name || '_1' AND sql IS NULL)"
         )
     }
 

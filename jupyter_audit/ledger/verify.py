@@ -251,7 +251,7 @@ def _conclude(
     if word != "ok":
         raise damaged("file", f"The file is damaged: {word}.", advice=KEEP_AND_VERIFY)
     for kept in terms.kept:
-        kept.conclude(walk.origin, [*terms.trusted, *walk.keys], size)
+        kept.conclude(walk.origin, [*terms.trusted, *walk.keys], size, counts.forks)
     return LedgerReport(
         origin=walk.origin,
         keys=tuple(format_verifier_key(key) for key in walk.keys),

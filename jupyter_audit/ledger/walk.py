@@ -16,7 +16,7 @@ from typing import Any
 
 from jupyter_audit.errors import VerificationError
 from jupyter_audit.ledger.auditors import AuditorSecret
-from jupyter_audit.ledger.checkpoint import parse_checkpoint
+from jupyter_audit.ledger.checkpoint import Checkpoint, is_origin, parse_checkpoint
 from jupyter_audit.ledger.content import ContentError, FalseSealError, UnopenedError, check_commitment
 from jupyter_audit.ledger.damage import damaged
 from jupyter_audit.ledger.envelope import (
@@ -78,6 +78,8 @@ class Counts:
     contents_opened: int = 0
     sealed_for: Counter[str] = field(default_factory=Counter)
     """How many sealed contents were not opened, by whom they are sealed for."""
+    forks: set[Checkpoint] = field(default_factory=set)
+    """Kept checkpoints whose root is not that of the tree at their size."""
 
     def add(self, later: Counts) -> None:
         """Take in what a walk that went on from here came by."""
@@ -90,6 +92,7 @@ class Counts:
         self.contents_purged += later.contents_purged
         self.contents_opened += later.contents_opened
         self.sealed_for.update(later.sealed_for)
+        self.forks |= later.forks
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +187,7 @@ class Walk:
                 self._take_checkpoint(entry, note)  # (3)
             if self.commit.end == self.tree.size and self.checkpoint_end != self.tree.size:
                 raise self._no_checkpoint()
-            for checkpoint in kept:
-                checkpoint.compare(self.tree)  # (6)
+            self.counts.forks |= {other.checkpoint for other in kept if not other.agrees(self.tree)}  # (6)
             if progress is not None and self.tree.size % PROGRESS_EVERY == 0:
                 progress(self.tree.size)
 
@@ -285,8 +287,10 @@ class Walk:
         origin, text = body.get("origin"), body.get("verifier_key")
         if entry.type != CREATED or not isinstance(origin, str) or not isinstance(text, str):
             raise damaged("origin", f"Entry 0 is not a {CREATED} that names origin and key.", seq=0)
-        if body.get("format") != FORMAT_VERSION or body.get("epoch") != 0:
+        if not _is_number(body.get("format"), FORMAT_VERSION) or not _is_number(body.get("epoch"), 0):
             raise damaged("origin", f"Entry 0 is not of format {FORMAT_VERSION} and epoch 0.", seq=0)
+        if not is_origin(origin):
+            raise damaged("origin", f"Entry 0 names an origin that is none: {origin!r}.", seq=0)
         try:
             key = parse_verifier_key(text)
         except NoteError as error:
@@ -362,7 +366,7 @@ class Walk:
             key = parse_named_key(entry.body.get("verifier_key"))
         except NoteError as error:
             raise damaged("key", f"The key change in entry {entry.seq}: {error}.", seq=entry.seq) from error
-        if key.name != self.origin or entry.body.get("epoch") != len(self.keys):
+        if key.name != self.origin or not _is_number(entry.body.get("epoch"), len(self.keys)):
             message = f"The key change in entry {entry.seq} is of another origin or epoch."
             raise damaged("key", message, seq=entry.seq)
         self.keys.append(key)
@@ -440,6 +444,10 @@ def _selections(entry: Entry) -> list[Selection] | None:
         return parse_selections(entry)
     except EnvelopeError:
         return None
+
+
+def _is_number(value: object, number: int) -> bool:
+    return type(value) is int and value == number  # to Python, true is 1
 
 
 def number_of(value: object) -> int:
