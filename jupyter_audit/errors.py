@@ -26,6 +26,8 @@ The CLI, REST and the notebook show the same sentence: `str(error)`, then `error
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class AuditError(Exception):
     """Base of every error that the product raises on purpose."""
@@ -116,7 +118,8 @@ class VerificationError(LedgerError):
     What is stored is not what was signed.
 
     `seq` is the number of the first entry that fails, or None where the damage is not in one entry;
-    `damage` is the name of the damage class (docs/ledger-format.md lists them).
+    `damage` is the name of the damage class (docs/ledger-format.md lists them). `before` is what a verification of
+    the whole ledger had found by then, if it came so far (a `ledger.report.Before`).
     """
 
     code = "verification"
@@ -126,6 +129,7 @@ class VerificationError(LedgerError):
         super().__init__(message, advice=advice)
         self.damage = damage
         self.seq = seq
+        self.before: Any = None
 
 
 class RecordError(AuditError):

@@ -11,6 +11,7 @@ from typing import Any
 
 from jupyter_audit.access.passkey import PREFIX, PasskeyError, public_of, text_of
 from jupyter_audit.cli.context import context_of, home_of
+from jupyter_audit.cli.damage import damage_json, damage_text
 from jupyter_audit.cli.options import add_auditor_key, add_command, auditors_of
 from jupyter_audit.cli.output import clean, clean_block, print_json
 from jupyter_audit.errors import AuditError, UsageError, VerificationError
@@ -51,7 +52,8 @@ def add_commands(commands: Any) -> None:
     command.add_argument(
         "--since",
         metavar="FILE",
-        help="a checkpoint kept from before, or the file of an anchor: finds what was cut off or put back",
+        help="a checkpoint kept from before, or the file of an anchor: finds what was cut off or put back (a copy put back from "
+        "before a key change shows as `remembered`, as another ledger's checkpoint does)",
     )
     command.add_argument(
         "--workers",
@@ -122,11 +124,12 @@ def verify(options: argparse.Namespace) -> int:
         )
     except VerificationError as error:
         if options.json:
-            found = {"damage": error.damage, "seq": error.seq, "detail": str(error), "advice": error.advice}
-            print_json({"verdict": "damaged", **found})
+            print_json({"verdict": "damaged", "file": str(path), **damage_json(error, keys, witness_keys)})
             return error.exit_code
-        print(f"Verdict       DAMAGED ({error.damage})", flush=True)
-        raise
+        print(clean_block(damage_text(error, path, keys, witness_keys, options.since), indent=""), flush=True)
+        if not sys.stdout.isatty():
+            raise  # who files the report sees why, too
+        return error.exit_code
     except AuditError as error:
         if options.json:
             print_json({"verdict": "unknown", "detail": str(error), "advice": error.advice})
@@ -139,10 +142,11 @@ def verify(options: argparse.Namespace) -> int:
     code = FORGED_APPROVALS if approvals.forged else 0
     if options.json:
         verdict = "forged approvals" if approvals.forged else "whole"
-        print_json({"verdict": verdict, **report.to_json(), "approvals": approvals.to_json()})
+        print_json({"verdict": verdict, "file": str(path), **report.to_json(), "approvals": approvals.to_json()})
         return code
     told = approvals.text()
-    print(clean_block(f"{report.text()}\n{told}" if told else report.text(), indent=""))
+    text = f"{'File':<14}{path}\n{report.text()}"
+    print(clean_block(f"{text}\n{told}" if told else text, indent=""))
     if not options.key:
         print("Note          the key came from beside the ledger; give the one kept elsewhere with --key")
     if approvals.forged:

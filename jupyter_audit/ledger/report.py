@@ -41,6 +41,22 @@ class Witnessed:
 
 
 @dataclass(frozen=True, slots=True)
+class Before:
+    """
+    What a verification had found before it came upon a damage: the first `whole` of the `stored` entries are as they were signed.
+
+    `origin` is empty if entry 0 was not believed; `first` and `last` are the times of those that are whole.
+    """
+
+    origin: str = ""
+    keys: tuple[str, ...] = ()
+    whole: int = 0
+    stored: int = 0
+    first: str = ""
+    last: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerReport:
     """
     What was verified. There is only a report of a ledger that is whole: anything else raises.
@@ -66,6 +82,15 @@ class LedgerReport:
     contents_sealed: int = 0
     contents_opened: int = 0
     witnesses: tuple[Witnessed, ...] = ()
+
+    @property
+    def finding(self) -> str:
+        """What is shown of the entries, and how far: nobody can see in a ledger what was cut off after its newest checkpoint."""
+        found = f"up to its newest checkpoint, of {self.entries} entries: none was changed, removed, inserted or reordered"
+        kept = max([self.since or 0, *(witness.entries for witness in self.witnesses)])
+        if self.since is None and not self.witnesses:
+            return f"{found}; whether later entries were cut off was not checked."
+        return f"{found}, and none is missing of the {kept} under the checkpoint kept elsewhere."
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON-ready values."""
@@ -106,7 +131,7 @@ class LedgerReport:
             lines.append(("Clock", f"went back {self.clock_went_back} times; the entries say where"))
         if self.since is not None:
             lines.append(("Compared", f"extends the checkpoint of {self.since} entries kept elsewhere"))
-        lines += [("Witness", witness.text()) for witness in self.witnesses]
+        lines += [("Witness", witness.text()) for witness in self.witnesses] or [("Witness", "none demanded")]
         lines += [("Not checked", sentence) for sentence in self.not_checked]
-        lines.append(("Verdict", "WHOLE. No entry was changed, removed, inserted or reordered."))
+        lines.append(("Verdict", f"WHOLE {self.finding}"))
         return "\n".join(f"{name:<14}{value}" for name, value in lines)

@@ -7,12 +7,14 @@ Streams; what is kept in memory does not grow with the ledger. Must never import
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from jupyter_audit.clock import format_time
 from jupyter_audit.errors import UsageError, VerificationError
 from jupyter_audit.ledger.auditors import AuditorSecret
 from jupyter_audit.ledger.crew import Crew, Task, cores, seldom_collecting
@@ -33,7 +35,7 @@ from jupyter_audit.ledger.pieces import (
     walk_piece,
 )
 from jupyter_audit.ledger.purge import Purges, Selection, parse_selections
-from jupyter_audit.ledger.report import LedgerReport
+from jupyter_audit.ledger.report import Before, LedgerReport
 from jupyter_audit.ledger.schema import verify_schema, verify_tables
 from jupyter_audit.ledger.store import KEEP_AND_VERIFY, connect, end_circles, explain
 from jupyter_audit.ledger.walk import NO_ROW, Counts, Row, Rows, Standing, Terms, Walk, number_of
@@ -116,6 +118,7 @@ def verify_ledger(
             )
         except VerificationError as error:
             named = verification.walk.blame(error)
+            named.before = verification.before()
             if named is error:
                 raise
             raise named from error
@@ -168,6 +171,16 @@ class _Verification:
         self.walk = Walk(terms, Standing())
         self._word: str | None = None
         self._told = 0
+
+    def before(self) -> Before:
+        """Return what was found whole so far."""
+        walk, last = self.walk, None
+        with contextlib.suppress(sqlite3.Error):
+            sql = "SELECT time FROM entry WHERE seq = ?"
+            last = self._connection.execute(sql, (walk.checkpoint_end - 1,)).fetchone()
+        keys = tuple(map(format_verifier_key, walk.keys))
+        first = "" if last is None or walk.counts.first is None else format_time(walk.counts.first)
+        return Before(walk.origin, keys, walk.checkpoint_end, self._total, first, str(last[0]) if last else "")
 
     def workers(self) -> int:
         """Return how many processes are worth it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import sqlite3
@@ -17,6 +18,7 @@ from jupyter_audit.cli.entries import parse_since
 from jupyter_audit.clock import SystemClock
 from jupyter_audit.errors import UsageError
 from jupyter_audit.ledger import open_ledger
+from jupyter_audit.ledger.checkpoint import unverified_checkpoint
 from jupyter_audit.ledger.damage import exit_code
 from jupyter_audit.model import Actor, Content, Draft
 
@@ -184,9 +186,56 @@ def test_verify_accepts_and_names_the_entry_that_was_changed(cli: CommandLine) -
     raw.close()
     done = cli("verify")
     assert done.code == exit_code("entry_changed")
-    assert "DAMAGED" in done.out
+    key = cli.home.verifier_key.read_text().strip()
+    for line in (
+        rf"File +{re.escape(str(cli.home.ledger))}",
+        rf"Ledger +{key.partition('+')[0]}",
+        rf"Key given +{re.escape(key)}",
+        r"Witness +none demanded",
+        r"Span +2\d{3}-.*Z to 2\d{3}-.*Z, of the entries that are whole",
+        rf"Entries +the first {seq} of {whole['entries']} are as they were signed",
+        r"Damage +entry_changed: An entry does not hash",
+        rf"Entry +{seq}",
+        rf"Reason +Entry {seq} is not what was signed",
+        r"Next step +Keep the file",
+        r"Verdict +DAMAGED \(entry_changed\)\.",
+    ):
+        assert re.search(f"^{line}", done.out, re.MULTILINE), line
     told = cli("verify", "--json")
-    assert (told.code, told.rows()[0]["verdict"]) == (exit_code("entry_changed"), "damaged")
+    [found] = told.rows()
+    assert (told.code, found["verdict"]) == (exit_code("entry_changed"), "damaged")
+    assert {name: found[name] for name in ("file", "origin", "keys_given", "entries", "entries_whole", "damage", "seq")} == {
+        "file": str(cli.home.ledger),
+        "origin": key.partition("+")[0],
+        "keys_given": [key],
+        "entries": whole["entries"],
+        "entries_whole": seq,
+        "damage": "entry_changed",
+        "seq": seq,
+    }
+
+
+def test_verify_says_how_far_the_ledger_is_whole_and_no_more(cli: CommandLine, tmp_path: Path) -> None:
+    cli.granted()
+    kept = tmp_path / "kept"
+    kept.write_text(cli.good("checkpoint").out)
+    cli.good("request", "--reason", "more", "--ticket", "T-2")
+    size = cli.json("verify")["entries"]
+    alone = cli.good("verify").out
+    assert re.search(rf"^Verdict +WHOLE up to its newest checkpoint, of {size} entries: .*cut off was not checked\.$", alone, re.MULTILINE)
+    assert re.search(r"^Witness +none demanded$", alone, re.MULTILINE)
+    before = unverified_checkpoint(kept.read_text()).size
+    compared = cli.good("verify", "--since", str(kept)).out
+    assert re.search(rf"^Verdict +WHOLE up to .* none is missing of the {before} under the checkpoint", compared, re.MULTILINE)
+
+
+def test_a_file_that_is_no_ledger_gets_a_report_too(cli: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "noise.db").write_bytes(b"no database" * 1000)
+    done = cli("verify", "--ledger", str(tmp_path / "noise.db"))
+    assert done.code == exit_code("file")
+    assert re.search(r"^Ledger +not known", done.out, re.MULTILINE)
+    assert re.search(r"^Entries +not read$", done.out, re.MULTILINE)
+    assert re.search(r"^Verdict +DAMAGED \(file\)", done.out, re.MULTILINE)
 
 
 def test_verify_names_the_entry_when_one_byte_of_it_was_changed(cli: CommandLine) -> None:

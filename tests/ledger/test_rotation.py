@@ -143,10 +143,15 @@ def test_a_thief_of_the_old_key_is_found_by_whoever_kept_a_checkpoint(home: Home
         shutil.copytree(home.path, early.path)
         ledger.rotate_key(actor=EVE, reason="test")
         kept = ledger.checkpoint_note()
+        ledger.append([a_draft(3)])
+        later = ledger.checkpoint_note()
     with open_ledger(early, clock=clock) as forged:
         forged.append([a_draft(7), a_draft(8)])
     with pytest.raises(VerificationError) as found:
         check(early, since=kept)
+    assert found.value.damage == "fork"
+    with pytest.raises(VerificationError) as found:
+        check(early, since=later)  # under a key that the forged copy does not name
     assert found.value.damage == "remembered"
     assert str(found.value).startswith("Either an old copy was put back, from before a key change")
 
