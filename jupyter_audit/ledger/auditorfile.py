@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from jupyter_audit.errors import KeyFileError, UsageError
-from jupyter_audit.ledger.auditors import PROTECTED, AuditorKeyError, AuditorSecret, parse_auditor_secret
+from jupyter_audit.ledger.auditors import PROTECTED, SECRET, AuditorSecret, parse_auditor_secret
 from jupyter_audit.ledger.note import NoteError
 from jupyter_audit.ledger.passphrase import AUDITOR_KEY, passphrase
 from jupyter_audit.ledger.secretfile import lock_up, read_secret, unlock
@@ -23,9 +23,12 @@ def load_auditor_secret(path: Path) -> AuditorSecret:
     try:
         text = content.decode("ascii")
         if text.startswith(PROTECTED):
-            text = unlock(text.removesuffix("\n").removeprefix(PROTECTED).split("+", 2)[-1], passphrase(AUDITOR_KEY))
+            name, key_id, box = text.removesuffix("\n").removeprefix(PROTECTED).split("+", 2)
+            text = unlock(box, passphrase(AUDITOR_KEY))
+            if not text.startswith(f"{SECRET}{name}+{key_id}+"):
+                raise NoteError("it protects another key than it names")
         return parse_auditor_secret(text)
-    except (NoteError, AuditorKeyError, UnicodeDecodeError) as error:
+    except ValueError as error:  # of its parts, its text or what is inside
         advice = "Name the secret file that `jupyter audit auditor-key create` made, not the public line."
         raise KeyFileError(f"The auditor's key {path} cannot be used: {error}.", advice=advice) from error
 

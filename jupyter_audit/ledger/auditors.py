@@ -27,7 +27,7 @@ KEY_SIZE = 32
 _ID_DOMAIN = b"jupyter-audit auditor key v1\x00"
 _NAME = re.compile(r"[!-*,-~]{1,64}")  # printable ASCII without space and plus
 _PUBLIC = "auditor+"
-_SECRET = "AUDITOR+KEY+"  # noqa: S105 (a prefix)
+SECRET = "AUDITOR+KEY+"  # noqa: S105 (a prefix)
 PROTECTED = "PROTECTED+AUDITOR+KEY+"
 
 
@@ -76,7 +76,7 @@ class AuditorSecret:
 
     def text(self) -> str:
         """Return the key file's only line."""
-        return f"{_SECRET}{self.public.label}+{base64.b64encode(self.seed).decode()}\n"
+        return f"{SECRET}{self.public.label}+{base64.b64encode(self.seed).decode()}\n"
 
 
 def _checked_name(name: str) -> str:
@@ -102,7 +102,7 @@ def parse_auditor_key(text: str) -> AuditorKey:
 
 def parse_auditor_secret(text: str) -> AuditorSecret:
     """Return the secret key that a line spells; raises `AuditorKeyError` without repeating any of it."""
-    name, key_id, data = _parts(text.removesuffix("\n"), _SECRET, "an auditor's secret key")
+    name, key_id, data = _parts(text.removesuffix("\n"), SECRET, "an auditor's secret key")
     secret = AuditorSecret(AuditorKey(name, bytes(PrivateKey(data).public_key)), data)
     if secret.public.id != key_id:
         raise AuditorKeyError("its key ID does not fit its key")
@@ -127,7 +127,7 @@ def parse_sealed_to(lines: Sequence[str]) -> tuple[AuditorKey, ...]:
     where = "c.JupyterAudit.sealed_to"
     keys: list[AuditorKey] = []
     for line in lines:
-        if line.strip().startswith((_SECRET, PROTECTED)):
+        if line.strip().startswith((SECRET, PROTECTED)):
             raise ConfigError(
                 f"{where} holds an auditor's secret key. It has no place on a server.",
                 advice="Have the auditor make a new key (this one was shown), and put its public line here: auditor+….",

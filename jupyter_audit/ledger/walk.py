@@ -187,7 +187,9 @@ class Walk:
                 self._take_checkpoint(entry, note)  # (3)
             if self.commit.end == self.tree.size and self.checkpoint_end != self.tree.size:
                 raise self._no_checkpoint()
-            self.counts.forks |= {other.checkpoint for other in kept if not other.agrees(self.tree)}  # (6)
+            for other in kept:  # (6)
+                if not other.agrees(self.tree):
+                    self.counts.forks.add(other.checkpoint)
             if progress is not None and self.tree.size % PROGRESS_EVERY == 0:
                 progress(self.tree.size)
 

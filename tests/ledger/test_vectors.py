@@ -13,12 +13,19 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from nacl.pwhash import argon2id
 from nacl.signing import VerifyKey
 
-from jupyter_audit.ledger import LedgerReader, verify_ledger
+from jupyter_audit.ledger import LedgerReader, checkpoint, envelope, proof, verify_ledger
+from jupyter_audit.ledger import note as signed_note
+from jupyter_audit.ledger.canonical import MAX_DEPTH
 from jupyter_audit.ledger.content import DOMAIN
+from jupyter_audit.ledger.cosignature import LATEST
 from jupyter_audit.ledger.damage import DAMAGES, damaged, exit_code
-from jupyter_audit.ledger.schema import OBJECTS
+from jupyter_audit.ledger.envelope import MAX_ENTRY_BYTES
+from jupyter_audit.ledger.passphrase import SHORTEST
+from jupyter_audit.ledger.schema import APPLICATION_ID, OBJECTS
+from jupyter_audit.ledger.tlog_witness import MOST_BYTES
 
 GOLDEN = Path(__file__).parents[1] / "vectors" / "ledger-v1"
 SPEC = Path(__file__).parents[2] / "docs" / "ledger-format.md"
@@ -105,6 +112,29 @@ def test_the_specifications_schema_and_damages_are_the_codes() -> None:
     assert schema == [";\n".join(OBJECTS.values()) + ";"]
     assert damages == list(DAMAGES.items())
     assert DOMAIN == b"jupyter-audit content v1\x00"
+
+
+def test_the_specifications_limits_are_the_codes() -> None:
+    text = " ".join(SPEC.read_text(encoding="utf-8").split())
+    for limit in (
+        f"at most {MAX_ENTRY_BYTES:,} bytes. RFC 8785",
+        f"stand at most {MAX_DEPTH} deep",
+        f"longer than {signed_note._MAX_LENGTH:,} characters, has more than {signed_note._MAX_SIGNATURES} signature lines",
+        f"A time is at most {LATEST} ",
+        f"`application_id` 0x{APPLICATION_ID:X}",
+        f"at most {proof.MOST_CHARACTERS:,} characters",
+        f"at most {proof._MOST_HASHES} lines with a hash",
+        f"at most {proof._MOST_HASHES * 2} hashes",
+        f"in UTF-8, at most {MOST_BYTES:,} bytes",
+        f"`{checkpoint._SIZE.pattern}`",
+        f"`{checkpoint._ORIGIN.pattern}`",
+        f"`{proof._INDEX.pattern.removeprefix('index (').removesuffix(')')}`",
+        f"matches `{envelope._TYPE.pattern.replace('?:', '')}`",
+        f"name matches `{envelope._CONTENT_NAME.pattern}`",
+        f"{argon2id.OPSLIMIT_INTERACTIVE} passes, {argon2id.MEMLIMIT_INTERACTIVE // 1024:,} KiB",
+        f"at least {SHORTEST},",
+    ):
+        assert limit in text, limit
 
 
 def test_every_damage_class_has_an_exit_code_of_its_own() -> None:

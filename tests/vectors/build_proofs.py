@@ -65,7 +65,7 @@ def bad(reader: LedgerReader, sealed: LedgerReader) -> dict[str, str]:
         "empty": "",
         "no-json": entry[:-4],
         "no-object": "[]",
-        "nested-deep": "[" * 100_000,
+        "nested-deep": "[" * 20_000,
         "a-name-twice": entry.replace("{", '{"format": "jupyter-audit/entry-proof@v1",', 1),
         "a-name-twice-within": entry.replace('"salt"', '"data": "", "salt"'),
     }
@@ -130,11 +130,14 @@ def bad(reader: LedgerReader, sealed: LedgerReader) -> dict[str, str]:
     put("growth-a-hash-more", growth, lambda v: v["proof"].append(v["proof"][0]))
     put("growth-127-hashes", growth, lambda v: v | {"proof": v["proof"][:1] * 127})
     put("growth-of-no-list", growth, lambda v: v | {"proof": "\n".join(v["proof"])})
-    put("growth-backwards", growth, lambda v: v | {"old": v["new"], "new": v["old"]})
     put("growth-from-another-root", growth, lambda v: v | {"old": v["old"].replace("\n12\n", "\n11\n")})
     put("growth-from-another-ledger", growth, lambda v: v | {"old": sealed.checkpoint_note()})
     put("growth-without-its-key-change", growth, lambda v: v | {"key_changes": []})
-    ended = json.loads(format_growth_proof(reader.checkpoint_at(1), reader.checkpoint_at(12), reader.consistency_proof(1, 12), []))
+    early = format_growth_proof(reader.checkpoint_at(1), reader.checkpoint_at(12), reader.consistency_proof(1, 12), [])
+    put("growth-backwards", early, lambda v: v | {"old": v["new"], "new": v["old"]})
+    put("growth-of-nothing", early, lambda v: v | {"old": v["new"]})
+    put("growth-without-hashes", early, lambda v: v | {"proof": []})
+    ended = json.loads(early)
     put("growth-to-a-key-that-was-ended", growth, lambda v: v | {name: ended[name] for name in ("old", "new", "proof")})
     put("growth-with-an-entry", growth, lambda v: v | {"entry": change["entry"]})
     return found
