@@ -85,7 +85,7 @@ def show_report(report: LedgerReport, checkpoint_note: str) -> Shown:
         facts.append(("Clock", f"went back {report.clock_went_back} times; the entries say where"))
     rows = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in facts)
     html = _page(
-        f'<div class="box ok"><p><b class="ok-t">✔ Verified</b> {escape(report.finding)}</p><table>{rows}</table>'
+        f'<div class="box ok"><p><b class="ok-t">✔ Verified.</b> Whole {escape(report.finding)}</p><table>{rows}</table>'
         "<details><summary>The checkpoint to keep for the next time</summary>"
         f"<pre>{escape(checkpoint_note)}</pre></details></div>"
     )

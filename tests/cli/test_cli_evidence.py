@@ -219,7 +219,7 @@ def test_verify_says_how_far_the_ledger_is_whole_and_no_more(cli: CommandLine, t
     cli.granted()
     kept = tmp_path / "kept"
     kept.write_text(cli.good("checkpoint").out)
-    cli.good("request", "--reason", "more", "--ticket", "T-2")
+    cli.good("request", "--reason", "orders are stuck again", "--ticket", "T-2")
     size = cli.json("verify")["entries"]
     alone = cli.good("verify").out
     assert re.search(rf"^Verdict +WHOLE up to its newest checkpoint, of {size} entries: .*cut off was not checked\.$", alone, re.MULTILINE)

@@ -13,6 +13,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -347,19 +348,23 @@ def test_the_command_says_what_it_found_and_how_it_is_used(tmp_path: Path) -> No
     assert (bad.returncode, bad.stdout.startswith("DAMAGED (file")) == (1, True)
 
 
-def test_the_command_does_not_call_damaged_what_it_cannot_read(tmp_path: Path) -> None:
+def test_the_command_does_not_call_damaged_what_is_not_there(tmp_path: Path) -> None:
     key = str(GOLDEN / "ledger.vkey")
     for path in (tmp_path / "missing.db", tmp_path):
         done = run(str(path), key)
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr == f"there is no ledger at {path}\n"
-    shutil.copy(GOLDEN / "ledger.db", tmp_path)
-    with closing(sqlite3.connect(tmp_path / "ledger.db")) as other:
+
+
+def test_the_second_does_not_call_damaged_what_it_cannot_read(
+    second: ModuleType, story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(sqlite3.connect(story.home.ledger)) as other:
         other.execute("PRAGMA locking_mode = EXCLUSIVE")
         other.execute("BEGIN EXCLUSIVE")
-        done = run(str(tmp_path / "ledger.db"), key)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "locked" in done.stderr
+        monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, timeout=0))
+        with pytest.raises(OSError, match=r"ledger\.db cannot be read: database is locked"):
+            second.verify(story.home.ledger, story.home.verifier_key.read_text())
 
 
 def test_the_command_reads_good_evidence_on_a_medium_that_cannot_be_written(story: Story, tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ def test_a_whole_ledger_is_told(day: Home, tmp_path: Path, named: Any) -> None:
     outputs, stopped = execute(tmp_path)
     assert stopped is None
     assert "Verified." in html_of(outputs["verify"])
+    assert "Whole up to its newest checkpoint, of " in html_of(outputs["verify"])
     assert "SHOP-1042" in html_of(outputs["sessions"])
     assert "Mass read" in html_of(outputs["findings"])
     assert "no_grant" in html_of(outputs["refusals"])
