@@ -28,7 +28,7 @@ from jupyter_audit.ledger.glance import Glance
 from jupyter_audit.ledger.integrity import integrity_apart
 from jupyter_audit.ledger.pieces import Keys, Piece, Walked, walk_piece
 from jupyter_audit.ledger.schema import verify_tables
-from jupyter_audit.ledger.store import connect, end_circles, map_pages
+from jupyter_audit.ledger.store import connect, end_circles
 from jupyter_audit.ledger.walk import Terms
 
 _WORK = (
@@ -180,7 +180,6 @@ def serve(number: int) -> None:
     with seldom_collecting(), Connection(number) as connection, contextlib.suppress(EOFError, OSError):
         task: Task = connection.recv()
         with contextlib.closing(connect(task.path, writable=False)) as ledger:
-            map_pages(ledger)
             ledger.execute("BEGIN")
             end_circles(ledger)
             verify_tables(ledger)

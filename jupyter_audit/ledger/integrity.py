@@ -12,7 +12,7 @@ import sqlite3
 from pathlib import Path
 
 from jupyter_audit.errors import LedgerError
-from jupyter_audit.ledger.store import connect, map_pages
+from jupyter_audit.ledger.store import connect
 
 
 def integrity(connection: sqlite3.Connection) -> str:
@@ -22,10 +22,9 @@ def integrity(connection: sqlite3.Connection) -> str:
 
 
 def integrity_apart(path: Path) -> str | None:
-    """Return what SQLite says of the file, read in a process that may be lost; None if it could not read it."""
+    """Return what SQLite says of the file at `path`; None if it could not be read, which whoever asked then finds, too."""
     try:
         with contextlib.closing(connect(path, writable=False)) as connection:
-            map_pages(connection)
             return integrity(connection)
     except (sqlite3.Error, UnicodeDecodeError, LedgerError):
         return None

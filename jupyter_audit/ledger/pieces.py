@@ -23,6 +23,7 @@ from jupyter_audit.ledger.tree import STEP, StoredTree
 from jupyter_audit.ledger.walk import NO_ROW, Counts, Row, Rows, Standing, Walk, number_of
 
 PIECE_ENTRIES = 4096
+_LEAST_ENTRIES = 256
 COMMIT_BYTES = 32 * 1024 * 1024
 """How large a commit is looked at as a whole."""
 _FIRST_END = "SELECT seq FROM entry WHERE seq >= ? AND note IS NOT NULL ORDER BY seq LIMIT 1"
@@ -61,7 +62,7 @@ def cut(connection: sqlite3.Connection) -> Iterator[Piece]:
         last = connection.execute(_LAST_END).fetchone()
         stop = 0 if last is None else number_of(last[0]) + 1
         while start < stop:
-            size = PIECE_ENTRIES if stop - start > 2 * PIECE_ENTRIES else -(-PIECE_ENTRIES // 4)
+            size = min(PIECE_ENTRIES, max((stop - start) // 4, _LEAST_ENTRIES))
             (end,) = connection.execute(_FIRST_END, (start + size - 1,)).fetchone() or last
             yield Piece(start, end + 1)
             start = end + 1

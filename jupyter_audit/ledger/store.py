@@ -179,15 +179,6 @@ def end_circles(connection: sqlite3.Connection) -> None:
     connection.set_progress_handler(count, _COUNTED_AT_ONCE)
 
 
-def map_pages(connection: sqlite3.Connection) -> None:
-    """
-    Read the file as memory, which saves copying each page.
-
-    Only for a process that may be lost: where a page cannot be read, or somebody cuts the file off, the system ends it.
-    """
-    connection.execute(f"PRAGMA mmap_size = {2**40}")  # SQLite takes less where it was built so
-
-
 def _has_wal(path: Path) -> bool:
     wal = path.with_name(path.name + "-wal")
     return wal.exists() and wal.stat().st_size > 0

@@ -151,7 +151,6 @@ def test_what_only_sqlite_finds_wrong_with_the_file_another_process_finds_too(st
 def test_a_file_that_is_cut_off_while_others_read_it_is_found_damaged(
     story: Story, small_pieces: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The others have it as memory, and are ended by the system where there is none any more."""
     take = crew_module.Crew.walk
 
     def cut_off(self: Any, *of: Any) -> Any:
