@@ -22,6 +22,7 @@ from jupyter_audit.model import Principal, Role
 from jupyter_audit.record import kinds
 from jupyter_audit.server.acting import acting_principal
 from jupyter_audit.server.people import principal_of
+from jupyter_audit.server.reach import check_reach, paths_changed, paths_started_in
 from jupyter_audit.server.refusals import READING, RefusedError, put_down_refused
 from jupyter_audit.server.services import Services, find_services
 
@@ -114,6 +115,8 @@ class AuditAuthorizer(Authorizer):
             self._check_resolving(handler, principal, services)
         if resource == "nbconvert":
             _check_export(handler)
+        if resource == "contents" and handler.request.method not in READING:
+            _check_contents(handler)
         if resource in ("kernels", "sessions") and (
             action == "execute" or handler.request.method not in READING
         ):
@@ -131,6 +134,8 @@ class AuditAuthorizer(Authorizer):
             )
         body = handler.get_json_body() if handler.request.method in ("POST", "PATCH", "PUT") else None
         for_session = handler.auth_resource == "sessions"
+        for path in paths_started_in(body):
+            check_reach(path, handler.kernel_manager.root_dir, hidden=True)
         named: list[Any] = [handler.path_kwargs.get("kernel_id"), await _kernel_of_session(handler, body)]
         asked = body.get("kernel") if for_session and isinstance(body, dict) else body
         if isinstance(asked, dict):
@@ -210,6 +215,14 @@ def _check_kernel_name(name: object, services: Services) -> None:
             f"The kernel {name!r} may not start on this server. Choose one of: {', '.join(allowed)} "
             "(c.JupyterAudit.allowed_kernels).",
         )
+
+
+def _check_contents(handler: Any) -> None:
+    """Raise unless all that a request would change lies in the notebook folder, and in sight."""
+    manager = handler.contents_manager
+    body = handler.get_json_body() if handler.request.method in ("POST", "PATCH", "PUT") else None
+    for path in paths_changed(handler.path_kwargs.get("path"), body):
+        check_reach(path, manager.root_dir, hidden=manager.allow_hidden)
 
 
 def _check_export(handler: Any) -> None:

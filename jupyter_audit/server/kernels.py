@@ -35,6 +35,7 @@ from jupyter_audit.server.activity import activity_of
 from jupyter_audit.server.documents import names_of, opened_document
 from jupyter_audit.server.endings import Endings
 from jupyter_audit.server.lives import Lives, Use
+from jupyter_audit.server.reach import check_reach
 from jupyter_audit.server.refusals import RefusedError
 from jupyter_audit.server.services import Services, find_services
 from jupyter_audit.server.watch import IopubAddress, Listener
@@ -344,6 +345,8 @@ class AuditMappingKernelManager(AsyncMappingKernelManager):
         if kernel_id in self._audit_starting:
             # Jupyter would start two, and know one of them.
             raise web.HTTPError(409, "A kernel of this id is being started. Wait for it, or start one without an id.")
+        # Whoever asks: the Authorizer sees what requests name, and puts it down; an extension names what it likes.
+        check_reach("" if path is None else path, str(self.root_dir), hidden=True)
         named = {kernel_id} if kernel_id is not None and kernel_id not in self else set()
         self._audit_starting |= named
         try:

@@ -14,6 +14,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from attack_house import Attacker, Team, await_mark, plain_server, touch
@@ -108,9 +109,36 @@ def test_neither_modules_beside_the_notebook_nor_files_at_home_are_run_when_a_ke
     person.request("DELETE", f"/api/kernels/{kernel.kernel_id}")
 
 
-def test_files_at_home_cannot_be_written_through_the_server(team: Team) -> None:
-    for path in (*AT_HOME.values(), KERNELSPEC, ".jupyter/jupyter_server_config.py", "../.ipython/x.py", "%2e%2e/x.pth"):
-        assert write(team.person("gina"), path, "x = 1") >= 400, path
+@pytest.mark.parametrize("name", ["nora", "ella", "otto", "gina"])
+def test_files_at_home_cannot_be_written_through_the_server(team: Team, name: str, ended: Any) -> None:
+    person = team.person(name)
+    paths = (*AT_HOME.values(), KERNELSPEC, ".jupyter/jupyter_server_config.py", "../.ipython/x.py", "%2e%2e/x.pth")
+    for path in paths:
+        after = team.server.reader.size()
+        body = {"type": "file", "format": "text", "content": "x = 1"}
+        assert person.request("PUT", f"/api/contents/{path}", body)[0] == 403, path
+        refused = team.server.await_entry("request.refused", lambda e, after=after: e.seq >= after and e.actor.name == name)
+        assert refused.body["path"] == f"/api/contents/{unquote(path)}"
+        assert refused.body["cause"] == ("outside" if unquote(path).startswith("..") else "hidden")
+
+
+def test_nothing_hidden_or_outside_is_copied_deleted_restored_or_made_under_another_ending(team: Team) -> None:
+    gina = team.person("gina")
+    (team.server.work / ".kept.py").write_text("x = 1\n")
+    for method, address, body in (
+        ("POST", "", {"copy_from": ".kept.py"}),
+        ("POST", "", {"copy_from": "../config.py"}),
+        ("POST", "", {"type": "file", "ext": "/../.trap.py"}),
+        ("DELETE", "/.kept.py", None),
+        ("POST", "/.kept.py/checkpoints", None),
+        ("POST", "/.kept.py/checkpoints/checkpoint", None),
+    ):
+        after = team.server.reader.size()
+        assert gina.request(method, f"/api/contents{address}", body)[0] == 403, (method, address, body)
+        team.server.await_entry("request.refused", lambda e, after=after: e.seq >= after and e.body["cause"] in ("hidden", "outside"))
+    for path in (5, "\x00", "\ud800"):
+        assert gina.request("POST", "/api/kernels", {"name": "audit", "path": path})[0] == 400
+    assert (team.server.work / ".kept.py").exists()
 
 
 @pytest.mark.parametrize("name", ["nora", "ella", "otto", "gina"])
