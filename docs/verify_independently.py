@@ -35,7 +35,6 @@ NAME = r"[^\x00-\x1f\x7f]{1,256}"
 TYPE = r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+"
 TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{6}Z"
 DIGEST = r"[0-9a-f]{64}"
-UNREAD = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
 Auditors = dict[bytes, PrivateKey]
 REQUIRED = {"v", "seq", "time", "type", "actor", "body"}
 OPTIONAL = {"grant", "session", "contents", "commit", "clock_back"}
@@ -382,8 +381,8 @@ class Verifier:
         with means("origin", 0, "the key in entry 0"):
             named = Key(body.get("verifier_key"))
         about = canonical([entry["type"], body.get("format"), body.get("epoch"), body.get("origin")])  # for Python, true is 1
-        need(about == canonical(["ledger.created", 1, 0, named.name]), "origin", 0, "entry 0 is no ledger.created of format 1")
-        need(re.fullmatch(r"jupyter-audit/[0-9a-f]{16}", named.name), "origin", 0, "entry 0 names an origin that is none")
+        right = about == canonical(["ledger.created", 1, 0, named.name]) and is_text(named.name, r"jupyter-audit/[0-9a-f]{16}")
+        need(right, "origin", 0, "entry 0 is no ledger.created of format 1 with origin and key")
         need(named.text == key.text, "key", 0, f"the ledger was begun under another key: {named.text}")
 
     def take_contents(self, entry: dict[str, Any], purges: list[dict[str, Any]]) -> None:
@@ -468,7 +467,7 @@ def verify(ledger: Path, key: str, kept: str | None = None, auditor: str | None 
             named = Key(witness.strip(), 4) if witness is not None else None
             return Verifier(database, Key(key.strip()), kept, auditors, named).walk()
     except (sqlite3.Error, UnicodeError) as error:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF in UNREAD:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in (5, 6, 8, 10, 14):  # busy, locked, read-only, I/O, cannot be opened
             raise OSError(f"{ledger} cannot be read: {error}") from error
         raise DamagedError("file", None, f"the file cannot be read: {error}") from error
 

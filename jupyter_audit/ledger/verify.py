@@ -122,6 +122,11 @@ def verify_ledger(
             if named is error:
                 raise
             raise named from error
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            told = explain(error, "verify the ledger")
+            if isinstance(told, VerificationError):
+                told.before = verification.before()
+            raise told from error
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise explain(error, "verify the ledger") from error
     finally:

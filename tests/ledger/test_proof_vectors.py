@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ VECTORS = Path(__file__).parents[1] / "vectors"
 PROOFS = VECTORS / "proofs"
 EXPECTED: dict[str, dict[str, Any]] = json.loads((PROOFS / "expected.json").read_text())
 BAD = sorted(path.stem for path in (PROOFS / "bad").iterdir())
+PARTS = ["", "0", "-0", "1.0", "true", "null", '""', "{}", "[]", " ", "\\n", "\u2028", "\x7f", "+", "=", "A", '"', ",", ":", "\u0661"]
 ANNA = (VECTORS / "sealed-v1" / "anna.auditor").read_text()
 
 
@@ -63,6 +65,23 @@ def test_code_and_page_refuse_a_proof_that_shows_nothing(name: str) -> None:
         assert refused.value.damage == "proof"
         with pytest.raises(ValueError, match=r".|^$"):
             by_page(text, ledger, ANNA)
+
+
+@pytest.mark.parametrize("name", sorted(EXPECTED))
+def test_code_and_page_find_the_same_in_a_proof_that_was_changed_anywhere(name: str) -> None:
+    text = (PROOFS / "good" / f"{name}.proof").read_text(encoding="utf-8")
+    key = (VECTORS / EXPECTED[name]["ledger"] / "ledger.vkey").read_text()
+    reader, luck = Reader(load_second(), key), random.Random(name)
+    for _ in range(20):
+        at, length = luck.randrange(len(text)), luck.choice([0, 1, 1, 2, 20])
+        changed = text[:at] + luck.choice(PARTS) + text[at + length :]
+        found: list[object] = []
+        for read in (lambda text: by_code(text, EXPECTED[name]["ledger"]), reader.check):
+            try:
+                found.append(read(changed))
+            except (VerificationError, ValueError):
+                found.append("refused")
+        assert found[0] == found[1], changed
 
 
 @pytest.mark.parametrize("ledger", ["sealed-v1"])

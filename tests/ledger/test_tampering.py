@@ -471,6 +471,29 @@ def test_opening_or_reading_it_fails_in_words_or_not_at_all(story: Story, attack
                 ledger.content(entry.seq, name)
 
 
+@pytest.mark.parametrize("what", ["a page", "an entry"])
+def test_what_was_whole_before_the_damage_is_told_with_it(story: Story, what: str) -> None:
+    with closing(sqlite3.connect(story.home.ledger)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    if what == "a page":
+        data = story.home.ledger.read_bytes()
+        page = data.index(raw_of(story, 200).encode()) // 4096 * 4096
+        story.home.ledger.write_bytes(data[:page] + bytes(4096) + data[page + 4096 :])
+    else:
+        change(story, 279, body={"number": 6})
+
+    with pytest.raises(VerificationError) as found:
+        check_story(story)
+
+    before = found.value.before
+    with LedgerReader.open(story.home.ledger) as reader:
+        last = reader.entry(before.whole - 1)
+    assert found.value.damage == ("file" if what == "a page" else "entry_changed")
+    assert before.whole == (14 if what == "a page" else 279)
+    assert (before.origin, before.stored) == (first_key(story).partition("+")[0], story.size)
+    assert (before.first, before.last) == ("2026-11-24T09:00:01.000000Z", json.loads(last.raw)["time"])
+
+
 def test_every_damage_class_has_an_attack() -> None:
     elsewhere = {"key", "time", "remembered", "rollback", "fork", "content_false", "witness"}  # the tests below; test_sealing.py; test_two_verifiers.py
 
