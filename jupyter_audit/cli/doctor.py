@@ -188,7 +188,8 @@ def _anchors(context: Context, ledger: Ledger) -> Iterator[Finding]:
     entries = alarms_that_stand(ledger)
     advice = "Keep the audit home as it is, for evidence, and verify against what is kept elsewhere (docs/anchors.md)."
     for standing in anchors.standing(ledger):
-        told = f"{standing.sink} has {standing.delivered} entries, {standing.behind} behind"
+        has = "was sent" if standing.sink.startswith("syslog") else "has"  # syslog confirms nothing
+        told = f"{standing.sink} {has} {standing.delivered} entries, {standing.behind} behind"
         entry = entries.pop(standing.sink, None)
         if standing.alarm:
             said = "no entry says so yet (`jupyter audit anchor` puts it down)" if entry is None else f"entry {entry.seq} says so"

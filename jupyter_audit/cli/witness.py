@@ -109,9 +109,10 @@ def ledger_keys(texts: Sequence[str]) -> list[VerifierKey]:
     for text in texts:
         path = Path(text)
         try:
-            lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else [text]
+            # A verifier key is no path that somebody could mean: it holds plus signs and no file is called so.
+            lines = [text] if "+" in text and not path.exists() else path.read_text(encoding="utf-8").splitlines()
         except (OSError, ValueError) as error:
-            raise UsageError(f"{text} cannot be read: {error}.") from error
+            raise UsageError(f"{text} is neither a verifier key nor a file of them that can be read: {error}.") from error
         for line in filter(None, map(str.strip, lines)):
             try:
                 found.append(parse_verifier_key(line))

@@ -9,6 +9,7 @@ ledger, never writes it.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import re
@@ -31,6 +32,9 @@ from jupyter_audit.ledger.store import explained
 from jupyter_audit.ledger.witness_sink import ContradictionError, WitnessSink
 
 TIMEOUT_S = 5.0
+REFUSED_S = 0.2
+"""Seconds for the answer that nobody is there, by UDP."""
+
 _AT_ONCE = 500
 _SYSLOG_PORT = 514
 _PRIORITY = 13 * 8 + 5
@@ -83,7 +87,7 @@ class FileSink:
 
 @dataclass(frozen=True, slots=True)
 class SyslogSink:
-    """Sends RFC 5424 messages, by UDP (RFC 5426; loss goes unnoticed) or TCP with octet counting (RFC 6587)."""
+    """Sends RFC 5424 messages, by UDP (RFC 5426; most loss goes unnoticed) or TCP with octet counting (RFC 6587)."""
 
     protocol: str
     host: str
@@ -102,12 +106,25 @@ class SyslogSink:
         if self.protocol == "tcp":
             with socket.create_connection((self.host, self.port), TIMEOUT_S) as connection:
                 connection.sendall(b"".join(b"%d %b" % (len(message), message) for message in messages))
+                # Syslog has no word for "received". A server that reads to the end of the stream closes its own side; before that
+                # all may lie in buffers of this machine.
+                connection.shutdown(socket.SHUT_WR)
+                try:
+                    while connection.recv(1024):
+                        pass
+                except TimeoutError as error:
+                    raise TimeoutError(f"sent, but not read to its end within {TIMEOUT_S:g} seconds") from error
             return
         found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_DGRAM)
         family, kind, protocol, _, address = found[0]
         with socket.socket(family, kind, protocol) as datagrams:
+            # Of a socket that is connected, the system tells that the other side has nobody there; where it hears of it.
+            datagrams.connect(address)
             for message in messages:
-                datagrams.sendto(message, address)
+                datagrams.send(message)
+            datagrams.settimeout(REFUSED_S)
+            with contextlib.suppress(TimeoutError):
+                datagrams.recv(1)
 
     def _message(self, note: str) -> bytes:
         checkpoint = unverified_checkpoint(note)

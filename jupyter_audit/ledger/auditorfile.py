@@ -9,7 +9,7 @@ from jupyter_audit.errors import KeyFileError, UsageError
 from jupyter_audit.ledger.auditors import PROTECTED, SECRET, AuditorSecret, parse_auditor_secret
 from jupyter_audit.ledger.note import NoteError
 from jupyter_audit.ledger.passphrase import AUDITOR_KEY, passphrase
-from jupyter_audit.ledger.secretfile import lock_up, read_secret, unlock
+from jupyter_audit.ledger.secretfile import WrongPassphraseError, lock_up, read_secret, unlock
 
 
 def load_auditor_secret(path: Path) -> AuditorSecret:
@@ -28,6 +28,9 @@ def load_auditor_secret(path: Path) -> AuditorSecret:
             if not text.startswith(f"{SECRET}{name}+{key_id}+"):
                 raise NoteError("it protects another key than it names")
         return parse_auditor_secret(text)
+    except WrongPassphraseError as error:
+        advice = "Give the passphrase that it was protected with."
+        raise KeyFileError(f"The auditor's key {path} cannot be used: {error}.", advice=advice) from error
     except ValueError as error:  # of its parts, its text or what is inside
         advice = "Name the secret file that `jupyter audit auditor-key create` made, not the public line."
         raise KeyFileError(f"The auditor's key {path} cannot be used: {error}.", advice=advice) from error

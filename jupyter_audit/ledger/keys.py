@@ -29,7 +29,7 @@ from jupyter_audit.ledger.note import (
     parse_verifier_key,
 )
 from jupyter_audit.ledger.passphrase import SIGNING_KEY, Lock, passphrase
-from jupyter_audit.ledger.secretfile import lock_up, read_secret, unlock
+from jupyter_audit.ledger.secretfile import WrongPassphraseError, lock_up, read_secret, unlock
 
 _PREFIX = "PRIVATE+KEY+"
 _PROTECTED = "PROTECTED+KEY+"
@@ -152,6 +152,9 @@ def read_signer(content: bytes, what: str, lock: Lock) -> Signer:
     try:
         text = content.decode("ascii")
         return parse_signing_key(unprotect(text, passphrase(lock)) if text.startswith(_PROTECTED) else text)
+    except WrongPassphraseError as error:
+        advice = "Give the passphrase that it was protected with; an older copy of the key is no help."
+        raise KeyFileError(f"{what} cannot be used: {error}.", advice=advice) from error
     except (NoteError, UnicodeDecodeError) as error:
         raise KeyFileError(f"{what} cannot be used: {error}.", advice="Restore it from where it is kept.") from error
 

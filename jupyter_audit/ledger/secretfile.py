@@ -46,6 +46,10 @@ def read_secret(path: Path, what: str, *, missing: str, exposed: str, most: int 
         return file.read(most)
 
 
+class WrongPassphraseError(NoteError):
+    """A key is protected by another passphrase than the one that was given."""
+
+
 def lock_up(text: str, secret: bytes) -> str:
     """Return a key's line under a passphrase, in base64: salt ‖ box."""
     salt = random(argon2id.SALTBYTES)
@@ -53,13 +57,20 @@ def lock_up(text: str, secret: bytes) -> str:
 
 
 def unlock(encoded: str, secret: bytes) -> str:
-    """Return the line that `lock_up` put under a passphrase; raises `NoteError` for another passphrase or form."""
+    """
+    Return the line that `lock_up` put under a passphrase.
+
+    Raises `WrongPassphraseError` for another passphrase (or a damaged box: nobody can tell them apart), `NoteError` for what is
+    no such line.
+    """
     try:
         data = decode_base64(encoded)
         salt, box = data[: argon2id.SALTBYTES], data[argon2id.SALTBYTES :]
         return SecretBox(_stretched(secret, salt)).decrypt(box).decode("ascii")
-    except (NoteError, CryptoError, UnicodeDecodeError):
-        raise NoteError("it is not protected by this passphrase") from None
+    except CryptoError:
+        raise WrongPassphraseError("it is not protected by this passphrase") from None
+    except (NoteError, UnicodeDecodeError):
+        raise NoteError("it is not in the form of a protected key") from None
 
 
 def _stretched(secret: bytes, salt: bytes) -> bytes:

@@ -126,6 +126,27 @@ def test_syslog_by_tcp_counts_octets_and_waits_while_nobody_listens(ledger: Ledg
     assert [re.search(rb'size="(\d)"', message)[1] for message in told] == [b"1", b"2"]  # type: ignore[index]
 
 
+def test_what_a_syslog_server_did_not_read_counts_as_not_taken(
+    ledger: Ledger, home: Home, clock: SetClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jupyter_audit.ledger.anchors.TIMEOUT_S", 0.2)
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()  # the system takes the connection and the bytes, and nobody ever reads them
+        [standing] = Anchors(home, [f"syslog+tcp://127.0.0.1:{server.getsockname()[1]}"], clock).send(ledger)
+    assert (standing.delivered, standing.behind) == (0, 1)
+    assert "not read" in standing.error
+
+
+def test_syslog_by_udp_waits_while_the_system_says_that_nobody_is_there(ledger: Ledger, home: Home, clock: SetClock) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    [standing] = Anchors(home, [f"syslog+udp://127.0.0.1:{port}"], clock).send(ledger)
+    assert (standing.delivered, standing.behind) == (0, 1)
+    assert standing.failing_since
+
+
 @pytest.mark.parametrize(
     "text", ["", "file:relative", "file://host/path", "http://x", "syslog+udp://", "syslog+tcp://h:99999", "syslog://h", "syslog+udp://h/path"]
 )

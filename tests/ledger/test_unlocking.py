@@ -14,7 +14,7 @@ from ledger_story import EVE, SetClock, a_draft
 from jupyter_audit.errors import KeyFileError
 from jupyter_audit.home import Home
 from jupyter_audit.ledger import open_ledger
-from jupyter_audit.ledger.keys import Signer, is_protected, load_signer, unprotect
+from jupyter_audit.ledger.keys import Signer, is_protected, load_signer, read_signer, unprotect
 from jupyter_audit.ledger.note import NoteError
 from jupyter_audit.ledger.passphrase import CREDENTIAL, SIGNING_KEY, VARIABLE, confirm, passphrase
 from jupyter_audit.settings import JupyterAudit
@@ -131,7 +131,20 @@ def test_kernels_are_never_given_it() -> None:
 def test_any_text_as_a_protected_key_is_refused_without_repeating_it(text: str) -> None:
     with pytest.raises(NoteError) as refused:
         unprotect(f"PROTECTED+KEY+{text}", GOOD)
-    assert str(refused.value) in ("it is not protected by this passphrase", "it protects another key than it names")
+    assert str(refused.value) in (
+        "it is not in the form of a protected key",
+        "it is not protected by this passphrase",
+        "it protects another key than it names",
+    )
+
+
+def test_a_wrong_passphrase_is_no_reason_to_put_an_older_key_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, GOOD.decode())
+    protected = Signer.generate("a").protected_text(b"another passphrase")
+    with pytest.raises(KeyFileError) as refused:
+        read_signer(protected.encode(), "The key", SIGNING_KEY)
+    assert "Give the passphrase" in refused.value.explain()
+    assert "Restore" not in refused.value.explain()
 
 
 def test_a_protected_file_that_names_another_key_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
