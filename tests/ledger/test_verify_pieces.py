@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,19 +16,25 @@ from ledger_story import EVE, Story, check
 from test_tampering import ATTACKS, Attack
 
 from jupyter_audit.clock import SystemClock
-from jupyter_audit.errors import LedgerError
+from jupyter_audit.errors import LedgerError, VerificationError
 from jupyter_audit.home import Home
 from jupyter_audit.ledger import crew as crew_module
 from jupyter_audit.ledger import open_ledger, verify_ledger
 from jupyter_audit.ledger import pieces as pieces_module
 from jupyter_audit.ledger import verify as verify_module
 from jupyter_audit.ledger.auditors import parse_auditor_secret
+from jupyter_audit.ledger.checkpoint import Checkpoint, format_checkpoint
 from jupyter_audit.ledger.crew import Task
 from jupyter_audit.ledger.glance import Glance
-from jupyter_audit.ledger.pieces import Walked, walk_piece
+from jupyter_audit.ledger.kept import Kept
+from jupyter_audit.ledger.keys import Signer, load_signer
+from jupyter_audit.ledger.note import parse_verifier_key
+from jupyter_audit.ledger.pieces import Walked, cut, keys_named, walk_piece
+from jupyter_audit.ledger.purge import Purges
 from jupyter_audit.ledger.purging import Wanted, purge
 from jupyter_audit.ledger.report import LedgerReport
 from jupyter_audit.ledger.store import connect
+from jupyter_audit.ledger.walk import Counts, Terms
 
 FOLLOW = Glance.follow
 
@@ -133,6 +140,32 @@ def test_processes_that_are_killed_cost_time_and_nothing_else(
 
     monkeypatch.setattr(crew_module.Crew, "_hire", hire_the_dying)
     assert verdict(2, story.home) == in_turn(story.home, monkeypatch)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_fork_is_found_wherever_it_is_and_whoever_walks_there(story: Story, small_pieces: None, workers: int) -> None:
+    signer = load_signer(story.home.signing_key)
+    for size in (1, 7, 12, 100, 275, 276, 281, 282) if workers == 1 else (12, 281):
+        kept = signer.sign(format_checkpoint(Checkpoint(signer.verifier.name, size, bytes(32))))
+        with pytest.raises(VerificationError) as found:
+            by(workers, story.home, kept)
+        assert found.value.damage == "fork", size
+
+
+def test_a_fork_that_another_process_came_by_reaches_this_one(story: Story, small_pieces: None) -> None:
+    fork = Checkpoint(load_signer(story.home.signing_key).verifier.name, 100, bytes(32))
+    terms = Terms([parse_verifier_key(story.home.verifier_key.read_text())], [Kept(story.kept), Kept(a_note(fork))], Purges({}), [])
+    with closing(connect(story.home.ledger, writable=False)) as ledger:
+        piece = next(piece for piece in cut(ledger) if piece.start < fork.size <= piece.stop)
+        walked = pickle.loads(pickle.dumps(walk_piece(Glance(terms), ledger, keys_named(ledger), piece)))
+    assert walked.counts.forks == {fork}
+    before = Counts()
+    before.add(walked.counts)
+    assert before.forks == {fork}
+
+
+def a_note(checkpoint: Checkpoint) -> str:
+    return Signer.generate(checkpoint.origin).sign(format_checkpoint(checkpoint))
 
 
 def count_one_free_page(home: Home) -> None:
