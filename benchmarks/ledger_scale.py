@@ -49,7 +49,7 @@ def read_and_hash(home: Home) -> None:
         sha256(raw.encode()).digest()
         if note is not None:
             sha256(note.encode()).digest()
-    for *_, data in connection.execute("SELECT seq, name, salt, encoding, data FROM content ORDER BY seq, name"):
+    for *_, data in connection.execute("SELECT id, name, salt, encoding, data FROM content ORDER BY id"):
         sha256(data).digest()
     connection.close()
 

@@ -104,7 +104,7 @@ def parse_entry(raw: object) -> dict[str, Any]:
 
 
 def are_commitments(contents: object) -> bool:
-    return isinstance(contents, dict) and bool(contents) and all(
+    return isinstance(contents, dict) and 1 <= len(contents) <= 256 and all(
         re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name)
         and isinstance(what, dict)
         and what.keys() - {"sealed"} == {"digest", "size", "media_type"}
@@ -386,11 +386,11 @@ class Verifier:
         need(named.text == key.text, "key", 0, f"the ledger was begun under another key: {named.text}")
 
     def take_contents(self, entry: dict[str, Any], purges: list[dict[str, Any]]) -> None:
-        seq = entry["seq"]
-        held = {name: row for name, *row in self.rows("SELECT name, salt, encoding, data FROM content WHERE seq = ?", seq)}
-        commitments = entry.get("contents", {})
-        for name in held:
-            self.suspend(name in commitments, "content_foreign", seq, f"entry {seq} commits to no content {name!r}")
+        seq, commitments, held = entry["seq"], entry.get("contents", {}), {}
+        numbered = dict(enumerate(sorted(commitments), 256 * seq))
+        for number, name, *row, _ in self.rows("SELECT * FROM content WHERE id BETWEEN 256 * ?1 AND 256 * ?1 + 255", seq):
+            self.suspend(numbered.get(number) == name, "content_foreign", seq, f"entry {seq} commits to no content {name!r}")
+            held[name] = row
         for name, commitment in commitments.items():
             purged = covered(entry, name, purges)
             if name not in held:
@@ -426,7 +426,7 @@ class Verifier:
         need(size, "origin", 0, "there are no entries")
         cut = "truncated" if self.end > size else "checkpoint_missing"
         need(self.signed == size, cut, size, f"the commit from entry {self.start} is not whole")
-        foreign = next(self.rows("SELECT seq FROM content WHERE seq < 0 OR seq >= ? LIMIT 1", size), None)
+        foreign = next(self.rows("SELECT seq FROM content WHERE id < 0 OR id >= ? LIMIT 1", 256 * size), None)
         need(foreign is None, "content_foreign", foreign and foreign[0], "content is stored for an entry that there is not")
         for table, count in (("subtree", sum(size >> level for level in range(8, 64, 8))), ("place", self.places)):
             more = next(self.rows(f"SELECT 1 FROM {table} LIMIT 1 OFFSET ?", count), None)  # noqa: S608

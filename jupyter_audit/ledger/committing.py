@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from jupyter_audit.clock import Clock, format_time
 from jupyter_audit.errors import LedgerError
 from jupyter_audit.ledger.checkpoint import Checkpoint, format_checkpoint
-from jupyter_audit.ledger.envelope import EnvelopeError, format_entry
+from jupyter_audit.ledger.envelope import MOST_CONTENTS, EnvelopeError, format_entry
 from jupyter_audit.ledger.head import Head
 from jupyter_audit.ledger.keys import Signer
 from jupyter_audit.ledger.merkle import leaf_hash
@@ -22,7 +22,7 @@ from jupyter_audit.ledger.tree import STEP
 from jupyter_audit.model import Entry
 
 _INSERT_ENTRY = "INSERT INTO entry (seq, leaf, note, raw) VALUES (?, ?, ?, ?)"
-_INSERT_CONTENT = "INSERT INTO content (seq, name, salt, encoding, data) VALUES (?, ?, ?, ?, ?)"
+_INSERT_CONTENT = "INSERT INTO content (id, name, salt, encoding, data) VALUES (?, ?, ?, ?, ?)"
 _INSERT_SUBTREE = "INSERT INTO subtree (level, position, hash) VALUES (?, ?, ?)"
 _INSERT_PLACE = "INSERT INTO place (name, value, block, offsets) VALUES (?, ?, ?, ?)"
 
@@ -57,8 +57,8 @@ def insert(
         except EnvelopeError as error:
             raise LedgerError(f"An entry of type {item.draft.type!r} cannot be recorded: {error}.") from error
         clock_back = False
-        for row in item.rows:
-            content_rows.append((seq, *row))  # noqa: PERF401 (nearly always one)
+        for number, row in enumerate(item.rows, seq * MOST_CONTENTS):
+            content_rows.append((number, *row))
         leaf = leaf_hash(entry.raw.encode())
         leaves.append(leaf)
         entry_rows.append((seq, leaf, None, entry.raw))

@@ -59,7 +59,8 @@ def commit(data: bytes, salt: bytes) -> str:
     if len(salt) != SALT_SIZE:
         raise ContentError(f"the salt has {len(salt)} bytes, not {SALT_SIZE}")
     digest = _new_commitment()
-    digest.update(salt + data)
+    digest.update(salt)
+    digest.update(data)
     return digest.hexdigest()
 
 

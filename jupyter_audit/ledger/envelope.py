@@ -23,6 +23,8 @@ MAX_ENTRY_BYTES = 1024 * 1024
 CREATED = "ledger.created"
 KEY_ROTATED = "ledger.key_rotated"
 PURGED = "content.purged"
+MOST_CONTENTS = 256
+"""Contents of one entry: their numbers in the file are made from the entry's (docs/ledger-format.md, section 6)."""
 OWN_TYPES = frozenset({CREATED, KEY_ROTATED, PURGED})
 """What the ledger says of itself, which decides how it is verified."""
 
@@ -112,6 +114,8 @@ def format_entry(
     """
     if not isinstance(draft.body, Mapping):
         raise EnvelopeError("its body is not an object")
+    if len(commitments) > MOST_CONTENTS:
+        raise EnvelopeError(f"it has {len(commitments)} contents; {MOST_CONTENTS} are the most")
     try:
         body_text, body = canonicalize(draft.body, depth=1)
     except CanonicalError as error:
@@ -144,19 +148,17 @@ _quoted = lru_cache(maxsize=256)(quote)
 
 
 def _contents_text(commitments: Mapping[str, Commitment]) -> str:
+    if len(commitments) == 1:  # nearly always
+        [(name, commitment)] = commitments.items()
+        return f',"contents":{{{_content_text(name, commitment)}}}'
     members = ",".join([_content_text(name, commitments[name]) for name in sorted(commitments)])
     return f',"contents":{{{members}}}'
 
 
 def _content_text(name: str, commitment: Commitment) -> str:
-    return (
-        f'"{name}":{{"digest":"{commitment.digest}","media_type":{_quoted(commitment.media_type)}'
-        f'{_sealed_text(commitment)},"size":{commitment.size}}}'
-    )
-
-
-def _sealed_text(commitment: Commitment) -> str:
-    return "" if commitment.sealed is None else f',"sealed":"{commitment.sealed}"'
+    digest, size, media_type, sealed = commitment
+    also = "" if sealed is None else f',"sealed":"{sealed}"'
+    return f'"{name}":{{"digest":"{digest}","media_type":{_quoted(media_type)}{also},"size":{size}}}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +236,8 @@ def parse_commitments(contents: object) -> dict[str, Commitment]:
     """Return what an entry's `contents` say; raises `EnvelopeError` for any other form."""
     if type(contents) is not dict or not contents:
         raise EnvelopeError("its contents are not an object with members")
+    if len(contents) > MOST_CONTENTS:
+        raise EnvelopeError(f"it has {len(contents)} contents; {MOST_CONTENTS} are the most")
     commitments = {}
     for name, content in contents.items():
         if not _is_content_name(name):

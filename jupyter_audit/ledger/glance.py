@@ -23,6 +23,7 @@ from jupyter_audit.ledger.content import commit as commitment_of
 from jupyter_audit.ledger.envelope import (
     ENTRY_VERSION,
     MAX_ENTRY_BYTES,
+    MOST_CONTENTS,
     OWN_TYPES,
     parse_commitments,
     parse_envelope,
@@ -137,23 +138,23 @@ class Glance:
     def _look_at_contents(self, seqs: Sequence[int], values: list[dict[str, Any]], rows: list[Row], counts: Counts) -> None:
         """Raise unless the rows are the contents that these entries commit to, but for those that were purged."""
         told: list[dict[str, Any]] = []
-        owners: list[int] = []
+        numbers: list[int] = []
         names: list[str] = []
         purges = self.terms.purges
         for seq, value in zip(seqs, values, strict=True):
             if "contents" not in value:
                 continue
-            if not value["contents"]:
+            if not 1 <= len(value["contents"]) <= MOST_CONTENTS:
                 raise DoubtError
-            for name, content in value["contents"].items():
+            for number, (name, content) in enumerate(value["contents"].items(), seq * MOST_CONTENTS):
                 if purges and purges.cover(seq, value.get("session"), value["actor"]["name"], name):
                     parse_commitments({name: content})
                     counts.contents_purged += 1
                 else:
                     told.append(content)
-                    owners.append(seq)
+                    numbers.append(number)
                     names.append(name)
-        _expect_numbers([row[0] for row in rows], owners)
+        _expect_numbers([row[0] for row in rows], numbers)
         if names != [row[1] for row in rows]:
             raise DoubtError
         counts.contents_held += len(told)

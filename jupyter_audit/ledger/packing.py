@@ -39,7 +39,7 @@ def pack(draft: Draft, auditors: Sequence[AuditorKey] = (), *, own: bool = False
     if not draft.contents:
         return Packed(draft, {}, ())
     commitments, rows = {}, []
-    for name in sorted(draft.contents):
+    for name in sorted(draft.contents) if len(draft.contents) > 1 else draft.contents:
         commitments[name], salt, encoding, stored = store(draft.contents[name], auditors)
         rows.append((name, salt, encoding, stored))
     return Packed(draft, commitments, rows)

@@ -19,8 +19,9 @@ from jupyter_audit.ledger.glance import Glance
 from jupyter_audit.ledger.merkle import node_hash, peak_positions
 from jupyter_audit.ledger.note import NoteError, VerifierKey, parse_verifier_key
 from jupyter_audit.ledger.places import BLOCK, PlaceRow, parse_offsets, read_labels
+from jupyter_audit.ledger.schema import contents_of
 from jupyter_audit.ledger.tree import STEP, StoredTree
-from jupyter_audit.ledger.walk import NO_ROW, Counts, Row, Rows, Standing, Walk, number_of
+from jupyter_audit.ledger.walk import NO_ROW, Counts, Row, Rows, Standing, Walk, number_of, owner_of
 
 PIECE_ENTRIES = 4096
 _LEAST_ENTRIES = 256
@@ -101,7 +102,7 @@ def _commits(connection: sqlite3.Connection, piece: Piece) -> Iterator[Rows]:
         rows.append(row)
         weight += len(row[3])
         if row[2] is not None:
-            while content is not NO_ROW and content[0] <= row[0] and weight <= COMMIT_BYTES:
+            while content is not NO_ROW and owner_of(content) <= row[0] and weight <= COMMIT_BYTES:
                 held.append(content)
                 weight += len(content[4])
                 content = next(contents, NO_ROW)
@@ -114,11 +115,13 @@ def _commits(connection: sqlite3.Connection, piece: Piece) -> Iterator[Rows]:
 def _cursors(connection: sqlite3.Connection, start: int, stop: int | None) -> tuple[sqlite3.Cursor, sqlite3.Cursor]:
     """Return what is stored of the entries from `start`, before `stop`, and their contents. From 0: all there are."""
     # Also what should not be there: rows before the first.
+    first_id, after = contents_of(start, stop or 0)
     span = (start or -(2**63), 2**63 - 1 if stop is None else stop - 1)
+    ids = (first_id or -(2**63), 2**63 - 1 if stop is None else after - 1)
     return (
         connection.execute("SELECT seq, leaf, note, raw FROM entry WHERE seq BETWEEN ? AND ? ORDER BY seq", span),
         connection.execute(
-            "SELECT seq, name, salt, encoding, data FROM content WHERE seq BETWEEN ? AND ? ORDER BY seq, name", span
+            "SELECT id, name, salt, encoding, data FROM content WHERE id BETWEEN ? AND ? ORDER BY id", ids
         ),
     )
 

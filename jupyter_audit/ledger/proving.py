@@ -9,6 +9,7 @@ from jupyter_audit.ledger.envelope import KEY_ROTATED
 from jupyter_audit.ledger.note import NoteError
 from jupyter_audit.ledger.proof import Inclusion, Shown, format_entry_proof, format_growth_proof, format_tlog_proof
 from jupyter_audit.ledger.reader import LedgerReader
+from jupyter_audit.ledger.schema import contents_of
 from jupyter_audit.ledger.store import explained
 from jupyter_audit.model import Entry
 
@@ -87,6 +88,6 @@ def _held(reader: LedgerReader, seq: int, name: str) -> Shown | None:
         return reader.salted(seq, name)
     except SealedError:
         with explained("read the ledger"):
-            sql = "SELECT data FROM content WHERE seq = ? AND name = ?"
-            row = reader.connection.execute(sql, (seq, name)).fetchone()
+            sql = "SELECT data FROM content WHERE id >= ? AND id < ? AND name = ?"
+            row = reader.connection.execute(sql, (*contents_of(seq, seq + 1), name)).fetchone()
         return None if row is None else bytes(row[0])

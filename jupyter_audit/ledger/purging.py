@@ -16,15 +16,18 @@ from datetime import datetime
 from jupyter_audit.clock import format_time
 from jupyter_audit.errors import UsageError
 from jupyter_audit.ledger.caches import drop_caches
-from jupyter_audit.ledger.envelope import PURGED
+from jupyter_audit.ledger.envelope import MOST_CONTENTS, PURGED
 from jupyter_audit.ledger.reader import LedgerReader
-from jupyter_audit.ledger.schema import OBJECTS
+from jupyter_audit.ledger.schema import OBJECTS, contents_of
 from jupyter_audit.ledger.store import explained
 from jupyter_audit.ledger.writer import Ledger
 from jupyter_audit.model import Actor, Draft, Entry, Json
 
 _GUARD = "content_kept"
 _PURGING = "purge the ledger's contents"
+_WITHIN = f"c.id >= {MOST_CONTENTS} * {{0}} AND c.id < {MOST_CONTENTS} * ({{0}} + 1)"
+_OF_NUMBERS = f"SELECT c.id FROM json_each(?) AS e CROSS JOIN content AS c WHERE {_WITHIN.format('e.value')}"  # noqa: S608 (our own words)
+_OF_ACTOR = f"SELECT c.id FROM entry AS e CROSS JOIN content AS c WHERE e.actor = ? AND {_WITHIN.format('e.seq')}"  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,14 +144,14 @@ def _extent(reader: LedgerReader, wanted: Wanted, last: int) -> Extent:
 
 
 def _condition(reader: LedgerReader, wanted: Wanted, last: int) -> tuple[str, list[object]]:
-    conditions = ["seq <= ?"]
-    parameters: list[object] = [last]
+    conditions = ["id < ?"]
+    parameters: list[object] = [contents_of(0, last + 1)[1]]
     if wanted.session is not None:
-        conditions.append("seq IN (SELECT value FROM json_each(?))")
+        conditions.append(f"id IN ({_OF_NUMBERS})")
         parameters.append(json.dumps(list(reader.numbers(0, last + 1, session=wanted.session))))
     if wanted.actor is not None:
         theirs = [seq for session in wanted.sessions_of_actor for seq in reader.numbers(0, last + 1, session=session)]
-        conditions.append("seq IN (SELECT seq FROM entry WHERE actor = ? UNION ALL SELECT value FROM json_each(?))")
+        conditions.append(f"id IN ({_OF_ACTOR} UNION ALL {_OF_NUMBERS})")
         parameters.extend((wanted.actor, json.dumps(theirs)))
     if wanted.names:
         conditions.append(f"name IN ({', '.join('?' * len(wanted.names))})")

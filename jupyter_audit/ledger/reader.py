@@ -23,7 +23,7 @@ from jupyter_audit.ledger.content import ContentError, UnopenedError, open_salte
 from jupyter_audit.ledger.damage import damaged
 from jupyter_audit.ledger.envelope import CREATED, EnvelopeError, parse_moment
 from jupyter_audit.ledger.places import StoredPlaces
-from jupyter_audit.ledger.schema import verify_schema
+from jupyter_audit.ledger.schema import contents_of, verify_schema
 from jupyter_audit.ledger.store import connect, explain, explained
 from jupyter_audit.ledger.tree import StoredTree
 from jupyter_audit.model import Actor, Commitment, Entry
@@ -32,6 +32,7 @@ _PAGE = 256
 _FEW = 16
 """Entries to begin with, where whoever asks may want no more."""
 _READING = "read the ledger"
+_CONTENT = "SELECT salt, encoding, data FROM content WHERE id >= ? AND id < ? AND name = ?"
 _NEWEST_SIGNED = "FROM entry WHERE note IS NOT NULL ORDER BY seq DESC LIMIT 1"
 
 
@@ -195,7 +196,7 @@ class LedgerReader:
         seq, commitment = entry.seq, entry.contents.get(name)
         if commitment is None:
             raise LedgerError(f"Entry {seq} has no content named {name}.")
-        row = self._one("SELECT salt, encoding, data FROM content WHERE seq = ? AND name = ?", seq, name)
+        row = self._one(_CONTENT, *contents_of(seq, seq + 1), name)
         if row is None:
             return None
         try:

@@ -1,12 +1,13 @@
 """
 The tables of a ledger file, version 1: the SQL text, and the check that a file has exactly these.
 
-A commit of one entry changes one page for it, and one for its content: what else is kept (hashes over many entries,
-places by which to find some) is written once in 256 entries. `leaf` is a cache of the entry's leaf hash, by which a verifier
-can name the very entry that was changed among several of one commit. The columns that people search by are computed from
-the entry's own text, so there is no second truth to edit. The triggers stop mistakes, not an insider: whoever can write
-the file can drop them, and what they do afterwards is found by hashes and signatures (P5). There are no views: with one,
-SQLite's own check may leave out the list of free pages.
+A commit of one entry changes one page for it, and one for its content, both at the end of a table: what else is kept
+(hashes over many entries, places by which to find some) is written once in 256 entries. A content's `id` says whose it is,
+see `contents_of`. `leaf` is a cache of the entry's leaf hash, by which a verifier can name the very entry that was changed
+among several of one commit. The columns that people search by are computed from the entry's own text, so there is no second
+truth to edit. The triggers stop mistakes, not an insider: whoever can write the file can drop them, and what they do
+afterwards is found by hashes and signatures (P5). There are no views: with one, SQLite's own check may leave out the list of
+free pages.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import sqlite3
 
 from jupyter_audit.ledger.damage import damaged
+from jupyter_audit.ledger.envelope import MOST_CONTENTS
 
 APPLICATION_ID = 0x4A41554C
 """`JAUL`, in the SQLite header at offset 68, so that `file` and others can tell what this is."""
@@ -36,13 +38,13 @@ CREATE TABLE entry (
 
 _CONTENT = """\
 CREATE TABLE content (
-  seq INTEGER NOT NULL,
+  id INTEGER PRIMARY KEY,
   name TEXT NOT NULL,
   salt BLOB NOT NULL,
   encoding TEXT NOT NULL,
   data BLOB NOT NULL,
-  PRIMARY KEY (seq, name)
-) STRICT, WITHOUT ROWID"""
+  seq INTEGER GENERATED ALWAYS AS (id >> 8) VIRTUAL
+) STRICT"""
 
 _SUBTREE = """\
 CREATE TABLE subtree (
@@ -81,6 +83,15 @@ OBJECTS: dict[tuple[str, str], str] = {
     },
 }
 """Every object of the schema: (type, name) to the SQL text that `sqlite_schema` keeps of it."""
+
+
+def contents_of(start: int, stop: int) -> tuple[int, int]:
+    """
+    Return the lowest `id` that a content of the entries from `start` on, before `stop`, can have, and the one after the highest.
+
+    The contents of an entry are numbered in the order of their names, from 256 times the entry's number on.
+    """
+    return start * MOST_CONTENTS, stop * MOST_CONTENTS
 
 
 def create_schema(connection: sqlite3.Connection) -> None:

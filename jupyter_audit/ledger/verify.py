@@ -38,7 +38,7 @@ from jupyter_audit.ledger.purge import Purges, Selection, parse_selections
 from jupyter_audit.ledger.report import Before, LedgerReport
 from jupyter_audit.ledger.schema import verify_schema, verify_tables
 from jupyter_audit.ledger.store import KEEP_AND_VERIFY, connect, end_circles, explain
-from jupyter_audit.ledger.walk import NO_ROW, Counts, Row, Rows, Standing, Terms, Walk, number_of
+from jupyter_audit.ledger.walk import NO_ROW, Counts, Row, Rows, Standing, Terms, Walk, number_of, owner_of
 
 _log = logging.getLogger(__name__)
 
@@ -258,8 +258,8 @@ def _conclude(
         message = f"The commit of entries {walk.commit.start} to {walk.commit.end - 1} is not whole."
         raise damaged("truncated" if walk.commit.end > size else "checkpoint_missing", message, seq=size)
     if walk.content is not NO_ROW:
-        message = f"Content {walk.content[1]!r} is stored for entry {walk.content[0]}, which there is not."
-        raise damaged("content_foreign", message, seq=number_of(walk.content[0]))
+        message = f"Content {walk.content[1]!r} is stored for entry {owner_of(walk.content)}, which there is not."
+        raise damaged("content_foreign", message, seq=owner_of(walk.content))
     if connection.execute("SELECT 1 FROM subtree LIMIT 1 OFFSET ?", (counts.subtrees,)).fetchone():
         raise damaged("subtree", "There are stored subtree hashes of no entries.")
     if connection.execute("SELECT 1 FROM place LIMIT 1 OFFSET ?", (counts.places,)).fetchone():

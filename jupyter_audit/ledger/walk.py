@@ -22,6 +22,7 @@ from jupyter_audit.ledger.damage import damaged
 from jupyter_audit.ledger.envelope import (
     CREATED,
     KEY_ROTATED,
+    MOST_CONTENTS,
     PURGED,
     Envelope,
     EnvelopeError,
@@ -102,7 +103,7 @@ class Rows:
     entries: Iterable[Row]
     """seq, leaf, note, raw"""
     contents: Iterable[Row]
-    """seq, name, salt, encoding, data"""
+    """id, name, salt, encoding, data"""
     subtree: Callable[[int, int], object]
     """Level and position to the hash stored there; None if there is none."""
     has_places: Callable[[Sequence[PlaceRow]], bool]
@@ -177,8 +178,9 @@ class Walk:
         for seq, leaf, note, raw in rows.entries:
             entry = self._take_entry(seq, raw, leaf)  # (2)
             held: dict[object, Row] = {}
-            while self.content is not NO_ROW and number_of(self.content[0]) <= entry.seq:
-                self._expect_content_of(entry, self.content)
+            numbered = dict(enumerate(sorted(entry.contents), entry.seq * MOST_CONTENTS))
+            while self.content is not NO_ROW and owner_of(self.content) <= entry.seq:
+                self._expect_content_of(numbered, self.content)
                 held[self.content[1]] = self.content[2:]
                 self.content = next(contents, NO_ROW)
             if entry.contents:
@@ -375,16 +377,12 @@ class Walk:
 
     # --- contents (4) -----------------------------------------------------------------------------
 
-    def _expect_content_of(self, entry: Entry, row: Row) -> None:
-        seq, name = row[:2]
-        if seq != entry.seq or name not in entry.contents:
-            self._suspend(
-                damaged(
-                    "content_foreign",
-                    f"Content {name!r} is stored for entry {seq}, which does not commit to it.",
-                    seq=number_of(seq),
-                )
-            )
+    def _expect_content_of(self, numbered: dict[int, str], row: Row) -> None:
+        number, name = row[:2]
+        if numbered.get(number) != name:
+            seq = owner_of(row)
+            message = f"Content {name!r} is stored for entry {seq} as number {number}, which does not commit to it so."
+            self._suspend(damaged("content_foreign", message, seq=seq))
 
     def _take_contents(self, entry: Entry, held: dict[object, Row]) -> None:
         for name, commitment in entry.contents.items():
@@ -450,6 +448,11 @@ def _selections(entry: Entry) -> list[Selection] | None:
 
 def _is_number(value: object, number: int) -> bool:
     return type(value) is int and value == number  # to Python, true is 1
+
+
+def owner_of(content: Row) -> int:
+    """Return the number of the entry for which a content is stored."""
+    return number_of(content[0]) // MOST_CONTENTS
 
 
 def number_of(value: object) -> int:

@@ -39,6 +39,7 @@ from jupyter_audit.ledger.places import BLOCK, read_labels
 from jupyter_audit.ledger.reader import LedgerReader
 from jupyter_audit.ledger.remembered import load_remembered, remember
 from jupyter_audit.ledger.rotation import load_key_in_force, prepare_successor, rewrite, settle
+from jupyter_audit.ledger.samefile import identify
 from jupyter_audit.ledger.schema import verify_schema
 from jupyter_audit.ledger.store import KEEP_AND_VERIFY, connect, explain, extend_log
 from jupyter_audit.ledger.tree import read_leaves
@@ -118,7 +119,7 @@ class Ledger(LedgerReader):
         self._deciding = False
         self._remembered_at = time.monotonic()
         self._version: object = None  # of what SQLite last saw of the file, when it was found to be the head's
-        self._file, self._wal = str(home.ledger), f"{home.ledger}-wal"
+        self._file, self._wal = os.fsencode(home.ledger), os.fsencode(f"{home.ledger}-wal")
         self._files = self._identify_files()
 
     def append(self, drafts: Sequence[Draft]) -> list[Entry]:
@@ -187,7 +188,7 @@ class Ledger(LedgerReader):
 
         def extend() -> None:
             with contextlib.suppress(OSError):  # appends say what is wrong with the disk
-                extend_log(Path(self._wal))
+                extend_log(Path(os.fsdecode(self._wal)))
 
         self.append_own(extend)  # no entry: only for the write lock
 
@@ -280,8 +281,7 @@ class Ledger(LedgerReader):
         )
 
     def _identify_files(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        file, wal = os.stat(self._file), os.stat(self._wal)  # noqa: PTH116 (twice for each append)
-        return (file.st_dev, file.st_ino), (wal.st_dev, wal.st_ino)
+        return identify(self._file), identify(self._wal)
 
     def _check_files(self) -> None:
         """Raise `LedgerError` if the files at the ledger's path are no longer those that are open."""

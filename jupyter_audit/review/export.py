@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_audit.errors import SealedError, VerificationError
 from jupyter_audit.ledger import LedgerReader
+from jupyter_audit.ledger.schema import contents_of
 from jupyter_audit.ledger.store import explained
 from jupyter_audit.model import Entry
 from jupyter_audit.record.kinds import CellAdmitted, CellFinished, CellRefused
@@ -66,7 +67,8 @@ def hold(reader: LedgerReader, entry: Entry, name: str) -> Held:
 
 def _stored(reader: LedgerReader, seq: int, name: str) -> bytes:
     with explained(_READING):
-        row = reader.connection.execute("SELECT data FROM content WHERE seq = ? AND name = ?", (seq, name)).fetchone()
+        sql = "SELECT data FROM content WHERE id >= ? AND id < ? AND name = ?"
+        row = reader.connection.execute(sql, (*contents_of(seq, seq + 1), name)).fetchone()
     return b"" if row is None else bytes(row[0])  # purged at this very moment
 
 

@@ -19,7 +19,7 @@ from jupyter_audit.home import Home
 from jupyter_audit.ledger import Ledger, LedgerReader, create_ledger, open_ledger, verify_ledger
 from jupyter_audit.ledger.canonical import MAX_INTEGER
 from jupyter_audit.ledger.checkpoint import unverified_checkpoint
-from jupyter_audit.ledger.envelope import parse_envelope
+from jupyter_audit.ledger.envelope import MOST_CONTENTS, parse_envelope
 from jupyter_audit.ledger.merkle import leaf_hash, verify_consistency, verify_inclusion
 from jupyter_audit.model import Content, Draft
 
@@ -105,6 +105,7 @@ def test_whatever_can_be_a_draft_reads_back_as_it_was(ledger: Ledger, batch: lis
         Draft("cell.admitted", {}, contents={"a b": Content(b"")}),
         Draft("cell.admitted", {}, contents={"a": Content(b"", "text/plain\n")}),
         Draft("cell.admitted", {}, contents={"a": Content(b"", "")}),
+        Draft("cell.admitted", {}, contents={f"c{number}": Content(b"") for number in range(MOST_CONTENTS + 1)}),
         Draft("ledger.created", {}),
         Draft("ledger.key_rotated", {}),
         Draft("content.purged", {}),
@@ -315,6 +316,17 @@ def test_a_content_that_was_never_there_is_not_a_purged_one(ledger: Ledger) -> N
         ledger.content(1, "other")
     with pytest.raises(LedgerError, match="no entry 2; the ledger has 2"):
         ledger.content(2, "message")
+
+
+def test_as_many_contents_as_an_entry_can_have_are_told_apart_from_those_of_its_neighbours(ledger: Ledger, home: Home) -> None:
+    many = Draft("cell.admitted", {}, contents={f"c{number:03}": Content(b"%d" % number) for number in range(MOST_CONTENTS)})
+    ledger.append([many, many])
+    ledger.append([a_draft(3)])
+
+    for name, content in many.contents.items():
+        assert ledger.content(1, name) == ledger.content(2, name) == content.data
+    assert ledger.content(3, "message") == b"print(3)"
+    assert check(home).contents_held == 2 * MOST_CONTENTS + 1
 
 
 def test_proofs_from_the_stored_tree_hold(filled: Ledger) -> None:

@@ -42,8 +42,8 @@ SHORT_SALT = bytes(31)
 SECOND = {name: FIRST[name] for name in ("actor", "time", "type", "v")} | {"body": {"number": 4, "ok": True}, "seq": 255}
 LONE = {name: FIRST[name] for name in FIRST if name not in ("commit", "contents")} | {"seq": 1}
 CONTENTS = [
-    (254, "message", SALT, "plain", DATA),
-    (254, "output", SALT, "zlib", zlib.compress(DATA)),
+    (254 * 256, "message", SALT, "plain", DATA),
+    (254 * 256 + 1, "output", SALT, "zlib", zlib.compress(DATA)),
 ]
 PURGES = Purges({250: [Selection(250, 0, 249)], 260: [Selection(260, 240, 259, session="s-1", names=frozenset({"output"}))]})
 ROW_CHANGES: list[Callable[[list[Any]], object]] = [
@@ -51,7 +51,8 @@ ROW_CHANGES: list[Callable[[list[Any]], object]] = [
     lambda rows: rows.append(rows[-1]),
     lambda rows: rows.reverse(),
     lambda rows: rows.clear(),
-    lambda rows: rows.append((256, *CONTENTS[0][1:])),
+    lambda rows: rows.append((CONTENTS[-1][0] + 1, *rows.pop()[1:])),
+    lambda rows: rows.append((256 * 256, *CONTENTS[0][1:])),
 ]
 
 

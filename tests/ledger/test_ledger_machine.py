@@ -376,7 +376,7 @@ def put_purged_back(home: Home, told: list[Told], pick: int) -> bool:
     gone = [seq for seq, one in enumerate(told) if "message" in one.contents and one.contents["message"] is None]
     if gone:
         seq = gone[pick % len(gone)]
-        tamper(home, ("INSERT INTO content VALUES (?, 'message', zeroblob(32), 'plain', x'78')", (seq,)))
+        tamper(home, ("INSERT INTO content VALUES (256 * ?, 'message', zeroblob(32), 'plain', x'78')", (seq,)))
     return bool(gone)
 
 

@@ -170,7 +170,7 @@ def append_unsigned(story: Story) -> None:
     tamper(
         story.home,
         ("INSERT INTO entry (seq, raw, leaf) VALUES (282, ?, ?)", (raw, leaf_hash(raw.encode()))),
-        "INSERT INTO content SELECT 282, name, salt, encoding, data FROM content WHERE seq = 281",
+        "INSERT INTO content SELECT 282 * 256, name, salt, encoding, data FROM content WHERE seq = 281",
     )
 
 
@@ -184,7 +184,7 @@ def zip_bomb(story: Story) -> None:
 def purge_without_purging(story: Story) -> None:
     tamper(
         story.home,
-        ("INSERT INTO content VALUES (4, 'message', ?, 'plain', ?)", (b"s" * 32, b"print(4)")),
+        ("INSERT INTO content VALUES (4 * 256, 'message', ?, 'plain', ?)", (b"s" * 32, b"print(4)")),
     )
 
 
@@ -388,9 +388,9 @@ ATTACKS = [
     Attack(
         "contents are swapped",
         sql(
-            "UPDATE content SET seq = 5000 WHERE seq = 5",
-            "UPDATE content SET seq = 5 WHERE seq = 6",
-            "UPDATE content SET seq = 6 WHERE seq = 5000",
+            "UPDATE content SET id = 5000 * 256 WHERE seq = 5",
+            "UPDATE content SET id = 5 * 256 WHERE seq = 6",
+            "UPDATE content SET id = 6 * 256 WHERE seq = 5000",
         ),
         "content_changed",
         5,
@@ -401,15 +401,22 @@ ATTACKS = [
         "content_foreign",
         5,
     ),
+    Attack("content has another number", sql("UPDATE content SET id = id + 1 WHERE seq = 5"), "content_foreign", 5),
+    Attack(
+        "content is there twice",
+        sql("INSERT INTO content SELECT id + 1, name, salt, encoding, data FROM content WHERE seq = 5"),
+        "content_foreign",
+        5,
+    ),
     Attack(
         "content of no entry",
-        sql("INSERT INTO content VALUES (999, 'a', x'', 'plain', x'')"),
+        sql("INSERT INTO content VALUES (999 * 256, 'a', x'', 'plain', x'')"),
         "content_foreign",
         999,
     ),
     Attack(
         "content before the first",
-        sql("INSERT INTO content VALUES (-1, 'a', x'', 'plain', x'')"),
+        sql("INSERT INTO content VALUES (-256, 'a', x'', 'plain', x'')"),
         "content_foreign",
         -1,
     ),

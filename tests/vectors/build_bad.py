@@ -76,7 +76,7 @@ def a_lie_about_the_clock(home: Home) -> None:
     clock = SetClock()
     with open_ledger(home, clock=clock) as ledger:
         assert isinstance(ledger, Ledger)
-        object.__setattr__(ledger._head, "time", format_time(clock.moment.replace(year=2000)))
+        ledger._head = ledger._head._replace(time=format_time(clock.moment.replace(year=2000)))
         clock.moment = clock.moment.replace(year=2001)
         ledger.append([a_draft(10)])
 
@@ -124,8 +124,8 @@ BAD: list[tuple[str, int | None, Damage]] = [
     ("checkpoint_signature", 6, strangers_note),
     ("content_missing", 6, sql("DELETE FROM content WHERE seq = 6")),
     ("content_changed", 6, sql("UPDATE content SET data = CAST('print(9)' AS BLOB) WHERE seq = 6")),
-    ("content_foreign", 7, sql(("INSERT INTO content VALUES (7, 'more', ?, 'plain', x'00')", (A_SALT,)))),
-    ("content_unpurged", 1, sql(("INSERT INTO content VALUES (1, 'message', ?, 'plain', x'00')", (A_SALT,)))),
+    ("content_foreign", 7, sql(("INSERT INTO content VALUES (7 * 256 + 1, 'more', ?, 'plain', x'00')", (A_SALT,)))),
+    ("content_unpurged", 1, sql(("INSERT INTO content VALUES (256, 'message', ?, 'plain', x'00')", (A_SALT,)))),
     ("remembered", None, kept(lambda home: "no checkpoint")),
     ("rollback", 8, a_kept_one_that_is_newer),
     ("fork", None, kept(lambda home: note_of(home, 7, root=bytes(32)))),
