@@ -34,7 +34,15 @@ from jupyter_audit.ledger.damage import DAMAGES
 from jupyter_audit.ledger.envelope import KEY_ROTATED
 from jupyter_audit.ledger.keys import Signer, load_signer
 from jupyter_audit.ledger.merkle import EMPTY_ROOT, leaf_hash
-from jupyter_audit.ledger.note import Note, NoteError, format_note, format_verifier_key, parse_note
+from jupyter_audit.ledger.note import (
+    Note,
+    NoteError,
+    NoteSignature,
+    VerifierKey,
+    format_note,
+    format_verifier_key,
+    parse_note,
+)
 from jupyter_audit.ledger.purging import Wanted, purge
 from jupyter_audit.ledger.schema import create_schema
 from jupyter_audit.model import Draft
@@ -309,6 +317,36 @@ def test_neither_reads_what_is_no_note(second: Any, number: int) -> None:
             parse_note(text)
         with pytest.raises(ValueError, match=r"."):
             second.parse_checkpoint(text)
+
+
+ORDER = 2**252 + 27742317777372353535851937790883648493
+"""Of Ed25519's group (RFC 8032 section 5.1)."""
+ONE, MINUS_ONE = b"\x01" + bytes(31), (2**255 - 20).to_bytes(32, "little")
+"""Points of order 1 and 2: under them, anybody can sign."""
+
+
+@pytest.mark.parametrize("case", ["as it is", "S and the order", "R of order 1", "key of order 1", "key of order 2", "key in another spelling"])
+def test_both_hold_signatures_to_the_pages_rules(second: Any, case: str) -> None:
+    """Where RFC 8032 leaves a choice, verifiers of two makes would differ over what a key's holder made for that."""
+    signer = SigningKey(bytes(32))
+    public, signature = bytes(signer.verify_key), signer.sign(b"text\n").signature
+    if case == "S and the order":
+        scalar = int.from_bytes(signature[32:], "little") + ORDER
+        signature = signature[:32] + scalar.to_bytes(32, "little")
+    elif case == "R of order 1":
+        signature = ONE + bytes(32)
+    elif case.startswith("key of order"):
+        public, signature = (ONE if case.endswith("1") else MINUS_ONE), ONE + bytes(32)
+    elif case == "key in another spelling":
+        public, signature = (2**255 - 18).to_bytes(32, "little"), ONE + bytes(32)  # 1 and the field's prime
+    key = VerifierKey("jupyter-audit/0123456789abcdef", public)
+    note = Note("text\n", (NoteSignature(key.name, key.id, signature),))
+    try:
+        found = note.verify([key]) == (key,)
+    except NoteError:
+        found = False
+    lines = [(key.name, key.id + signature)]
+    assert second.is_signed("text\n", lines, [second.Key(format_verifier_key(key))]) == found == (case == "as it is")
 
 
 def test_both_say_the_same_of_noise_in_the_file(second: ModuleType, story: Story, clock: SetClock, tmp_path: Path) -> None:
