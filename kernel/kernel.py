@@ -25,8 +25,7 @@ SENTENCE = (
 class AuditKernel(IPythonKernel):  # type: ignore[misc]
     """An IPython kernel that asks for a permit."""
 
-    implementation = "jupyter-audit"
-    implementation_version = __version__
+    # What clients tell kernels apart by is IPython's, name and version: it is that kernel, asking for permits.
     debugger_class = Type("jupyter_audit_kernel.debugger.AuditDebugger")
     # ipykernel sleeps after each cell, from times when a flush did not wait for what it flushed. Outputs come on another socket
     # than the reply, and clients wait for `idle`, which comes after them: no sleep makes that safer.
@@ -39,6 +38,11 @@ class AuditKernel(IPythonKernel):  # type: ignore[misc]
             raise TypeError(f"the audit kernel needs a session that asks for permits, not {self.session!r}")
         self.session.on_refused = self._report
         self.session.on_unreadable = self._report_unreadable
+
+    @property
+    def banner(self) -> str:
+        """What a console shows first: whose kernel this is, then IPython's own."""
+        return f"Jupyter Audit {__version__}: each cell is put down before it runs.\n{super().banner}"
 
     async def dispatch_shell(
         self, msg: Any, /, subshell_id: str | None = None, *, concurrent: bool = False
