@@ -38,9 +38,11 @@ def add_commands(commands: Any) -> None:
         run,
         "execute a notebook under a grant, through a running server",
         about="Uses the grant that is in force, or asks for one with --reason and --ticket and waits for its "
-        "approval. Stops at the first cell that fails or is refused: 9 or 6 is the exit code then.",
+        "approval. Stops at the first cell that fails or is refused: 9 or 6 is the exit code then. A cell tagged "
+        "`skip-execution` is left out, and one tagged `raises-exception` may fail, as nbclient has it.",
         examples="  jupyter audit run drain-queue.ipynb\n"
-        '  jupyter audit run drain-queue.ipynb --reason "queue is stuck" --ticket OPS-12 --minutes 10',
+        '  jupyter audit run drain-queue.ipynb --reason "queue is stuck" --ticket OPS-12 --minutes 10\n'
+        "  jupyter audit run drain-queue.ipynb -p queue orders -p limit 50",
         server=True,
     )
     command.add_argument("notebook", metavar="NOTEBOOK", help="the notebook's file")
@@ -48,6 +50,16 @@ def add_commands(commands: Any) -> None:
         "--output",
         metavar="FILE",
         help="where to write it with its outputs (default: NAME.out.ipynb beside it)",
+    )
+    command.add_argument(
+        "-p",
+        "--parameter",
+        action="append",
+        nargs=2,
+        default=[],
+        metavar=("NAME", "VALUE"),
+        help="set a parameter, as papermill does: in a cell of its own after the one tagged `parameters` (else first), which "
+        "is recorded as any other; VALUE is True, False, None, a number, or text",
     )
     command.add_argument("--kernel", default="audit", metavar="NAME", help="the kernel to run it in (default: %(default)s)")
     command.add_argument(
@@ -87,6 +99,8 @@ def run(options: argparse.Namespace) -> int:
     except Exception as error:  # nbformat raises whatever a malformed file makes it raise
         raise UsageError(f"{path} is not a notebook that can be read: {error}".split("\n")[0]) from error
     server = find_server(context_of(options).home, options.server)
+    if options.parameter:
+        _put_in_parameters(server, notebook, options)
     if options.reason:
         obtain_grant(server, options)
     session = _start(server, options.path, f"{path.stem} (run {secrets.token_hex(3)}).ipynb", options.kernel)
@@ -100,9 +114,21 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json({**outcome, "output": str(output)})
     else:
-        told = f"{outcome['ran']} of {outcome['cells']} cells ran, {outcome['failed']} failed."
+        skipped = f", {outcome['skipped']} skipped" if outcome["skipped"] else ""
+        told = f"{outcome['ran']} of {outcome['cells']} cells ran, {outcome['failed']} failed{skipped}."
         print(f"{told} Written to {output}.")
     return int(outcome["exit"])
+
+
+def _put_in_parameters(server: RemoteServer, notebook: Any, options: argparse.Namespace) -> None:
+    from jupyter_audit.cli.runbooks import put_in
+
+    known = server.request("GET", "/api/kernelspecs")["kernelspecs"]
+    language = str(known[options.kernel]["spec"]["language"]) if options.kernel in known else ""
+    if language.lower() != "python":
+        told = clean(language) or "not known"
+        raise UsageError(f"-p sets parameters in Python; the language of the kernel {clean(options.kernel)} is {told}.")
+    put_in(notebook, options.parameter)
 
 
 def obtain_grant(server: RemoteServer, options: argparse.Namespace) -> None:
@@ -143,9 +169,10 @@ def _start(server: RemoteServer, path: str | None, name: str, kernel: str) -> di
 async def _run_cells(server: RemoteServer, kernel: str, notebook: Any, options: argparse.Namespace) -> dict[str, Any]:
     # Imported here: only this command needs what comes with jupyter-server.
     from jupyter_audit.cli.cells import REFUSALS, CellRunner
+    from jupyter_audit.cli.runbooks import MAY_RAISE, cells_to_run, is_tagged
 
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
-    outcome = {"cells": len(cells), "ran": 0, "failed": 0, "exit": 0}
+    cells, skipped = cells_to_run(notebook)
+    outcome = {"cells": len(cells), "ran": 0, "failed": 0, "skipped": skipped, "exit": 0}
     async with CellRunner.connect(server, kernel) as runner:
         for number, cell in enumerate(cells, 1):
             began = time.monotonic()
@@ -160,11 +187,14 @@ async def _run_cells(server: RemoteServer, kernel: str, notebook: Any, options: 
             outcome["ran"] += not refused
             if reply["status"] == "ok":
                 continue
-            outcome["failed"] += 1
             told = f"{reply.get('ename')}: {reply.get('evalue')}"
             print(clean_block(told, indent="  "), file=sys.stderr)
+            ended = refused or reply.get("ename") == "Timeout"
+            if is_tagged(cell, MAY_RAISE) and not ended:
+                continue
+            outcome["failed"] += 1
             outcome["exit"] = REFUSED if refused else outcome["exit"] or CELL_ERROR
-            if refused or reply.get("ename") == "Timeout" or not options.allow_errors:
+            if ended or not options.allow_errors:
                 break
     return outcome
 

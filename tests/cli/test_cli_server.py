@@ -129,7 +129,7 @@ def test_a_runbook_runs_under_a_grant_and_keeps_what_came_out(cli: CommandLine, 
     )
     done = cli.good("run", str(path), "--json")
     output = path.with_name("runbook.out.ipynb")
-    assert done.rows() == [{"cells": 4, "ran": 4, "failed": 0, "exit": 0, "output": str(output)}]
+    assert done.rows() == [{"cells": 4, "ran": 4, "failed": 0, "skipped": 0, "exit": 0, "output": str(output)}]
     assert printed(output) == ["one\ntwo\n", "42", "'new'", "stays\n"]
     assert printed(path) == [""] * 4
 
@@ -153,6 +153,47 @@ def test_a_runbook_stops_at_the_first_error_unless_told_to_go_on(cli: CommandLin
     assert printed(tmp_path / "runbook.out.ipynb") == ["ZeroDivisionError", ""]
     assert cli("run", str(path), "--allow-errors").code == 9
     assert printed(tmp_path / "runbook.out.ipynb") == ["ZeroDivisionError", "after\n"]
+
+
+def tagged(path: Path, **tags: str) -> Path:
+    """Tag code cells of a notebook: `c1="skip-execution"` the second one."""
+    read = nbformat.read(path, as_version=4)
+    code = [cell for cell in read.cells if cell.cell_type == "code"]
+    for number, tag in tags.items():
+        code[int(number[1:])].metadata["tags"] = [tag]
+    nbformat.write(read, path)
+    return path
+
+
+def test_a_cell_that_is_tagged_to_be_skipped_is_not_run_and_one_that_may_raise_stops_nothing(
+    cli: CommandLine, server: AuditedServer, tmp_path: Path
+) -> None:
+    cli.granted()
+    before = server.reader.size()
+    path = tagged(notebook(tmp_path, "1 / 0", "print('not on production')", "print('after')"), c0="raises-exception", c1="skip-execution")
+    done = cli.good("run", str(path))
+    assert "2 of 2 cells ran, 0 failed, 1 skipped." in done.out
+    assert printed(tmp_path / "runbook.out.ipynb") == ["ZeroDivisionError", "", "after\n"]
+    admitted = [e for e in server.entries("cell.admitted", start=before) if not e.body.get("canary")]
+    assert len(admitted) == 2
+
+
+def test_parameters_are_set_in_a_cell_that_is_recorded_after_the_one_with_their_defaults(
+    cli: CommandLine, server: AuditedServer, tmp_path: Path
+) -> None:
+    cli.granted()
+    before = server.reader.size()
+    path = tagged(notebook(tmp_path, "queue, limit, dry = 'none', 1, None", "print(repr((queue, limit, dry)))"), c0="parameters")
+    given = ("-p", "queue", "it's; 1/0", "-p", "limit", "50", "-p", "dry", "True")
+    done = cli.json("run", str(path), *given)
+    assert (done["cells"], done["ran"], done["exit"]) == (3, 3, 0)
+    output = tmp_path / "runbook.out.ipynb"
+    assert printed(output) == ["", "", repr(("it's; 1/0", 50, True)) + "\n"]
+    assert [e.body.get("canary", False) for e in server.entries("cell.admitted", start=before)].count(False) == 3
+    # Run once more, what was put there is replaced.
+    cli.good("run", str(output), "-p", "limit", "7", "--output", str(output))
+    assert printed(output) == ["", "", repr(("none", 7, None)) + "\n"]
+    assert cli("run", str(path), "-p", "not a name", "1").code == 2
 
 
 def test_a_cell_that_takes_too_long_is_ended_with_its_session(cli: CommandLine, server: AuditedServer, tmp_path: Path) -> None:
