@@ -147,7 +147,7 @@ class JupyterAudit(Configurable):
     free_space_floor = Int(
         500 * MIB,
         help="Bytes that must be free where the ledger is, or no session starts and no cell is admitted; below half of it "
-        "every session is ended. Both but for those under a recovery profile.",
+        "every session is ended. Both but for those under a recovery profile. The same for files: 1,000 more must fit.",
     ).tag(config=True)
 
     anchors = List(

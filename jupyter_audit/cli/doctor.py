@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import platform
-import shutil
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -27,6 +26,7 @@ from jupyter_audit.cli.server_checks import Finding, check_server
 from jupyter_audit.clock import SystemClock, format_time
 from jupyter_audit.configfile import load_admin_config
 from jupyter_audit.errors import AuditError, KeyFileError, RollbackError
+from jupyter_audit.gate.room import Room
 from jupyter_audit.home import Home
 from jupyter_audit.ledger import Ledger
 from jupyter_audit.ledger.anchors import Anchors
@@ -253,9 +253,13 @@ def _people(context: Context, ledger: Ledger) -> Iterator[Finding]:
 
 def _space(context: Context) -> Iterator[Finding]:
     folder = next(step for step in (context.home.path, *context.home.path.parents) if step.exists())
-    free, floor = shutil.disk_usage(folder).free, context.settings.free_space_floor
-    told = f"{free // MIB} MiB free, the floor is {floor // MIB} MiB"
-    if free < floor:
+    room = Room(folder, context.settings.free_space_floor)
+    if room.files < room.files_floor:
+        advice = "No session starts and no cell runs. Delete files there (a recovery grant lets an admin in)."
+        yield Finding("fail", "space", f"{room}", advice)
+        return
+    told = f"{room.free // MIB} MiB free, the floor is {room.floor // MIB} MiB"
+    if room.short:
         advice = "No session starts and no cell runs. Make room (a recovery grant lets an admin in), or lower "
         yield Finding("fail", "space", told, f"{advice}c.JupyterAudit.free_space_floor.")
     else:

@@ -17,10 +17,10 @@ MIB = 1024 * 1024
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 160 MiB."""
+    """A file system of 160 MiB, which takes 3,000 files."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=160m", "tmpfs", disk], capture_output=True, text=True, check=False)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=160m,nr_inodes=3000", "tmpfs", disk], capture_output=True, text=True, check=False)
     if mounted.returncode != 0:
         pytest.skip(f"NOT AVAILABLE HERE: no file system can be mounted: {mounted.stderr.strip()}")
     yield disk
@@ -44,6 +44,21 @@ def test_a_full_disk_stops_cells_then_sessions_and_both_are_put_down(small_disk:
         ended = server.await_entry("session.ended")
         assert (ended.body["cause"], ended.body["clean"]) == ("no_room", True)
         (server.work / "filler").unlink()
+        client = server.kernel()
+        client.execute(EMPTY_FILES)
+        ended = server.await_entry("session.ended", lambda e: e.body["kernel_id"] == client.kernel_id)
+        assert (ended.body["cause"], ended.body["clean"]) == ("no_room", True)
+        status, told = server.request("POST", "/api/kernels", {"name": "audit"})
+        assert status != 201
+        assert "more files fit" in told["message"]
+
+
+EMPTY_FILES = """
+import itertools
+for n in itertools.count():
+    open(f'empty-{n}', 'x').close()
+"""
+"""Takes no bytes, and all the inodes that there are."""
 
 
 def test_the_room_is_short_below_the_floor_and_spent_below_half_of_it(tmp_path: Path) -> None:
