@@ -103,7 +103,8 @@ class JupyterAudit(Configurable):
         "",
         help="A folder for each person's own Python packages, such as /srv/packages/{user}: {user} becomes the person's name. "
         "`pip install` in a cell puts packages there, and kernels of that person find them after everything that is installed "
-        "for all. Empty: nobody installs anything but for the length of a session.",
+        "for all. Empty: what is installed in a session goes into a folder of the session's own, which no other session sees and "
+        "which is gone with it, at a restart too.",
     ).tag(config=True)
 
     kernel_environment = List(

@@ -49,6 +49,9 @@ SITE = Path(__file__).parents[2]
 SOCKETS = "c"
 """How the names of a kernel's sockets begin, in its private folder."""
 
+PACKAGES = "packages"
+"""The folder in a session's private one that packages are installed into, where their user has none."""
+
 LONGEST_SOCKET = 100
 """Bytes of the longest path of a Unix socket that every system takes, with some to spare (unix(7): 108, macOS 104)."""
 
@@ -61,7 +64,8 @@ class LaunchTerms:
     `environment` are the names of the server's variables that are passed on. `session_dir` becomes the process's
     private folder. `hidden` is out of reach under a sandbox rung, `writable` (besides the private folder) not.
     `grace_seconds` is how long an end may take. `network` is what it may use of it, `account` (if it is not the server's)
-    whom it runs as, `packages` the folder that it may install Python packages into, if there is one.
+    whom it runs as, `packages` the folder of its user's own that it may install Python packages into, if it is not to
+    be gone with the session.
     """
 
     session: str
@@ -75,6 +79,11 @@ class LaunchTerms:
     network: NetworkPolicy = OPEN
     account: str = ""
     packages: Path | None = None
+
+    @property
+    def installs_into(self) -> Path:
+        """The folder that Python packages are installed into: its user's own, or one that is gone with the session."""
+        return self.packages or self.session_dir / PACKAGES
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,7 +306,7 @@ def sessions_folder(preferred: Path, account: str) -> Path:
 def make_session_folder(terms: LaunchTerms) -> None:
     """Make the session's private folder, and give it to the account that the process will run as."""
     terms.session_dir.mkdir(mode=0o700)
-    folders = [terms.session_dir, *(terms.session_dir / name for name in ("ipython", "tmp", "cache"))]
+    folders = [terms.session_dir, *(terms.session_dir / name for name in ("ipython", "tmp", "cache", PACKAGES))]
     for folder in folders[1:]:
         folder.mkdir(mode=0o700)
     for folder in folders:
@@ -336,10 +345,14 @@ def remove_session_folder(terms: LaunchTerms) -> None:
 def session_environment(terms: LaunchTerms, server: Mapping[str, str]) -> dict[str, str]:
     """Return a process's whole environment: what is allowed of the server's, its own folders, its session's terms."""
     kept = {name: server[name] for name in terms.environment if name in server}
-    if terms.packages is not None:
-        # No PYTHONPATH: a kernel that minds it would run a sitecustomize.py of the person's before its first cell.
-        kept |= {PACKAGES_VARIABLE: str(terms.packages), "PIP_TARGET": str(terms.packages)}
+    packages = str(terms.installs_into)
+    if terms.packages is None:
+        # The session's own: empty until something of the session's fills it, so that nothing in it can run at the start.
+        # In a person's own, a kernel that minds PYTHONPATH would run their sitecustomize.py before its first cell.
+        kept["PYTHONPATH"] = packages
     return kept | {
+        PACKAGES_VARIABLE: packages,
+        "PIP_TARGET": packages,
         "IPYTHONDIR": str(terms.session_dir / "ipython"),
         "TMPDIR": str(terms.session_dir / "tmp"),
         "XDG_CACHE_HOME": str(terms.session_dir / "cache"),

@@ -15,8 +15,7 @@ from support.servers import AuditedServer, KernelClient, audited_server, reply_o
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AuditedServer]:
-    folder = Path(tmp_path_factory.mktemp("f"))
-    with audited_server(folder, f"--JupyterAudit.kernel_packages={folder}/packages/{{user}}") as server:
+    with audited_server(Path(tmp_path_factory.mktemp("f"))) as server:
         server.grant()
         yield server
 
@@ -105,13 +104,45 @@ def make_wheel(folder: Path, name: str, files: dict[str, str]) -> Path:
     return path
 
 
-def test_pip_installs_into_the_persons_own_folder_for_this_kernel_and_the_next_but_runs_nothing_at_their_start(
-    server: AuditedServer, client: KernelClient
+OWN = {"jaown.py": "ANSWER = 42\n", "sitecustomize.py": "open('ran-at-start', 'w').close()\n", "json.py": "raise RuntimeError('shadowed')\n"}
+"""A package with two modules that would like to be run when a kernel starts."""
+INSTALL = "%pip install --no-index --no-deps --disable-pip-version-check jaown-1.0-py3-none-any.whl"
+
+
+def test_where_nothing_is_set_pip_installs_for_the_session_that_asked_and_no_other_kernel_sees_it(
+    server: AuditedServer,
 ) -> None:
-    wheel = make_wheel(server.work, "jaown", {"jaown.py": "ANSWER = 42\n", "sitecustomize.py": "open('ran-at-start', 'w').close()\n",
-                                              "json.py": "raise RuntimeError('shadowed')\n"})  # fmt: skip
-    done = client.run(f"%pip install --no-index --no-deps --disable-pip-version-check {wheel.name}")
-    assert done["status"] == "ok"
+    client = server.kernel()  # none that was debugged: debugpy has every child import json
+    make_wheel(server.work, "jaown", OWN)
+    assert client.run(INSTALL)["status"] == "ok"
+    asked = "import jaown, json, os, subprocess, sys\nchild = [sys.executable, '-S', '-c', 'import jaown; print(jaown.ANSWER)']\n"
+    out = client.printed(f"{asked}print(jaown.ANSWER, json.dumps([1]), subprocess.check_output(child), os.environ['PIP_TARGET'])")
+    assert out.startswith("42 [1] b'42\\n' ")
+    folder = Path(out.split()[-1])
+    assert (folder / "jaown.py").exists()
+    assert folder.stat().st_mode & 0o777 == 0o700
+    (server.work / "ran-at-start").unlink(missing_ok=True)  # pip's own process may have run it: it is no kernel
+    other = server.kernel()
+    assert other.run("import jaown")["ename"] == "ModuleNotFoundError"
+    assert other.run(f"open({str(folder / 'jaown.py')!r}, 'a')")["ename"] in ("FileNotFoundError", "PermissionError")
+    other.close()
+    status, _ = server.request("POST", f"/api/kernels/{client.kernel_id}/restart")
+    assert status == 200
+    assert not folder.exists()
+    assert KernelClient(server, client.kernel_id, None).run("import jaown")["ename"] == "ModuleNotFoundError"
+    assert not (server.work / "ran-at-start").exists()
+
+
+def test_pip_installs_into_the_persons_own_folder_for_this_kernel_and_the_next_but_runs_nothing_at_their_start(tmp_path: Path) -> None:
+    with audited_server(tmp_path, f"--JupyterAudit.kernel_packages={tmp_path}/packages/{{user}}") as server:
+        server.grant()
+        try_a_persons_own_packages(server)
+
+
+def try_a_persons_own_packages(server: AuditedServer) -> None:
+    make_wheel(server.work, "jaown", OWN)
+    client = server.kernel()
+    assert client.run(INSTALL)["status"] == "ok"
     assert client.printed("import jaown; print(jaown.ANSWER)") == "42\n"
     (server.work / "ran-at-start").unlink(missing_ok=True)  # pip's own process may have run it: it is no kernel
     client.close()
