@@ -21,6 +21,7 @@ from jupyter_audit.cli import (
     alerts,
     anchor,
     auditors,
+    console,
     doctor,
     entries,
     export,
@@ -84,6 +85,7 @@ def build_parser() -> argparse.ArgumentParser:
     alerts.add_commands(commands)
     words.add_commands(commands)
     run.add_commands(commands)
+    console.add_commands(commands)
     entries.add_commands(commands)
     search.add_commands(commands)
     export.add_commands(commands)

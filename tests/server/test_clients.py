@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import subprocess
 import sys
@@ -322,21 +321,28 @@ def codes(server: AuditedServer) -> list[str]:
     return [json.loads(server.reader.content(e.seq, "message") or b"{}").get("code", "") for e in entries]
 
 
-def test_a_console_in_a_terminal_works_by_way_of_the_server(server: AuditedServer, tmp_path: object) -> None:
-    """`jupyter console` itself talks to a kernel's sockets; `jupyter konsole` is the same console over the server."""
-    console = "from jupyter_kernel_client.konsoleapp import main; main()"
-    options = ["--url", server.url, "--token", server.token, "--KonsoleApp.kernel_name=audit", "--simple-prompt"]
+def test_a_console_in_a_terminal_works_by_way_of_the_server(server: AuditedServer, tmp_path: Path) -> None:
+    """`jupyter console` itself talks to a kernel's sockets; `jupyter audit console` is the same console over the server."""
+    before = server.request("GET", "/api/kernels")[1]
+    trap = "open('configuration-was-run', 'w').close()\n"
+    (tmp_path / "jupyter_config.py").write_text(trap)
+    (tmp_path / "jupyter_konsole_config.py").write_text(trap)
+    command = ["-m", "jupyter_audit.cli.main", "console", "--home", str(server.folder / "audit"), "--simple-prompt"]
     with subprocess.Popen(
-        [sys.executable, "-P", "-W", "ignore", "-c", console, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        text=True, cwd=str(tmp_path), env={**os.environ, "JUPYTER_NO_CONFIG": "1"},
-    ) as process:  # fmt: skip
+        [sys.executable, "-P", "-W", "ignore", *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tmp_path
+    ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write("print('by', 6 * 7)\n")
         process.stdin.flush()
         assert any("by 42" in line for line in process.stdout)
-        process.kill()  # its own way out waits ten seconds for its websocket, on any server
+        assert server.token not in " ".join(psutil.Process(process.pid).cmdline())
+        process.stdin.close()
+        process.stdout.read()
+    assert process.returncode == 0
+    assert not (tmp_path / "configuration-was-run").exists()
     assert "print('by', 6 * 7)" in codes(server)
+    assert server.request("GET", "/api/kernels")[1] == before
 
 
 def test_a_program_runs_cells_by_way_of_the_server(server: AuditedServer) -> None:
