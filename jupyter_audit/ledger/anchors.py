@@ -264,7 +264,7 @@ def newest_kept(text: str) -> str:
     if not text.startswith("{"):
         return text
     newest: tuple[Checkpoint, str] | None = None
-    for line in text.splitlines():
+    for line in text.split("\n"):  # and at nothing else that Unicode has for lines: it can be within one of JSON
         try:
             note = json.loads(line)["note"]
             checkpoint = unverified_checkpoint(note)

@@ -10,11 +10,11 @@ import threading
 from pathlib import Path
 
 import pytest
-from ledger_story import SetClock, a_draft, check
+from ledger_story import SetClock, Story, a_draft, check
 
 from jupyter_audit.errors import ConfigError, VerificationError
 from jupyter_audit.home import Home
-from jupyter_audit.ledger import Ledger, open_ledger
+from jupyter_audit.ledger import Ledger, LedgerReader, open_ledger
 from jupyter_audit.ledger.anchors import Anchors, newest_kept, parse_sink
 
 
@@ -82,6 +82,15 @@ def test_a_ledger_that_lost_its_end_is_found_with_the_file_of_an_anchor(home: Ho
     assert found.value.damage == "rollback"
     home.ledger.write_bytes(whole)
     assert check(home, since=newest_kept(kept.read_text())).since == 3
+
+
+def test_of_a_file_sinks_lines_the_newest_whole_one_counts_whatever_stands_around_it(story: Story) -> None:
+    with LedgerReader.open(story.home.ledger) as reader:
+        older, newest, other = (reader.checkpoint_at(size) for size in (12, story.size, 14))
+    made = [json.dumps({"origin": "\u2028 \x85", "note": note}, ensure_ascii=False) for note in (older, newest, other)]
+    text = "\n".join(["{", *made, made[0], made[1][:-9], "[]", '{"note": 1}', ""])
+    assert newest_kept(text) == newest
+    assert newest_kept(older) == older
 
 
 def test_syslog_by_udp_is_rfc_5424_and_carries_the_whole_note(ledger: Ledger, home: Home, clock: SetClock) -> None:
