@@ -128,64 +128,6 @@ def await_mark(mark: Path, what: str) -> None:
     wait_for(mark.exists, f"{what} to run")
 
 
-# --- what a cell leaves behind ----------------------------------------------------------------------------
-
-BEATING = """
-import asyncio, os, subprocess, sys, threading, time
-def beat(kind):
-    while not os.path.exists(BEATS + "stop"):
-        open(BEATS + kind, "w").close(); time.sleep(0.02)
-async def beat_too(kind):
-    while not os.path.exists(BEATS + "stop"):
-        open(BEATS + kind, "w").close(); await asyncio.sleep(0.02)
-program = "import os, sys, time\\nwhile not os.path.exists(sys.argv[1] + 'stop'):\\n    open(sys.argv[1] + sys.argv[2], 'w').close(); time.sleep(0.02)"
-job = [sys.executable, "-S", "-c", program, BEATS]
-threading.Thread(target=beat, args=("thread",)).start()
-task = asyncio.get_running_loop().create_task(beat_too("task"))
-subprocess.Popen([*job, "child"])
-if os.fork() == 0:
-    os.setsid()
-    if os.fork() == 0:
-        os.execv(sys.executable, [*job, "daemon"])
-    os._exit(0)
-"""
-
-
-@dataclass(frozen=True)
-class Beats:
-    """
-    What goes on after its cell, each of it putting its file back fifty times a second: a thread, an asyncio task, a child, and a
-    daemon that forked twice. The two processes have `prefix` in their command lines.
-    """
-
-    prefix: Path
-    kinds: tuple[str, ...] = ("thread", "task", "child", "daemon")
-
-    @property
-    def code(self) -> str:
-        """The cell that starts it all."""
-        return f"BEATS = {str(self.prefix)!r}\n{BEATING}"
-
-    def heard(self) -> set[str]:
-        """Return which have put their files back since they were taken away last."""
-        return {kind for kind in self.kinds if Path(f"{self.prefix}{kind}").exists()}
-
-    def take_away(self) -> None:
-        """Take the files away."""
-        for kind in self.kinds:
-            Path(f"{self.prefix}{kind}").unlink(missing_ok=True)
-
-    def go_on(self, *kinds: str) -> bool:
-        """Take the files away, and wait until these (all, if none is named) are back."""
-        self.take_away()
-        expected = set(kinds or self.kinds)
-        return bool(wait_for(lambda: self.heard() >= expected, f"{', '.join(sorted(expected))} to go on"))
-
-    def stop(self) -> None:
-        """Have them end by themselves."""
-        Path(f"{self.prefix}stop").touch()
-
-
 # --- roads, one a file ------------------------------------------------------------------------------------
 
 

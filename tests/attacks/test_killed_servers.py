@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import websocket
-from attack_house import Attacker, Beats, plain_server, team_server, touch
+from attack_house import Attacker, plain_server, team_server, touch
+from support.beats import Beats
 from support.processes import alive, bearing, processes_of
 from support.servers import wait_for
 

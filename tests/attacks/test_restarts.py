@@ -6,7 +6,8 @@ import os
 import signal
 from typing import Any
 
-from attack_house import Attacker, Beats, Client, Team, touch
+from attack_house import Attacker, Client, Team, touch
+from support.beats import Beats
 from support.processes import bearing
 
 from jupyter_audit.model import Entry

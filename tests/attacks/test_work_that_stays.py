@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from attack_house import Attacker, Beats, Client, Team
+from attack_house import Attacker, Client, Team
+from support.beats import Beats
 from support.processes import bearing
 from support.servers import wait_for
 

@@ -1,4 +1,8 @@
-"""A server that is killed takes its sessions along, on the rungs without a process tree of the kernel's own, too."""
+"""
+A server that is killed, or stops, takes its sessions along, on the rungs without a process tree of the kernel's own, too.
+
+The higher rungs' are in tests/attacks/test_killed_servers.py and tests/server/test_endings.py.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from isolation_house import MARKS, House
+from support.beats import Scene
 from support.servers import audited_server, wait_for
 
 from jupyter_audit.access.terms import Rung
@@ -37,3 +42,14 @@ def test_nothing_outlives_a_server_that_was_killed(rung: Rung, tmp_path: Path) -
         wait_for(lambda: not bearing(), "the processes to be gone", 10)
         mark = f"{session}/connection.json"
         wait_for(lambda: not bearing(), "kernel and supervisor to be gone", 10)
+
+
+def test_nothing_outlives_its_grant_or_a_stop_where_nothing_fences_it(tmp_path: Path) -> None:
+    with audited_server(tmp_path, "--JupyterAudit.isolation=none", "--JupyterAudit.grace_seconds=2") as server:
+        expiring = Scene.on_a_short_grant(server)
+        expiring.assert_ended("expired")
+        stopping = Scene.begin(server, server.grant())
+        assert stopping
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(timeout=60) == 0
+        stopping.assert_ended("server_stopped")

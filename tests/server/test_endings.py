@@ -7,14 +7,24 @@ import json
 import signal
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 import websocket
+from support.beats import Scene
 from support.processes import alive, bearing, processes_of
 from support.servers import AuditedServer, KernelClient, audited_server, wait_for
 from support.trackers import http_tracker
 
 GRACE_S = 5.0
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AuditedServer]:
+    """One that allows a kernel besides which checks no permits."""
+    with audited_server(Path(tmp_path_factory.mktemp("endings")), "--JupyterAudit.allowed_kernels=['audit', 'python3']") as running:
+        yield running
 
 
 def start_everything(client: KernelClient, mark: str) -> None:
@@ -63,23 +73,12 @@ def test_revocation_in_the_middle_of_a_cell_ends_the_cell_the_kernel_and_every_p
     assert server.finished(admitted.seq).body["status"] in ("error", "ended")
 
 
-def test_expiry_ends_what_ignores_its_interrupt(server: AuditedServer) -> None:
-    server.short_grant(4)
-    client = server.kernel()
-    mark = f"mark-{uuid.uuid4().hex}"
-    client.execute(
-        "import time, subprocess, sys\n"
-        f"subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)', {mark!r}], start_new_session=True)\n"
-        "while True:\n    try: time.sleep(1)\n    except KeyboardInterrupt: pass"
-    )
-    wait_for(lambda: bearing(mark), "the cell to run")
-    ended = server.await_entry("session.ended", lambda e: e.body["kernel_id"] == client.kernel_id)
-    assert (ended.body["cause"], ended.body["clean"]) == ("expired", True)
-    assert bearing(mark) == []
-    expired = server.await_entry("access.expired")
-    assert expired.grant == ended.grant
-    admitted = server.await_entry("cell.admitted", lambda e: e.session == ended.session)
-    assert server.finished(admitted.seq).body["status"] == "ended"
+def test_expiry_ends_what_ignores_its_interrupt_and_all_that_was_started(server: AuditedServer) -> None:
+    scene = Scene.on_a_short_grant(server)
+    scene.assert_ended("expired")
+    assert server.await_entry("access.expired").grant == scene.grant
+    busy = server.await_entry("cell.admitted", lambda e: e.body["kernel_id"] == scene.kernel.kernel_id)
+    assert server.finished(busy.seq).body["status"] == "ended"
 
 
 def test_after_the_end_a_cell_on_the_open_socket_is_refused(server: AuditedServer) -> None:
@@ -155,21 +154,22 @@ def test_output_after_a_cells_end_is_put_down_as_late(server: AuditedServer, gra
     assert late.body["reported_by"] == "kernel"
 
 
-def test_code_that_comes_past_the_gate_is_found_and_ends_the_session(server: AuditedServer, grant: str) -> None:
-    client = server.kernel()
-    # The kernel's own code can use the kernel's ports and key: the road that no fence on the outside closes.
-    client.execute(
-        """
-import json, sys, threading
+KNOCK = """
+import threading
 from jupyter_client import BlockingKernelClient
 from ipykernel.kernelapp import IPKernelApp
 def knock():
     client = BlockingKernelClient(connection_file=IPKernelApp.instance().abs_connection_file)
     client.load_connection_file(); client.start_channels()
-    client.execute("open('past-the-gate', 'w').close()")
+    client.execute("open(MARK, 'w').close()", silent=True)
 threading.Thread(target=knock).start()
 """
-    )
+"""The kernel's own code uses the kernel's ports and key: the road that no fence on the outside closes."""
+
+
+def test_code_that_comes_past_the_gate_is_found_and_ends_the_session(server: AuditedServer, grant: str) -> None:
+    client = server.kernel()
+    client.execute(f"MARK = 'past-the-gate'{KNOCK}")
     finding = server.await_entry("finding.raised", lambda e: e.body["rule"] == "foreign-code")
     assert finding.body["level"] == "critical"
     ended = server.await_entry("session.ended", lambda e: e.body["kernel_id"] == client.kernel_id)
@@ -179,18 +179,40 @@ threading.Thread(target=knock).start()
     assert not (server.work / "past-the-gate").exists()
 
 
-def test_stopping_the_server_ends_every_session_and_says_so(tmp_path: Path) -> None:
-    with audited_server(tmp_path) as server:
-        server.grant()
-        client = server.kernel()
-        client.run("1")
-        kernel = processes_of(server, client.kernel_id)
-        server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(timeout=20) == 0
-        assert not any(alive(process) for process in kernel)
-        ended = server.await_entry("session.ended")
-        assert ended.body["cause"] == "server_stopped"
-        assert server.await_entry("server.stopped").seq > ended.seq
+def test_in_a_kernel_that_checks_no_permits_it_runs_and_is_found_and_ends_the_session(server: AuditedServer, grant: str) -> None:
+    client = server.kernel(name="python3")
+    client.execute(f"MARK = 'past-the-gate-of-another-kernel'{KNOCK}")
+    finding = server.await_entry("finding.raised", lambda e: e.body["rule"] == "foreign-code" and e.grant == grant)
+    assert finding.body["level"] == "critical"
+    assert "a cell which this server never sent" in str(finding.body["explanation"])
+    ended = server.await_entry("session.ended", lambda e: e.body["kernel_id"] == client.kernel_id)
+    assert (ended.session, ended.body["cause"], ended.body["clean"]) == (finding.session, "foreign_code", True)
+    # That it ran shows that the finding came of what was seen, not of a permit.
+    assert (server.work / "past-the-gate-of-another-kernel").exists()
+    assert [e for e in server.entries("kernel.report") if e.session == ended.session] == []
+
+
+def test_stopping_the_server_ends_every_session_with_all_that_was_started_and_says_so(tmp_path: Path) -> None:
+    profiles = "--JupyterAudit.profiles={'production-debug': {'terminals': True}}"
+    with audited_server(tmp_path, profiles, "--JupyterAudit.grace_seconds=2") as server:
+        idle = processes_of(server, server.kernel().kernel_id)
+        scene = Scene.begin(server, server.grant())
+        assert scene
+        terminal = server.request("POST", "/api/terminals", {})[1]["name"]
+        address = f"{server.url.replace('http', 'ws', 1)}/terminals/websocket/{terminal}"
+        typed = f"{scene.beats.prefix}typed"
+        with contextlib.closing(websocket.create_connection(address, header=[f"Authorization: token {server.token}"])) as socket:
+            program = f"trap '' HUP INT TERM; touch {typed}; while :; do sleep 0.1; done"
+            socket.send(json.dumps(["stdin", f'setsid sh -c "{program}" &\rsh -c "{program}"\r']))
+            wait_for(lambda: len(bearing(f"touch {typed}")) >= 2 and Path(typed).exists(), "what was typed to run")
+            server.process.send_signal(signal.SIGTERM)
+            assert server.process.wait(timeout=60) == 0
+        assert not any(alive(process) for process in idle)
+        assert bearing(typed) == []
+        scene.assert_ended("server_stopped")
+        ended = server.entries("session.ended")
+        assert [(entry.body["cause"], entry.body["clean"]) for entry in ended] == [("server_stopped", True)] * 3
+        assert server.await_entry("server.stopped").seq > max(entry.seq for entry in ended)
 
 
 def test_a_grant_whose_ticket_is_closed_ends_with_its_kernel(tmp_path: Path) -> None:

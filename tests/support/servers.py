@@ -180,9 +180,9 @@ class AuditedServer:
             principal = Principal(approver, "UserTokensIdentityProvider", frozenset({Role.APPROVER}))
             service.revoke(principal, grant, "the test is over")
 
-    def kernel(self, subprotocol: str | None = None) -> KernelClient:
+    def kernel(self, subprotocol: str | None = None, name: str = "audit") -> KernelClient:
         """Start a kernel and connect to it."""
-        status, model = self.request("POST", "/api/kernels", {"name": "audit"})
+        status, model = self.request("POST", "/api/kernels", {"name": name})
         assert status == 201, model
         return KernelClient(self, model["id"], subprotocol)
 
