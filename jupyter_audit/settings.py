@@ -226,6 +226,13 @@ class JupyterAudit(Configurable):
         "cells printed goes after 30 days and their code after a year. The names are those that docs/entries.md gives.",
     ).tag(config=True)
 
+    signing_key_days = Int(
+        365,
+        min=0,
+        help="After how many days under one signing key `jupyter audit doctor` warns that a new one is due; 0 never. A timer "
+        "with `jupyter audit keys rotate --if-older-than` changes it (docs/keys.md).",
+    ).tag(config=True)
+
     sealed_to = List(
         Unicode(),
         default_value=[],

@@ -30,6 +30,7 @@ from jupyter_audit.gate.room import Room
 from jupyter_audit.home import Home
 from jupyter_audit.ledger import Ledger
 from jupyter_audit.ledger.anchors import Anchors
+from jupyter_audit.ledger.envelope import CREATED, KEY_ROTATED
 from jupyter_audit.ledger.sealing import prove_sealing
 from jupyter_audit.model import Entry, Role
 from jupyter_audit.notify.routes import Routes
@@ -149,6 +150,7 @@ def _ledger(context: Context, ledger: Ledger) -> Iterator[Finding]:
     newest = ledger.entry(ledger.size() - 1)
     told = f"{ledger.size()} entries, the newest of {format_time(newest.time)}; they are those that were signed"
     yield Finding("ok", "ledger", told)
+    yield from _age_of_key(context, ledger)
     if newest.time > context.clock.now():
         advice = "Grants end by the later of the two. Set the clock right."
         yield Finding("warn", "clock", "it is behind the ledger's newest entry", advice)
@@ -167,6 +169,19 @@ def _ledger(context: Context, ledger: Ledger) -> Iterator[Finding]:
         last = anomalies[-1]
         told = f"{len(anomalies)} entries about access had no effect; the last is entry {last.seq}: {last.what}"
         yield Finding("warn", "access", told, "Find out who wrote them: the rules of access would not.")
+
+
+def _age_of_key(context: Context, ledger: Ledger) -> Iterator[Finding]:
+    """Whoever steals a key can sign anew what was signed with it, and no more: each change bounds that."""
+    began = next(iter(ledger.entries(types=[CREATED, KEY_ROTATED], newest_first=True, limit=1)))
+    days = (context.clock.now() - began.time).days
+    told = f"in force since entry {began.seq}, {days} days; it has signed {ledger.size() - began.seq} entries"
+    most = context.settings.signing_key_days
+    if most and days >= most:
+        advice = "`jupyter audit keys rotate` gives a new one and destroys the old; a timer can do it (docs/keys.md)."
+        yield Finding("warn", "age of the key", f"{told}, and c.JupyterAudit.signing_key_days is {most}", advice)
+    else:
+        yield Finding("ok", "age of the key", told)
 
 
 def _log_of_writes(context: Context) -> Iterator[Finding]:

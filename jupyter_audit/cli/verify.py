@@ -14,7 +14,7 @@ from jupyter_audit.cli.context import context_of, home_of
 from jupyter_audit.cli.damage import damage_json, damage_text
 from jupyter_audit.cli.options import add_auditor_key, add_command, auditors_of
 from jupyter_audit.cli.output import clean, clean_block, print_json
-from jupyter_audit.errors import AuditError, UsageError, VerificationError
+from jupyter_audit.errors import AuditError, LedgerMissingError, UsageError, VerificationError
 from jupyter_audit.ledger import LedgerReader
 from jupyter_audit.ledger.anchors import newest_kept
 from jupyter_audit.ledger.auditors import AuditorSecret
@@ -96,6 +96,10 @@ def add_commands(commands: Any) -> None:
     command.add_argument("--ledger", metavar="FILE", help="the ledger's file (default: the home's)")
 
 
+WITH_A_LEDGER_ONLY = ("--ledger", "--since", "--witness-key", "--cosigned", "--approver-key", "--workers")
+"""Options that say something of a ledger, and nothing of a proof."""
+
+
 def verify(options: argparse.Namespace) -> int:
     """Prove the ledger whole; say exactly what is wrong where it is not."""
     # The settings are no part of the proof: an auditor has a copy of the file and none of them.
@@ -104,7 +108,17 @@ def verify(options: argparse.Namespace) -> int:
     keys = [_key(text) for text in options.key or [str(home.verifier_key)]]
     auditors = auditors_of(options)
     if options.proof:
+        unused = [name for name in WITH_A_LEDGER_ONLY if getattr(options, name.removeprefix("--").replace("-", "_"))]
+        if unused:
+            raise UsageError(
+                f"--proof is checked without a ledger, and without {', '.join(unused)}.",
+                advice="Check the proof and the ledger in two commands.",
+            )
         return _verify_proof(_read(Path(options.proof)), keys, auditors, options)
+    if options.ledger and not path.is_file():
+        raise LedgerMissingError(f"There is no ledger's file at {path}.", advice="Name the ledger's file: ledger.db of the audit home, or a copy of it.")
+    if options.workers is not None and options.workers < 1:
+        raise UsageError("--workers is the number of processes, 1 or more.")
     since = newest_kept(_read(Path(options.since))) if options.since else None
     pins = _pins(options.approver_key)
     witness_keys = [_key(text) for text in options.witness_key or ()]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,16 @@ from jupyter_audit.ledger import LedgerReader
 from jupyter_audit.model import Entry
 
 COMMAND = [sys.executable, "-m", "jupyter_audit.cli.main"]
+
+
+class Past:
+    """A clock that stood still so many days ago."""
+
+    def __init__(self, days: int) -> None:
+        self.moment = datetime.now(UTC) - timedelta(days=days)
+
+    def now(self) -> datetime:
+        return self.moment
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from cli_house import CommandLine
+from cli_house import CommandLine, Past
 
 from jupyter_audit.cli.keys import is_due
+from jupyter_audit.ledger import create_ledger
+from jupyter_audit.model import Actor
 
 DAY = timedelta(days=1)
 
@@ -53,3 +55,17 @@ def test_only_an_admin_gives_a_new_key_and_only_for_a_reason(cli: CommandLine) -
     assert "Only an admin" in cli("keys", "rotate", "--reason", "x", "--config", others).err
     assert "needs a reason" in cli("keys", "rotate").err
     assert len(cli("keys", "--json").rows()) == 1
+
+
+def test_doctor_warns_of_a_key_that_has_been_in_force_for_too_long(empty: CommandLine) -> None:
+    cli = empty
+    create_ledger(cli.home, clock=Past(40), actor=Actor("root", "test"))
+    young = cli.config("c.JupyterAudit.solo = True\n")
+    (told,) = [row for row in cli("doctor", "--json", "--config", young).rows() if row["check"] == "age of the key"]
+    assert (told["level"], "40 days" in told["result"]) == ("ok", True)
+    old = cli.config("c.JupyterAudit.solo = True\nc.JupyterAudit.signing_key_days = 40\n")
+    (told,) = [row for row in cli("doctor", "--json", "--config", old).rows() if row["check"] == "age of the key"]
+    assert (told["level"], "keys rotate" in told["advice"]) == ("warn", True)
+    cli.good("keys", "rotate", "--reason", "due", "--config", old)
+    (told,) = [row for row in cli("doctor", "--json", "--config", old).rows() if row["check"] == "age of the key"]
+    assert told["level"] == "ok"

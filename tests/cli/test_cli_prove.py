@@ -65,3 +65,19 @@ def test_what_cannot_be_proven_is_refused_in_words(cli: CommandLine, tmp_path: P
         done = cli(*words)
         assert done.code != 0
         assert said in done.err
+
+
+def test_what_is_said_of_a_ledger_is_not_passed_over_with_a_proof(cli: CommandLine, tmp_path: Path) -> None:
+    proof = tmp_path / "entry.proof"
+    cli.good("prove", "0", "--output", str(proof))
+    for words in (["--since", "x"], ["--ledger", "x"], ["--witness-key", "x"], ["--workers", "2"]):
+        refused = cli("verify", "--proof", str(proof), *words)
+        assert (refused.code, words[0] in refused.err) == (2, True)
+
+
+def test_a_ledger_that_is_not_there_is_no_reason_to_make_one(cli: CommandLine, tmp_path: Path) -> None:
+    for path in (tmp_path / "nowhere.db", tmp_path):
+        refused = cli("verify", "--ledger", str(path))
+        assert (refused.code, "init" in refused.err) == (4, False)
+    for workers in ("0", "-3"):
+        assert cli("verify", "--workers", workers).code == 2

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-
-from cli_house import CommandLine
+from cli_house import CommandLine, Past
 
 from jupyter_audit.clock import SystemClock
 from jupyter_audit.ledger import LedgerReader, create_ledger, open_ledger
@@ -33,16 +31,6 @@ def test_a_session_is_purged_and_the_ledger_stays_whole(cli: CommandLine) -> Non
     assert "1 purged" in cli.good("verify").out
     assert "nothing that fits" in cli.good("purge", "--session", "s-1", "--reason", "DPO-17").out
     assert cli("log", "--session", "s-1", "--content").code == 0
-
-
-class Past:
-    """A clock that stood still so many days ago."""
-
-    def __init__(self, days: int) -> None:
-        self.moment = datetime.now(UTC) - timedelta(days=days)
-
-    def now(self) -> datetime:
-        return self.moment
 
 
 def contents_left(cli: CommandLine) -> set[tuple[str, str]]:
