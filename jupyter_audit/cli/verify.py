@@ -116,7 +116,8 @@ def verify(options: argparse.Namespace) -> int:
             )
         return _verify_proof(_read(Path(options.proof)), keys, auditors, options)
     if options.ledger and not path.is_file():
-        raise LedgerMissingError(f"There is no ledger's file at {path}.", advice="Name the ledger's file: ledger.db of the audit home, or a copy of it.")
+        advice = "Name the ledger's file: ledger.db of the audit home, or a copy of it."
+        raise LedgerMissingError(f"There is no ledger's file at {path}.", advice=advice)
     if options.workers is not None and options.workers < 1:
         raise UsageError("--workers is the number of processes, 1 or more.")
     since = newest_kept(_read(Path(options.since))) if options.since else None
