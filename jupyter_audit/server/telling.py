@@ -39,6 +39,7 @@ class Teller:
 
     def __init__(self, connection: ZMQChannelsWebsocketConnection) -> None:
         self._connection = connection
+        self._over: tuple[str, str] | None = None
 
     def write(
         self,
@@ -72,21 +73,23 @@ class Teller:
 
     def refusal(self, message: ClientMessage, refusal: Refuse, session: Session | None) -> None:
         """Answer in the kernel's place, so that the client shows the sentence and does not wait for ever."""
-        name = REFUSED_NAMES.get(refusal.cause, "Refused")
+        name, sentence = REFUSED_NAMES.get(refusal.cause, "Refused"), refusal.sentence
+        if refusal.cause is Cause.SESSION_ENDED and self._over is not None:
+            name, sentence = self._over
         rule = MESSAGES.get(message.msg_type)
         is_cell = message.msg_type == "execute_request"
         parent = message.header
         self.state("busy", parent)
         if is_cell and not message.content.get("silent"):
-            self.error(name, refusal.sentence, parent)
+            self.error(name, sentence, parent)
         if message.msg_type == "input_reply" and session is not None:
             self._still_waiting(refusal, session)
         if rule is not None and rule.reply:
-            content: dict[str, Any] = {"status": "error", "ename": name, "evalue": refusal.sentence, "traceback": []}
+            content: dict[str, Any] = {"status": "error", "ename": name, "evalue": sentence, "traceback": []}
             if message.msg_type == "debug_request":
                 # The Debug Adapter Protocol's own way to say no; JupyterLab stumbles over an answer without a body.
                 body = {"isStarted": False, "breakpoints": [], "stoppedThreads": []}
-                content |= {"type": "response", "success": False, "message": refusal.sentence, "body": body}
+                content |= {"type": "response", "success": False, "message": sentence, "body": body}
             if is_cell:
                 content |= {"execution_count": 0, "user_expressions": {}, "payload": []}
             reply_on = message.channel if message.channel in ("shell", "control") else "shell"
@@ -125,10 +128,15 @@ class Teller:
             self.write("iopub", "clear_output", {"wait": False}, held.message.header, {HELD_KEY: ""})
 
     def ended(self, name: str, sentence: str, running: list[Mapping[str, Any]]) -> None:
-        """Say that the session is over: in each running cell's output, and in the kernel's state."""
+        """
+        Say that the session is over in each running cell's output, and from now on to whatever is sent to its kernel.
+
+        Not that the kernel is dead: JupyterLab then lets go of the connection and runs the next cell without one, which waits for
+        ever. Nor can the sentence be left to the running cells: a page that was loaded meanwhile does not know them.
+        """
+        self._over = name, sentence
         for parent in running:
             self.error(name, sentence, parent)
             content = {"status": "error", "ename": name, "evalue": sentence, "traceback": [], "execution_count": 0}
             self.write("shell", "execute_reply", content, parent)
             self.state("idle", parent)
-        self.state("dead", {})
