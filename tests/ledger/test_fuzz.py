@@ -203,7 +203,7 @@ def read(name: str, examples: int) -> None:
             assert again == text
             read_any = True
         else:
-            assert type(again) is reader.error
+            assert isinstance(again, reader.error)
             assert str(again)
 
     fuzz(reader.inputs, judge, examples)
