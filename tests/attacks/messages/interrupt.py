@@ -5,6 +5,8 @@ from __future__ import annotations
 from attack_house import Client
 
 NEEDS_NO_GRANT = True
+ITS_END_STRIKES_TOO = True
+"""The end of a session interrupts its kernel first, so the mark may be there by that; the message is refused all the same."""
 
 
 def prepare(client: Client, code: str) -> None:
