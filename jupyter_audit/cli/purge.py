@@ -20,6 +20,8 @@ from jupyter_audit.record.kinds import SessionStarted
 from jupyter_audit.settings import JupyterAudit
 
 RETENTION = "retention"
+SESSIONS_AT_ONCE = 1000
+"""Sessions of one person that one entry takes; more are purged in several."""
 
 
 def add_commands(commands: Any) -> None:
@@ -97,7 +99,10 @@ def _wanted(options: argparse.Namespace, settings: JupyterAudit, reader: LedgerR
         ]
     if not options.before and options.session is None and options.actor is None:
         raise UsageError("Say what is to go: --before, --session, --actor or --retention.")
-    return [replace(wanted, before=parse_since(options.before, now) if options.before else None)]
+    wanted = replace(wanted, before=parse_since(options.before, now) if options.before else None)
+    # Each session is named in the purge's entry, and an entry has its greatest size.
+    parts = [theirs[first : first + SESSIONS_AT_ONCE] for first in range(0, len(theirs), SESSIONS_AT_ONCE)]
+    return [replace(wanted, sessions_of_actor=part) for part in parts or [[]]]
 
 
 def retained(settings: JupyterAudit, names: Iterable[str]) -> dict[str, int]:

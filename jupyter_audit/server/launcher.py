@@ -43,9 +43,10 @@ from jupyter_audit.server.assertions import assess
 from jupyter_audit.server.lablink import write_lab_settings
 from jupyter_audit.server.pins import CLASSES, PINNED, SOLO_IDENTITY, pinned_trait
 from jupyter_audit.server.services import find_services
+from jupyter_audit.server.whereabouts import remove_own, server_file, write_private
 from jupyter_audit.settings import JupyterAudit
 
-__all__ = ["CLASSES", "AuditServerApp", "main", "server_file"]
+__all__ = ["CLASSES", "AuditServerApp", "main"]
 
 FACES: Mapping[str, tuple[str, str] | None] = {
     "lab": ("jupyterlab", "jupyterlab.labapp:LabApp"),
@@ -255,29 +256,6 @@ class AuditServerApp(ServerApp):
                 }
             ),
         )
-
-
-def server_file(home: Home) -> Path:
-    """Return where a running server says how it can be reached, for `jupyter audit run` and others."""
-    return home.run / "server.json"
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only this account can read, in one piece."""
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}")
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    unfinished.replace(path)
-
-
-def remove_own(path: Path) -> None:
-    """Remove the file that says where this server is, unless another server's has taken its place."""
-    try:
-        if json.loads(path.read_text()).get("pid") == os.getpid():
-            path.unlink()
-    except (OSError, ValueError):
-        return
 
 
 # --- what is refused before anything is started -----------------------------------------------------------

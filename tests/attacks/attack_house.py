@@ -86,12 +86,15 @@ class Client(KernelClient):
 
     def send_raw(self, **parts: Any) -> str:
         """Send an execute_request of the default protocol as it stands; return its id."""
-        msg_id = uuid.uuid4().hex
-        header = {"msg_id": msg_id, "msg_type": "execute_request", "username": "", "session": self.session,
-                  "date": "2026-01-01T00:00:00Z", "version": "5.4"}
+        header = self.execute_header()
         whole = {"header": header, "parent_header": {}, "metadata": {}, "channel": "shell", "buffers": [], **parts}
         self.socket.send(json.dumps({key: value for key, value in whole.items() if value is not None}))
-        return msg_id
+        return str(header["msg_id"])
+
+    def execute_header(self, **parts: Any) -> dict[str, Any]:
+        """Return the header of an execute_request of this client's."""
+        return {"msg_id": uuid.uuid4().hex, "msg_type": "execute_request", "username": "", "session": self.session,
+                "date": "2026-01-01T00:00:00Z", "version": "5.4", **parts}
 
 
 def cell(code: str, **changes: Any) -> dict[str, Any]:
@@ -164,7 +167,8 @@ def plain_server(folder: Path, *options: str, config: str = "") -> Iterator[Plai
     """A stock JupyterLab, in the same environment, without the product."""
     token, port = secrets.token_hex(16), free_port()
     written = folder / "plain_config.py"
-    written.write_text(config)
+    # What its plugin manager turns off would else be off in the environment that all tests share.
+    written.write_text(f"c.PluginManager.level = 'user'\n{config}")
     command = [
         str(Path(sys.executable).with_name("jupyter-lab")), "--no-browser", "--allow-root", f"--port={port}",
         f"--config={written}", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}",

@@ -37,7 +37,7 @@ def test_on_a_plain_server_it_comes_back_and_the_next_cell_runs(plain: Attacker)
         kernel.execute(touch(mark))
         return mark.exists()
 
-    wait_for(ran, "a cell in the kernel that came back")
+    assert wait_for(ran, "a cell in the kernel that came back")
 
 
 def test_without_a_grant_what_comes_back_runs_nothing(team: Team) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from cli_house import CommandLine, Past
 
 from jupyter_audit.clock import SystemClock
@@ -87,6 +88,21 @@ def test_a_person_is_purged_with_what_their_cells_printed(cli: CommandLine) -> N
         held = {e.session for e in reader.entries() for name in e.contents if reader.content(e.seq, name) is not None}
     assert held == {"s-bob"}
     assert "2 purged" in cli.good("verify").out
+
+
+def test_a_person_of_more_sessions_than_one_entry_can_name_is_purged_whole(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jupyter_audit.cli.purge.SESSIONS_AT_ONCE", 2)
+    with open_ledger(cli.home, clock=SystemClock()) as ledger:
+        for number in range(5):
+            session = f"s-{number}"
+            started = kinds.SessionStarted("srv", f"k-{number}", "audit", "landlock", "a.ipynb")
+            ledger.append([kinds.draft(started, actor=EVE, session=session)])
+            ledger.append([Draft("cell.finished", {}, actor=SERVER, session=session, contents={"outputs": Content(b"4711")})])
+
+    done = cli("purge", "--actor", "eve", "--reason", "DPO-19", "--json").rows()
+
+    assert [row["contents"] for row in done] == [2, 2, 1]
+    assert "5 purged" in cli.good("verify").out
 
 
 def test_a_purge_without_an_admin_a_reason_or_a_target_is_refused(cli: CommandLine) -> None:

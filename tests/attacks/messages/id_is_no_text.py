@@ -10,8 +10,7 @@ MALFORMED = True
 
 
 def strike(client: Client, code: str) -> str:
-    header = {"msg_id": 7, "msg_type": "execute_request", "username": "", "session": client.session,
-              "date": "2026-01-01T00:00:00Z", "version": "5.4"}  # fmt: skip
+    header = client.execute_header(msg_id=7)
     whole = {"header": header, "parent_header": {}, "metadata": {}, "channel": "shell", "buffers": [], "content": cell(code)}
     client.socket.send(json.dumps(whole))
     return ""

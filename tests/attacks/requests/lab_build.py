@@ -10,6 +10,6 @@ CAUSES = {"closed"}
 
 
 def strike(person: Attacker, mark: Path) -> bool:
-    # On a plain server nothing is being built, which the builder itself says with a 500.
-    status, _ = person.request("DELETE", "/lab/api/build")
-    return status != 403
+    # On a plain server nothing is being built, which the builder itself says: the request came through to it.
+    status, answer = person.request("DELETE", "/lab/api/build")
+    return status == 500 and "No current build" in str(answer)

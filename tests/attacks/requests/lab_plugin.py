@@ -12,4 +12,4 @@ CAUSES = {"closed"}
 def strike(person: Attacker, mark: Path) -> bool:
     body = {"cmd": "disable", "plugin_name": "@jupyterlab/no-such-plugin:plugin"}
     status, _ = person.request("POST", "/lab/api/plugins", body)
-    return status != 403
+    return status == 201
