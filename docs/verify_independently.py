@@ -424,8 +424,7 @@ class Verifier:
     def conclude(self) -> str:
         size = self.tree.size
         need(size, "origin", 0, "there are no entries")
-        cut = "truncated" if self.end > size else "checkpoint_missing"
-        need(self.signed == size, cut, size, f"the commit from entry {self.start} is not whole")
+        need(self.signed == size, "truncated", size, f"the commit from entry {self.start} is not whole")
         foreign = next(self.rows("SELECT seq FROM content WHERE id < 0 OR id >= ? LIMIT 1", 256 * size), None)
         need(foreign is None, "content_foreign", foreign and foreign[0], "content is stored for an entry that there is not")
         for table, count in (("subtree", sum(size >> level for level in range(8, 64, 8))), ("place", self.places)):

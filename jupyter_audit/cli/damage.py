@@ -10,6 +10,36 @@ from jupyter_audit.errors import VerificationError
 from jupyter_audit.ledger.damage import DAMAGES
 from jupyter_audit.ledger.report import Before
 
+KEEP = (
+    "Keep this file as it is, for evidence. A backup that verifies, or a checkpoint kept elsewhere, shows how the ledger was "
+    "while it was whole."
+)
+"""The next step where a damage has none of its own."""
+
+NOT_COMPARED = frozenset({"remembered", "witness"})
+"""Classes that say nothing of the ledger: what it was to be compared with cannot be used, or is not of it."""
+
+_MEANINGS = {
+    "file": "The file cannot be read as a whole. Nothing is shown of what cannot be read.",
+    "schema": "The file is not a ledger of this format, or it was changed by another way than appending.",
+    **dict.fromkeys(
+        ("leaf", "subtree", "place"),
+        "What the file stores beside its entries, to save time, is not theirs: it was changed by another way than appending.",
+    ),
+    "key": "The ledger was not begun under the key that was given, or a change of its key is not in order.",
+    "rollback": "What the file holds is as it was signed, and it is not all that was: entries that were signed are missing.",
+    "fork": "The file is whole in itself, and not the ledger whose checkpoint was kept: it was replaced, or there are two.",
+    "content_false": "Content was recorded that is not what its entry says. The entries are as they were signed.",
+}
+"""What a class means for the ledger, for whoever has to answer for it."""
+
+_CHANGED = "The ledger is not what was signed."
+
+
+def verdict(error: VerificationError) -> str:
+    """Return what is found in two words: that the ledger is damaged, or only that it was not compared as it should be."""
+    return "not compared" if error.damage in NOT_COMPARED else "damaged"
+
 
 def damage_json(error: VerificationError, keys: Sequence[str], witness_keys: Sequence[str]) -> dict[str, Any]:
     """Return the damage, and what was whole before it, as JSON-ready values. What is not known is null."""
@@ -26,7 +56,7 @@ def damage_json(error: VerificationError, keys: Sequence[str], witness_keys: Seq
         "damage": error.damage,
         "seq": error.seq,
         "detail": str(error),
-        "advice": error.advice,
+        "advice": error.advice or KEEP,
     }
 
 
@@ -46,10 +76,18 @@ def damage_text(
         ("Damage", f"{error.damage}: {DAMAGES[error.damage]}"),
         ("Entry", "the damage is not in one entry" if error.seq is None else str(error.seq)),
         ("Reason", str(error)),
-        *([("Next step", error.advice)] if error.advice else []),
-        ("Verdict", f"DAMAGED ({error.damage}). The ledger is not what was signed, or not the one that was meant."),
+        ("Next step", error.advice or KEEP),
+        ("Verdict", f"{verdict(error).upper()} ({error.damage}). {_meaning(error, before)}"),
     ]
     return "\n".join(f"{name:<14}{value}" for name, value in lines)
+
+
+def _meaning(error: VerificationError, before: Before) -> str:
+    if error.damage not in NOT_COMPARED:
+        return _MEANINGS.get(error.damage, _CHANGED)
+    if not before.stored:
+        return "The ledger itself was not looked at: what it was to be compared with cannot be used."
+    return "The file is whole in itself. That it is all that was signed is not shown: what was kept is not of this ledger."
 
 
 def _before(error: VerificationError) -> Before:

@@ -11,16 +11,15 @@ from typing import Any
 
 from jupyter_audit.access.passkey import PREFIX, PasskeyError, public_of, text_of
 from jupyter_audit.cli.context import context_of, home_of
-from jupyter_audit.cli.damage import damage_json, damage_text
+from jupyter_audit.cli.damage import damage_json, damage_text, verdict
 from jupyter_audit.cli.options import add_auditor_key, add_command, auditors_of
-from jupyter_audit.cli.output import clean, clean_block, print_json
+from jupyter_audit.cli.output import clean_block, print_json
+from jupyter_audit.cli.proven import verify_proof
 from jupyter_audit.errors import AuditError, LedgerMissingError, UsageError, VerificationError
 from jupyter_audit.ledger import LedgerReader
 from jupyter_audit.ledger.anchors import newest_kept
-from jupyter_audit.ledger.auditors import AuditorSecret
 from jupyter_audit.ledger.cosignature import parse_witness_key
 from jupyter_audit.ledger.note import NoteError, format_verifier_key, parse_verifier_key
-from jupyter_audit.ledger.proof import ProvenEntry, ProvenGrowth, check_proof
 from jupyter_audit.ledger.verify import verify_ledger
 from jupyter_audit.ledger.witness_sink import cosigned_path
 from jupyter_audit.review.approvals import TYPES as APPROVALS
@@ -114,7 +113,7 @@ def verify(options: argparse.Namespace) -> int:
                 f"--proof is checked without a ledger, and without {', '.join(unused)}.",
                 advice="Check the proof and the ledger in two commands.",
             )
-        return _verify_proof(_read(Path(options.proof)), keys, auditors, options)
+        return verify_proof(_read(Path(options.proof)), keys, auditors, as_json=options.json)
     if options.ledger and not path.is_file():
         advice = "Name the ledger's file: ledger.db of the audit home, or a copy of it."
         raise LedgerMissingError(f"There is no ledger's file at {path}.", advice=advice)
@@ -139,7 +138,7 @@ def verify(options: argparse.Namespace) -> int:
         )
     except VerificationError as error:
         if options.json:
-            print_json({"verdict": "damaged", "file": str(path), **damage_json(error, keys, witness_keys)})
+            print_json({"verdict": verdict(error), "file": str(path), **damage_json(error, keys, witness_keys)})
             return error.exit_code
         print(clean_block(damage_text(error, path, keys, witness_keys, options.since), indent=""), flush=True)
         if not sys.stdout.isatty():
@@ -156,8 +155,8 @@ def verify(options: argparse.Namespace) -> int:
         approvals = judge_approvals(reader.entries(types=APPROVALS, stop=report.entries), report.origin, pins)
     code = FORGED_APPROVALS if approvals.forged else 0
     if options.json:
-        verdict = "forged approvals" if approvals.forged else "whole"
-        print_json({"verdict": verdict, "file": str(path), **report.to_json(), "approvals": approvals.to_json()})
+        found = "forged approvals" if approvals.forged else "whole"
+        print_json({"verdict": found, "file": str(path), **report.to_json(), "approvals": approvals.to_json()})
         return code
     told = approvals.text()
     text = f"{'File':<14}{path}\n{report.text()}"
@@ -205,38 +204,6 @@ def _kept_cosigned(ledger: Path, witness_keys: Sequence[str]) -> Iterator[str]:
             continue  # told by whoever verifies with it
         if path.exists():
             yield _read(path)
-
-
-def _verify_proof(text: str, keys: Sequence[str], auditors: Sequence[AuditorSecret], options: argparse.Namespace) -> int:
-    """Check a proof file, and say what it shows."""
-    try:
-        proven = check_proof(text, [parse_verifier_key(key) for key in keys], auditors=auditors)
-    except NoteError as error:
-        raise UsageError(f"That is not a verifier key: {error}.") from error
-    except VerificationError as error:
-        if options.json:
-            print_json({"verdict": "not proven", "detail": str(error), "advice": error.advice})
-        raise
-    facts = _growth_facts(proven) if isinstance(proven, ProvenGrowth) else _entry_facts(proven)
-    if options.json:
-        print_json({"verdict": "proven", **facts})
-        return 0
-    for name, value in facts.items():
-        print(f"{name.capitalize():<14}{clean(value)}")
-    print("Verdict       PROVEN. It is as it was signed; a proof does not say what came after its checkpoint.")
-    return 0
-
-
-def _entry_facts(proven: ProvenEntry) -> dict[str, Any]:
-    shown = {name: data.decode("utf-8", "backslashreplace") for name, data in proven.contents.items()}
-    facts: dict[str, Any] = {"ledger": proven.checkpoint.origin, "seq": proven.entry.seq, "entry": proven.entry.raw}
-    facts |= {"checkpoint": proven.checkpoint.size, "key": format_verifier_key(proven.key)}
-    facts |= {"contents": shown} if shown else {}
-    return facts | ({"sealed": {name: list(names) for name, names in proven.sealed.items()}} if proven.sealed else {})
-
-
-def _growth_facts(proven: ProvenGrowth) -> dict[str, Any]:
-    return {"ledger": proven.new.origin, "from": proven.old.size, "to": proven.new.size, "root": proven.new.root.hex()}
 
 
 def checkpoint(options: argparse.Namespace) -> int:

@@ -37,7 +37,8 @@ class Kept:
             self.note: Note = parse_note(text)
             self.checkpoint: Checkpoint = parse_checkpoint(self.note.text)
         except NoteError as error:
-            raise damaged(damage, f"{self._what} cannot be used: {error}.") from error
+            advice = "Give it as `jupyter audit checkpoint` printed it, or as a witness or the file of an anchor has it."
+            raise damaged(damage, f"{self._what} cannot be used: {error}.", advice=advice) from error
 
     def agrees(self, tree: CompactRange) -> bool:
         """Return False if the ledger had another root at this size: a fork, if it is a checkpoint of this ledger at all."""
@@ -50,7 +51,8 @@ class Kept:
         `size` is how many entries the ledger has; `forks` are the checkpoints that did not agree with its tree.
         """
         if self.checkpoint.origin != origin:
-            raise damaged(self._damage, f"{self._what} is of {self.checkpoint.origin}, not of {origin}.")
+            advice = "Give the checkpoint that was kept of this ledger, or verify the ledger that it is of."
+            raise damaged(self._damage, f"{self._what} is of {self.checkpoint.origin}, not of {origin}.", advice=advice)
         try:
             self.note.verify(keys)
         except NoteError as error:
@@ -108,7 +110,8 @@ class Witnesses:
         try:
             return verify_cosignatures(note, keys)
         except NoteError as error:
-            raise damaged("witness", f"The cosigned checkpoint cannot be used: {error}.") from error
+            advice = "Ask the witness itself for the newest that it cosigned, and look whether the key given is its own."
+            raise damaged("witness", f"The cosigned checkpoint cannot be used: {error}.", advice=advice) from error
 
 
 def _parse_key(text: str) -> WitnessKey:

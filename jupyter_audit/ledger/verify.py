@@ -255,8 +255,9 @@ def _conclude(
     if walk.time is None or counts.first is None:
         raise damaged("origin", "The ledger has no entries.", seq=0)
     if walk.checkpoint_end != size:
-        message = f"The commit of entries {walk.commit.start} to {walk.commit.end - 1} is not whole."
-        raise damaged("truncated" if walk.commit.end > size else "checkpoint_missing", message, seq=size)
+        start, end = walk.commit.start, walk.commit.end
+        message = f"Entries {start} to {end - 1} are one commit, and the last entry that is there is {size - 1}."
+        raise damaged("truncated", message, seq=size)
     if walk.content is not NO_ROW:
         message = f"Content {walk.content[1]!r} is stored for entry {owner_of(walk.content)}, which there is not."
         raise damaged("content_foreign", message, seq=owner_of(walk.content))

@@ -361,9 +361,8 @@ class Walk:
         if self.commit.suspect is not None:
             return self._changed()
         start, end = self.commit.start, self.commit.end
-        return damaged(
-            "checkpoint_missing", f"The commit of entries {start} to {end - 1} has no checkpoint.", seq=start
-        )
+        what = f"entry {start}" if end - start == 1 else f"entries {start} to {end - 1}"
+        return damaged("checkpoint_missing", f"The commit of {what} has no checkpoint.", seq=start)
 
     def _take_new_key(self, entry: Entry) -> None:
         try:
@@ -381,7 +380,7 @@ class Walk:
         number, name = row[:2]
         if numbered.get(number) != name:
             seq = owner_of(row)
-            message = f"Content {name!r} is stored for entry {seq} as number {number}, which does not commit to it so."
+            message = f"Content {name!r} is stored for entry {seq} under number {number}; the entry commits to no such content."
             self._suspend(damaged("content_foreign", message, seq=seq))
 
     def _take_contents(self, entry: Entry, held: dict[object, Row]) -> None:

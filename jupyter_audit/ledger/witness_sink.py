@@ -17,9 +17,10 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 from jupyter_audit.errors import VerificationError
-from jupyter_audit.ledger.checkpoint import unverified_checkpoint
+from jupyter_audit.ledger.checkpoint import parse_checkpoint, unverified_checkpoint
 from jupyter_audit.ledger.cosignature import WitnessKey, verify_cosignatures
 from jupyter_audit.ledger.envelope import KEY_ROTATED
 from jupyter_audit.ledger.merkle import ProofError
@@ -111,6 +112,8 @@ class WitnessSink:
             if answer.status == 422 or (answer.status == 409 and self._size_in(answer) == known):
                 told = f"{name} cosigned {known} entries that this ledger does not begin with"
                 raise ContradictionError(f"{told}: it was replaced, or there are two")
+            if answer.status == 403:
+                self._look_for_a_contradiction(reader)
             if answer.status != 409:
                 raise self._failure(answer)
             known = self._size_in(answer)
@@ -118,6 +121,29 @@ class WitnessSink:
                 told = f"{name} cosigned {known} entries, this ledger has {reader.size()}"
                 raise ContradictionError(f"{told}: entries were cut off, or an old copy was put back")
         raise WitnessError(f"{name} names another size each time")
+
+    def _look_for_a_contradiction(self, reader: LedgerReader) -> None:
+        """
+        Raise `ContradictionError` if the witness cosigned something that this ledger does not extend.
+
+        A copy from before a key change is signed with a key that counts for nothing any more. Not to be taken for one whose new
+        key the witness was not told of: it is what the witness cosigned last that tells them apart.
+        """
+        answer = self._ask("GET", f"{quote(reader.origin, safe='')}/checkpoint")
+        try:
+            note = parse_note(answer.body.decode("utf-8"))
+            seen = parse_checkpoint(note.text)
+            if answer.status != 200 or seen.origin != reader.origin or self.key not in verify_cosignatures(note, [self.key]):
+                return
+        except (NoteError, UnicodeDecodeError):
+            return  # a witness of another make has no such address
+        told = f"{self.key.name} cosigned {seen.size} entries"
+        if seen.size > reader.size():
+            raise ContradictionError(
+                f"{told}, this ledger has {reader.size()} and is under a key that has ended: an old copy was put back"
+            )
+        if seen.root != reader.root(seen.size):
+            raise ContradictionError(f"{told} that this ledger does not begin with: it was replaced, or there are two")
 
     def _size_in(self, answer: Answer) -> int:
         try:
@@ -147,11 +173,14 @@ class WitnessSink:
         self.confirmed.add(note)
 
     def _post(self, call: str, body: str) -> Answer:
+        return self._ask("POST", call, body.encode())
+
+    def _ask(self, method: str, call: str, body: bytes | None = None) -> Answer:
         connection = self._connection()
         with contextlib.closing(connection), _deadline(connection):
             headers = {"Content-Type": "text/plain; charset=utf-8"}
             try:
-                connection.request("POST", f"{self.prefix}/{call}", body.encode(), headers)
+                connection.request(method, f"{self.prefix}/{call}", body, headers)
                 answer = connection.getresponse()
                 return Answer(answer.status, answer.read(_MOST_ANSWER))
             except http.client.HTTPException as error:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
 import stat
 from pathlib import Path
 
 from cli_house import CommandLine
+
+from jupyter_audit.clock import SystemClock
+from jupyter_audit.ledger import open_ledger
+from jupyter_audit.model import Content, Draft
 
 
 def test_a_proof_made_here_is_checked_elsewhere_with_the_key_alone(cli: CommandLine, tmp_path: Path) -> None:
@@ -19,9 +25,34 @@ def test_a_proof_made_here_is_checked_elsewhere_with_the_key_alone(cli: CommandL
 
     shown = cli.good("verify", "--proof", str(proof), "--key", key)
 
-    assert "PROVEN" in shown.out
-    assert "access.requested" in shown.out
+    for line in (
+        rf"Ledger +{key.partition('+')[0]}",
+        r"Checkpoint +of \d+ entries, signed by that key",
+        rf"Entry +number {seq}, access\.requested",
+        r"Time +2\d{3}-.*Z, by the server's clock",
+        r"About +\w+, as os-account says",
+        r"Not shown +what came after the checkpoint",
+        rf"Verdict +PROVEN\. The entry is what was signed, as number {seq} of the first \d+ of this ledger\.",
+    ):
+        assert re.search(f"^{line}", shown.out, re.MULTILINE), line
     assert cli("verify", "--proof", str(proof), "--key", key, "--json").rows()[0]["seq"] == seq
+
+
+def test_a_proof_shows_contents_line_by_line_and_names_those_that_it_came_without(cli: CommandLine, tmp_path: Path) -> None:
+    contents = {"message": Content("print('ü')\n\x1b[2J".encode()), "outputs": Content(b"secret")}
+    with open_ledger(cli.home, clock=SystemClock()) as ledger:
+        [entry] = ledger.append([Draft("cell.admitted", {}, session="s-1", grant="g-1", contents=contents)])
+    value = json.loads(cli.good("prove", str(entry.seq), "--with-contents").out)
+    del value["contents"]["outputs"]
+    proof = tmp_path / "entry.proof"
+    proof.write_text(json.dumps(value))
+
+    shown = cli.good("verify", "--proof", str(proof)).out
+
+    lines = (r"Session +s-1", r"Grant +g-1", r"Content +message, 16 bytes:\n {14}print\('ü'\)\n {14}\ufffd\[2J", r"Not in it +outputs, 6 bytes")
+    for line in lines:
+        assert re.search(f"^{line}", shown, re.MULTILINE), line
+    assert "secret" not in shown
 
 
 def test_a_proof_that_was_edited_does_not_hold_and_says_so(cli: CommandLine, tmp_path: Path) -> None:
@@ -46,6 +77,8 @@ def test_growth_since_a_kept_checkpoint_is_proven(cli: CommandLine, tmp_path: Pa
 
     assert (facts["verdict"], facts["from"]) == ("proven", 1)
     assert facts["to"] == len(cli.entries())
+    told = cli.good("verify", "--proof", str(proof)).out
+    assert f"PROVEN. The ledger of {facts['to']} entries begins with the very 1 of the older checkpoint" in told
 
 
 def test_what_cannot_be_proven_is_refused_in_words(cli: CommandLine, tmp_path: Path) -> None:

@@ -114,6 +114,17 @@ def test_the_specifications_schema_and_damages_are_the_codes() -> None:
     assert DOMAIN == b"jupyter-audit content v1\x00"
 
 
+def test_the_specification_says_of_every_damage_which_entry_is_named() -> None:
+    table = SPEC.read_text(encoding="utf-8").partition("<!-- named")[2].partition("<!-- end")[0]
+    rows = [line.split("|")[1:3] for line in table.splitlines() if line.startswith("| `")]
+    number = {name: what.strip() for names, what in rows for name in re.findall(r"`([a-z_]+)`", names)}
+
+    assert number.keys() == DAMAGES.keys()
+    for damage in DAMAGES:
+        seq = json.loads((GOLDEN.parent / "bad" / damage / "expected.json").read_text())["seq"]
+        assert seq is None if number[damage] == "none" else seq is not None or "none" in number[damage]
+
+
 def test_the_specifications_limits_are_the_codes() -> None:
     text = " ".join(SPEC.read_text(encoding="utf-8").split())
     for limit in (

@@ -24,7 +24,7 @@ from jupyter_audit.ledger.keys import Signer
 from jupyter_audit.ledger.note import format_verifier_key, parse_note, parse_verifier_key
 from jupyter_audit.ledger.witness_sink import cosigned_path
 
-LEDGERS = 20
+LEDGERS = 24
 
 
 def send(home: Home, witness: RunningWitness, clock: SetClock) -> Standing:
@@ -162,6 +162,42 @@ def test_an_old_cosigned_checkpoint_put_in_place_of_the_new_shows_by_what_the_wi
     with pytest.raises(VerificationError) as found:
         check(early, witness=witness.key_text, cosigned=witness.newest(ledger.origin)[1])
     assert found.value.damage == "rollback"
+
+
+@pytest.mark.parametrize("grown", [0, 5])
+def test_a_copy_from_before_a_key_change_is_an_alarm_and_not_a_key_to_be_told(
+    witness: RunningWitness, ledger: Ledger, home: Home, clock: SetClock, tmp_path: Path, grown: int
+) -> None:
+    """All of the home is put back, the old key too: it counts for nothing any more, and the operator must not make it count."""
+    assert send(home, witness, clock).delivered == 1
+    early = rolled_back(home, clock, tmp_path)
+    ledger.rotate_key(actor=EVE, reason="yearly")
+    ledger.append([a_draft(1)])
+    assert send(home, witness, clock).delivered == 3
+    with open_ledger(early, clock=clock) as old:
+        for number in range(grown):
+            old.append([a_draft(number)])
+
+    alarm = send(early, witness, clock)
+
+    assert alarm.alarm
+    assert ("cosigned 3 entries that this ledger does not begin with" if grown else "under a key that has ended") in alarm.error
+    assert "operator" not in alarm.error
+
+
+def test_a_key_that_the_witness_was_not_told_of_is_no_contradiction(
+    witness: RunningWitness, ledger: Ledger, home: Home, clock: SetClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a witness of another make, which does not know the call that names the next key."""
+    assert send(home, witness, clock).delivered == 1
+    ledger.rotate_key(actor=EVE, reason="yearly")
+    ledger.append([a_draft(1)])
+    monkeypatch.setattr(witness_sink, "ADD_KEY_CHANGE", "nothing-of-that-name")
+
+    failing = send(home, witness, clock)
+
+    assert (failing.alarm, failing.delivered) == (False, 1)
+    assert "Its operator must name the key" in failing.error
 
 
 def test_another_witness_at_the_address_is_not_taken_for_the_one_that_is_named(witness: RunningWitness, home: Home, clock: SetClock, tmp_path: Path) -> None:
