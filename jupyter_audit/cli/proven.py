@@ -42,7 +42,9 @@ def _entry_facts(proven: ProvenEntry) -> dict[str, Any]:
     facts: dict[str, Any] = {"ledger": proven.checkpoint.origin, "seq": proven.entry.seq, "entry": proven.entry.raw}
     facts |= {"checkpoint": proven.checkpoint.size, "key": format_verifier_key(proven.key)}
     facts |= {"contents": shown} if shown else {}
-    return facts | ({"sealed": {name: list(names) for name, names in proven.sealed.items()}} if proven.sealed else {})
+    facts |= {"sealed": {name: list(names) for name, names in proven.sealed.items()}} if proven.sealed else {}
+    absent = [name for name in proven.entry.contents if name not in proven.contents and name not in proven.sealed]
+    return facts | ({"not_shown": absent} if absent else {})
 
 
 def _growth_facts(proven: ProvenGrowth) -> dict[str, Any]:
@@ -69,7 +71,7 @@ def _entry_lines(proven: ProvenEntry) -> Iterator[tuple[str, str]]:
         elif name in proven.sealed:
             yield "Sealed", f"{name}, {commitment.size} bytes, not opened: it is sealed for {', '.join(proven.sealed[name])}"
         else:
-            yield "Not in it", f"{name}, {commitment.size} bytes: the proof came without it"
+            yield "Not in it", f"{name}, {commitment.size} bytes: not asked for when the proof was made, or purged"
     yield "Not shown", "what came after the checkpoint; and that the signing key was not in other hands"
     yield "Verdict", f"PROVEN. The entry is what was signed, as number {entry.seq} of the first {size} of this ledger."
 

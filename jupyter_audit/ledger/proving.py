@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from jupyter_audit.errors import LedgerError, SealedError, UsageError
+from jupyter_audit.errors import LedgerError, SealedError, UsageError, VerificationError
 from jupyter_audit.ledger.checkpoint import unverified_checkpoint
 from jupyter_audit.ledger.damage import damaged
 from jupyter_audit.ledger.envelope import KEY_ROTATED
-from jupyter_audit.ledger.note import NoteError
-from jupyter_audit.ledger.proof import Inclusion, Shown, format_entry_proof, format_growth_proof, format_tlog_proof
+from jupyter_audit.ledger.note import NoteError, parse_named_key
+from jupyter_audit.ledger.proof import (
+    Inclusion,
+    Shown,
+    check_proof,
+    format_entry_proof,
+    format_growth_proof,
+    format_tlog_proof,
+)
 from jupyter_audit.ledger.reader import LedgerReader
 from jupyter_audit.ledger.schema import contents_of
 from jupyter_audit.ledger.store import explained
@@ -20,7 +27,7 @@ def prove_entry(reader: LedgerReader, seq: int, *, with_contents: bool) -> str:
 
     `with_contents` puts in the contents that are held, for the reader of the proof to see: opened where the reader has
     the auditor's key, else as they are sealed. Raises `LedgerError` if there is no such entry, `VerificationError` if
-    what is stored does not read.
+    what is stored does not read or does not hold: a proof that shows nothing is never returned.
     """
     note, size = _newest(reader)
     entry = reader.entry(seq)
@@ -29,7 +36,7 @@ def prove_entry(reader: LedgerReader, seq: int, *, with_contents: bool) -> str:
     contents = {name: _held(reader, seq, name) for name in entry.contents} if with_contents else {}
     held = {name: content for name, content in contents.items() if content is not None}
     inclusion = Inclusion(entry.raw, format_tlog_proof(seq, reader.inclusion_proof(seq, size), note))
-    return format_entry_proof(inclusion, _key_changes(reader, size), held)
+    return _that_holds(format_entry_proof(inclusion, _key_changes(reader, size), held), reader)
 
 
 def prove_growth(reader: LedgerReader, old: str, new: str | None = None) -> str:
@@ -37,7 +44,7 @@ def prove_growth(reader: LedgerReader, old: str, new: str | None = None) -> str:
     Return the proof file that the checkpoint `new` (the newest, if none is given) extends the checkpoint `old`.
 
     Both are signed notes. Raises `UsageError` for a text that is no checkpoint of this ledger, `VerificationError`
-    (`rollback`, `fork`) if the ledger is not one that grew from it.
+    (`rollback`, `fork`) if the ledger is not one that grew from it, or if the proof does not hold.
     """
     note = _newest(reader)[0] if new is None else new
     sizes = []
@@ -58,7 +65,21 @@ def prove_growth(reader: LedgerReader, old: str, new: str | None = None) -> str:
     first, last = sizes
     if first > last:
         raise UsageError(f"The later checkpoint covers {last} entries, fewer than the {first} of the earlier one.")
-    return format_growth_proof(old, note, reader.consistency_proof(first, last), _key_changes(reader, last))
+    return _that_holds(format_growth_proof(old, note, reader.consistency_proof(first, last), _key_changes(reader, last)), reader)
+
+
+def _that_holds(proof: str, reader: LedgerReader) -> str:
+    """Return the proof, once it was checked as its receiver will; raises `VerificationError` if the ledger cannot show it."""
+    try:
+        check_proof(proof, [parse_named_key(reader.entry(0).body.get("verifier_key"))])
+    except (NoteError, VerificationError) as error:
+        raise VerificationError(
+            f"The ledger cannot show it. {error}",
+            damage="proof",
+            advice="Nothing was written. `jupyter audit verify` says what was changed; if nothing, the checkpoint given is "
+            "not signed by a key of this ledger.",
+        ) from error
+    return proof
 
 
 def _newest(reader: LedgerReader) -> tuple[str, int]:

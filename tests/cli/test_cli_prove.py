@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 
+import pytest
 from cli_house import CommandLine
 
+from jupyter_audit.cli.main import main
 from jupyter_audit.clock import SystemClock
 from jupyter_audit.ledger import open_ledger
 from jupyter_audit.model import Content, Draft
+
+BAD = Path(__file__).parents[1] / "vectors" / "bad"
 
 
 def test_a_proof_made_here_is_checked_elsewhere_with_the_key_alone(cli: CommandLine, tmp_path: Path) -> None:
@@ -49,6 +56,7 @@ def test_a_proof_shows_contents_line_by_line_and_names_those_that_it_came_withou
 
     shown = cli.good("verify", "--proof", str(proof)).out
 
+    assert cli("verify", "--proof", str(proof), "--json").rows()[0]["not_shown"] == ["outputs"]
     lines = (r"Session +s-1", r"Grant +g-1", r"Content +message, 16 bytes:\n {14}print\('ü'\)\n {14}\ufffd\[2J", r"Not in it +outputs, 6 bytes")
     for line in lines:
         assert re.search(f"^{line}", shown, re.MULTILINE), line
@@ -98,6 +106,24 @@ def test_what_cannot_be_proven_is_refused_in_words(cli: CommandLine, tmp_path: P
         done = cli(*words)
         assert done.code != 0
         assert said in done.err
+
+
+def test_a_proof_that_does_not_hold_is_not_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever asks for evidence learns here, and not from its receiver, that the ledger does not show it."""
+    shutil.copytree(BAD / "entry_changed", tmp_path / "bad")
+    shutil.copytree(BAD / "checkpoint_signature", tmp_path / "stranger")
+    output, kept = tmp_path / "entry.proof", tmp_path / "kept.checkpoint"
+    with closing(sqlite3.connect(tmp_path / "stranger" / "ledger.db")) as connection:
+        kept.write_text(connection.execute("SELECT note FROM entry WHERE seq = 6").fetchone()[0])
+    for words, said in (
+        (["prove", "3", "--ledger", str(tmp_path / "bad" / "ledger.db")], "is not under its checkpoint"),
+        (["prove", "--from", str(kept), "--ledger", str(tmp_path / "stranger" / "ledger.db")], "its checkpoint cannot be believed"),
+    ):
+        assert main([*words, "--output", str(output)]) == 5
+        told = capsys.readouterr().err
+        assert said in told
+        assert "Nothing was written." in told
+        assert not output.exists()
 
 
 def test_what_is_said_of_a_ledger_is_not_passed_over_with_a_proof(cli: CommandLine, tmp_path: Path) -> None:
