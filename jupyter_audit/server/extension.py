@@ -275,6 +275,9 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):
         services.serving = False
         if self._sweeper is not None:
             self._sweeper.cancel()
+        if self._lives is not None:
+            # What passed the check before that was put down as begun, and would have no end.
+            await self._lives.settled()
         await endings.end_all("server_stopped", "The server was stopped, so this session was ended.")
         if self._judge is not None:
             await asyncio.to_thread(self._judge.close)

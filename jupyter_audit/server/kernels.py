@@ -125,9 +125,10 @@ class AuditKernelManager(ServerKernelManager):
             await self._end_life("died")
         self.kernel_id = self.kernel_id or kw["kernel_id"]
         use = self._audit_use()
-        session = await lives.begin(self.kernel_id, self.kernel_name, owner, use)
-        self._audit_session = session
-        self._kernels().audit_managers[session.id] = self
+        with lives.beginning():
+            session = await lives.begin(self.kernel_id, self.kernel_name, owner, use)
+            self._audit_session = session
+            self._kernels().audit_managers[session.id] = self
         if (now := self._audit_use()) != use:
             # It was moved while its beginning was put down.
             lives.moved(session, now, use.notebook, owner)
@@ -326,7 +327,12 @@ class AuditMappingKernelManager(AsyncMappingKernelManager):
         kernel = self._kernels.get(kernel_id)
         if isinstance(kernel, AuditKernelManager):
             await kernel.audit_close(now=bool(now))
+            if kernel_id not in self:
+                return  # somebody else's order has ended it meanwhile
         await super()._async_shutdown_kernel(kernel_id, now=now, restart=restart)  # type: ignore[no-untyped-call]
+        if (ending := self._pending_kernels.get(kernel_id)) is not None:
+            # With `use_pending_kernels` Jupyter goes on before the kernel has ended. What ends grants and servers must not.
+            await asyncio.wait([ending])
 
     shutdown_kernel = _async_shutdown_kernel  # type: ignore[assignment]  # both names, as jupyter_server has it
 

@@ -230,6 +230,13 @@ class AuditServerApp(ServerApp):
             longest = JupyterAudit(parent=self).grace_seconds + LONGEST_STOP_S
             faulthandler.dump_traceback_later(longest, exit=True)
 
+    async def cleanup_kernels(self) -> None:
+        """End the kernels as Jupyter does. One that cannot be ended in order does not keep the server: its supervisor ends it."""
+        try:
+            await super().cleanup_kernels()
+        except Exception:
+            self.log.exception("jupyter-audit: not every kernel could be ended in order")
+
     async def _post_start(self) -> None:
         await super()._post_start()  # type: ignore[no-untyped-call]
         services = find_services(self.web_app.settings)

@@ -11,8 +11,9 @@ import asyncio
 import json
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -74,10 +75,29 @@ class Lives:
         self._loop = asyncio.get_event_loop()
         self._canaries: dict[str, _Canary] = {}
         self._past_gate: set[str] = set()
+        self._beginning = 0
+        self._settled = asyncio.Event()
+        self._settled.set()
         self.on_foreign_code: Callable[[Session], None] = lambda session: None
         self.on_not_begun: Callable[[Session, Sequence[Sent]], None] = lambda session, cells: None
 
     # --- beginning --------------------------------------------------------------------------------
+
+    @contextmanager
+    def beginning(self) -> Iterator[None]:
+        """Hold `settled` up: what is begun inside is known to whoever ends sessions only when this is left."""
+        self._beginning += 1
+        self._settled.clear()
+        try:
+            yield
+        finally:
+            self._beginning -= 1
+            if not self._beginning:
+                self._settled.set()
+
+    async def settled(self) -> None:
+        """Return when no session is in the middle of beginning."""
+        await self._settled.wait()
 
     async def begin(self, kernel_id: str, kernel_name: str, owner: Principal, use: Use) -> Session:
         """

@@ -153,6 +153,10 @@ class AuditTerminalManager(TerminalManager):
 
         Raises `GateError` where none may open, `UsageError` for a name or folder that cannot be, `RecordError`.
         """
+        with self.lives.beginning():
+            return await self._open(owner, name, folder)
+
+    async def _open(self, owner: Principal, name: str | None, folder: str | None) -> dict[str, Any]:
         where = self._folder(folder)
         if name is not None and (not re.fullmatch(r"\w{1,64}", name) or name in self.terminals):
             raise UsageError(f"{name} cannot be a new terminal's name.", advice="Leave the name out.")

@@ -127,8 +127,8 @@ class Watcher:
             self._observed(session, session.capture.close(time.monotonic()))
             done.set()
 
-        self._order(end)
-        done.wait(timeout=10)
+        if self._order(end):
+            done.wait(timeout=10)
 
     def listen(self, session: str, listener: Listener) -> None:
         """Have `listener` called, in the watcher's thread, with what a session's kernel publishes. It must be quick."""
@@ -149,10 +149,14 @@ class Watcher:
         # Not `term`, which waits for ever where a socket is still open.
         self._context.destroy(linger=0)
 
-    def _order(self, order: Callable[[], None] | None) -> None:
-        self._orders.put(order)
+    def _order(self, order: Callable[[], None] | None) -> bool:
+        """Have the thread do something; return False if it has stopped for good."""
         with self._wake_lock:
+            if self._wake_out.closed:
+                return False
+            self._orders.put(order)
             self._wake_out.send(b"")
+            return True
 
     # --- the watcher's thread ---------------------------------------------------------------------
 

@@ -84,10 +84,25 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
         principal, session = self._principal, self._live_session()
         if principal is None or (session is not None and session.owner.name == principal.name):
             await super().prepare()  # type: ignore[no-untyped-call]
-        elif session is None:
+            return
+        if session is None and not await self._started():
+            await super().prepare()  # type: ignore[no-untyped-call]  # it says why the kernel did not start
+            return
+        session = self._live_session()
+        if session is None:
             raise web.HTTPError(404, "This kernel has no live session to watch.")
+        if session.owner.name == principal.name:
+            await super().prepare()  # type: ignore[no-untyped-call]
         else:
             self._observer = Observer(session, principal, "websocket", self._show, self._show_end)
+
+    async def _started(self) -> bool:
+        """Wait for a kernel that is still being started (Jupyter's `use_pending_kernels`); return whether it has started."""
+        try:
+            await self.kernel_manager.ready
+        except Exception:
+            return False
+        return True
 
     def connect(self) -> Any:
         """Connect as Jupyter does, and have small messages go out at once: waiting for more costs 40 ms a cell."""

@@ -138,3 +138,12 @@ def test_two_kernels_under_one_id_at_the_same_moment_are_one(held: Held) -> None
     assert len(held.sessions_of(kernel_id)) == 1
     assert held.server.request("DELETE", f"/api/kernels/{kernel_id}")[0] == 204
     held.assert_all_ended(kernel_id)
+
+
+def test_whoever_ends_a_kernel_that_is_being_ended_is_not_told_that_there_is_none(held: Held) -> None:
+    """At the end of a grant, or of the server, that would be an error in the middle of ending all the others."""
+    kernel = held.server.kernel()
+    kernel.run("import atexit, time; atexit.register(time.sleep, 0.5)")
+    ends = [held.ask("DELETE", f"/api/kernels/{kernel.kernel_id}") for _ in range(3)]
+    assert [end.result()[0] for end in ends] == [204] * 3
+    held.assert_all_ended(kernel.kernel_id)

@@ -428,3 +428,16 @@ def test_a_request_that_is_cut_off_does_not_keep_the_stopped_server_alive(tmp_pa
     with audited_server(tmp_path, f"--config={config}") as server:
         process = server.process
     assert process.returncode == 0
+
+
+def test_a_kernel_that_cannot_be_ended_in_order_does_not_keep_a_stopped_server(tmp_path: Path) -> None:
+    config = tmp_path / "admin.py"
+    config.write_text(
+        "from jupyter_server.serverapp import ServerApp\n"
+        "async def fails(self):\n    raise RuntimeError('no such kernel')\n"
+        "ServerApp.cleanup_kernels = fails\n"
+    )
+    with audited_server(tmp_path, f"--config={config}") as server:
+        process = server.process
+    assert process.returncode == 0
+    assert "not every kernel could be ended in order" in server.log
