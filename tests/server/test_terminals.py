@@ -130,9 +130,7 @@ def test_what_is_typed_and_shown_is_in_the_ledger(server: AuditedServer, termina
 
 
 def test_nothing_is_typed_that_is_not_in_the_ledger_first(server: AuditedServer, terminal: Terminal) -> None:
-    """The program reads its own input's entry: it is there before the program has it."""
-    terminal.type("read -r line; stat -c %n .; echo got:$line\r")
-    terminal.until("stat -c")
+    """What the shell shows of its input is there because it has it; the entry was there before."""
     for number in range(20):
         terminal.type(f"echo token-{number}-$((1000 + {number}))\r")
         terminal.until(f"token-{number}-")
