@@ -45,6 +45,31 @@ def without_meaning(data: bytes) -> dict[int, str]:
     return reasons | HEADER | dict.fromkeys(numbers, NUMBER)
 
 
+def pages_of_tree(data: bytes, root: int) -> set[int]:
+    """Return the pages, numbered from 1, of the tree of a table without row numbers: inner ones, leaves and overflow."""
+    (size,) = struct.unpack(">H", data[16:18])
+    found = {root}
+    start = (root - 1) * size
+    inner = data[start] == 2
+    (count,) = struct.unpack(">H", data[start + 3 : start + 5])
+    pointers = start + (12 if inner else 8)
+    for number in range(count):
+        (offset,) = struct.unpack(">H", data[pointers + 2 * number :][:2])
+        at = start + offset
+        if inner:
+            found |= pages_of_tree(data, struct.unpack(">I", data[at : at + 4])[0])
+            at += 4
+        payload, length = _varint(data, at)
+        local = _local(payload, size, leaf_of_table=False)
+        page = struct.unpack(">I", data[at + length + local :][:4])[0] if payload > local else 0
+        while page:
+            found.add(page)
+            (page,) = struct.unpack(">I", data[(page - 1) * size :][:4])
+    if inner:
+        found |= pages_of_tree(data, struct.unpack(">I", data[start + 8 : start + 12])[0])
+    return found
+
+
 def _read_page(data: bytes, size: int, start: int, head: int, said: set[int], numbers: set[int], overflow: set[int]) -> None:
     """Section 1.6: a page of a table's or an index's tree."""
     kind = data[head]

@@ -9,12 +9,25 @@ from pathlib import Path
 
 import pytest
 from ledger_story import EVE, SetClock, a_draft, check
-from sqlite_pages import CACHE, COUNTERS, ENCODING, FREE, LIBRARY, NUMBER, RESERVED, SCHEMA, WRITERS, without_meaning
+from sqlite_pages import (
+    CACHE,
+    COUNTERS,
+    ENCODING,
+    FREE,
+    LIBRARY,
+    NUMBER,
+    RESERVED,
+    SCHEMA,
+    WRITERS,
+    pages_of_tree,
+    without_meaning,
+)
 
 from jupyter_audit.errors import LedgerError
 from jupyter_audit.home import Home
 from jupyter_audit.ledger import create_ledger, open_ledger
 from jupyter_audit.ledger.purging import Wanted, purge
+from jupyter_audit.model import Draft
 
 PAGE = 512
 """The smallest that SQLite has: less free space, and inner pages and overflow chains in a file of a few entries."""
@@ -32,11 +45,36 @@ def small(tmp_path: Path, clock: SetClock) -> Home:
         purge(ledger, Wanted(session="s-0"), actor=EVE, reason="asked for")
         ledger.rotate_key(actor=EVE, reason="yearly")
         ledger.append([a_draft(5)])
-    with closing(sqlite3.connect(home.ledger)) as connection:
+    small_pages(home)
+    return home
+
+
+def small_pages(home: Home) -> None:
+    with closing(sqlite3.connect(home.ledger, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
         connection.execute(f"PRAGMA page_size = {PAGE}")
         connection.execute("VACUUM")
+
+
+@pytest.fixture
+def block(tmp_path: Path, clock: SetClock) -> Home:
+    """A ledger with one complete block of entries: what is stored of it takes inner pages, leaves and overflow."""
+    home = Home(tmp_path / "block")
+    create_ledger(home, clock=clock, actor=EVE)
+    with open_ledger(home, clock=clock) as ledger:
+        ledger.append([Draft("test.filler", {}, session=f"s-{number % 7}", grant=f"g-{number % 3}") for number in range(256)])
+    small_pages(home)
     return home
+
+
+def bytes_of(home: Home, *tables: str) -> list[int]:
+    """Where in the file these tables are."""
+    data = home.ledger.read_bytes()
+    with closing(sqlite3.connect(home.ledger)) as connection:
+        sql = "SELECT rootpage FROM sqlite_schema WHERE type = 'table' AND name = ?"
+        roots = [connection.execute(sql, (table,)).fetchone()[0] for table in tables]
+    pages = sorted(set().union(*(pages_of_tree(data, root) for root in roots)))
+    return [at for page in pages for at in range((page - 1) * PAGE, page * PAGE)]
 
 
 def says(home: Home) -> list[object]:
@@ -91,6 +129,20 @@ def test_a_flipped_byte_of_the_header_is_found_or_says_the_same(small: Home) -> 
     assert found > 30
 
 
+def test_a_flipped_byte_of_what_is_stored_of_a_block_is_found_or_says_the_same(block: Home) -> None:
+    places = bytes_of(block, "subtree", "place")
+    assert len(places) > 10 * PAGE
+    found, same = flip(block, places[::131])
+    assert found > 20
+    assert same > 2
+
+
+@pytest.mark.soak
+def test_every_flipped_byte_of_what_is_stored_of_a_block_is_found_or_says_the_same(block: Home) -> None:
+    places = bytes_of(block, "subtree", "place")
+    print(len(places), *flip(block, places))
+
+
 @pytest.mark.soak
 def test_every_flipped_byte_is_found_or_says_the_same(small: Home) -> None:
-    flip(small, range(small.ledger.stat().st_size))
+    print(small.ledger.stat().st_size, *flip(small, range(small.ledger.stat().st_size)))
