@@ -170,7 +170,7 @@ def plain_server(folder: Path) -> Iterator[Server]:
         str(BIN / "jupyter-server"), "--no-browser", "--allow-root", f"--port={port}",
         f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}",
         # The wheel's configuration would gate this server too; here it is the one that is not gated.
-        "--ServerApp.jpserver_extensions={'jupyter_audit': False}",
+        "--ServerApp.jpserver_extensions={'jupyter_audit': False, 'jupyter_server_nbmodel': False}",
         "--ServerApp.kernel_manager_class=jupyter_server.services.kernels.kernelmanager.AsyncMappingKernelManager",
         "--ServerApp.kernel_websocket_connection_class="
         "jupyter_server.services.kernels.connection.channels.ZMQChannelsWebsocketConnection",

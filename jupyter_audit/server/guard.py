@@ -174,7 +174,12 @@ VERDICTS: Mapping[str, Verdict] = {
     **_verdicts(
         Door.DENIED,
         "jupyter_server_nbmodel.handlers",
-        {"ExecuteHandler": NONE, "InputHandler": NONE, "RequestHandler": NONE},
+        {
+            "ExecuteHandler": NONE,
+            "InputHandler": NONE,
+            "OutputRecoverySettingHandler": NONE,
+            "RequestHandler": NONE,
+        },
     ),
     **_verdicts(
         Door.DENIED,

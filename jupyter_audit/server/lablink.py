@@ -19,11 +19,15 @@ from jupyter_server.utils import url_path_join
 TITLE = "Audit Panel"
 
 LEFT_OUT = (
+    "@datalayer/jupyter-server-nbmodel",
     "@jupyterlab/fileeditor-extension:language-server",
     "@jupyterlab/lsp-extension",
     "@jupyterlab/notebook-extension:language-server",
 )
-"""Plugins of JupyterLab that could only fail: they talk to what the server does not serve."""
+"""
+Plugins of JupyterLab that could only fail: they talk to what the server does not serve. The first, where it is installed, would
+send every notebook's cells to jupyter-server-nbmodel, in the place of JupyterLab's own executor.
+"""
 
 TERMINALS = "@jupyterlab/terminal-extension"
 """Left out, too, where no profile allows terminals."""

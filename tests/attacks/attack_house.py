@@ -245,7 +245,7 @@ def team_server(folder: Path, face: str = "lab") -> Iterator[Team]:
         "c.ServerApp.identity_provider_class = 'jupyter_audit.server.identity.UserTokensIdentityProvider'\n"
         f"c.UserTokensIdentityProvider.digests = {digests!r}\n"
         f"c.JupyterAudit.roles = {{'engineer': {[*ENGINEERS, *WATCHERS]!r}, 'approver': ['ana'], 'auditor': {list(WATCHERS)!r}}}\n"
-        "c.JupyterAudit.allowed_extensions = ['jupyter_audit', 'jupyterlab', 'notebook_shim', 'rogue']\n"
+        "c.JupyterAudit.allowed_extensions = ['jupyter_audit', 'jupyterlab', 'notebook_shim', 'jupyter_server_nbmodel', 'rogue']\n"
         "c.JupyterAudit.allowed_handlers = {'rogue.ExecuteHandler': ['POST']}\n"
         "c.JupyterAudit.sweep_seconds = 2.0\n"
         f"{SOON_BACK}"

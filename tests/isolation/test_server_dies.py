@@ -1,7 +1,8 @@
 """
-A server that is killed, or stops, takes its sessions along, on the rungs without a process tree of the kernel's own, too.
+A grant that expires, and a server that stops or is killed, take their sessions along on every rung.
 
-The higher rungs' are in tests/attacks/test_killed_servers.py and tests/server/test_endings.py.
+The highest rung's are in tests/server/test_endings.py and tests/attacks/test_killed_servers.py; what a revocation ends on each is in
+test_probes.py.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from support.servers import audited_server, wait_for
 
 from jupyter_audit.access.terms import Rung
 
+BELOW_THE_HIGHEST = [pytest.param(rung, marks=marks, id=rung.value) for rung, marks in MARKS.items() if rung is not Rung.BUBBLEWRAP_LANDLOCK]
 
-@pytest.mark.parametrize("rung", [pytest.param(rung, marks=MARKS[rung], id=rung.value) for rung in (Rung.NONE, Rung.LANDLOCK)])
+
+@pytest.mark.parametrize("rung", BELOW_THE_HIGHEST)
 def test_nothing_outlives_a_server_that_was_killed(rung: Rung, tmp_path: Path) -> None:
     mark = f"mark-{uuid.uuid4().hex}"
 
@@ -44,8 +47,9 @@ def test_nothing_outlives_a_server_that_was_killed(rung: Rung, tmp_path: Path) -
         wait_for(lambda: not bearing(), "kernel and supervisor to be gone", 10)
 
 
-def test_nothing_outlives_its_grant_or_a_stop_where_nothing_fences_it(tmp_path: Path) -> None:
-    with audited_server(tmp_path, "--JupyterAudit.isolation=none", "--JupyterAudit.grace_seconds=2") as server:
+@pytest.mark.parametrize("rung", BELOW_THE_HIGHEST)
+def test_nothing_outlives_its_grant_or_a_stop(rung: Rung, tmp_path: Path) -> None:
+    with audited_server(tmp_path, f"--JupyterAudit.isolation={rung.value}", "--JupyterAudit.grace_seconds=1") as server:
         expiring = Scene.on_a_short_grant(server)
         expiring.assert_ended("expired")
         stopping = Scene.begin(server, server.grant())

@@ -260,6 +260,18 @@ def test_a_hundred_megabytes_of_output_are_counted_in_bounded_memory(server: Aud
     assert process.memory_info().rss - before < 250 * MIB
 
 
+def test_what_jupyters_own_limit_keeps_from_a_client_is_said_there_and_the_ledger_has_its_size(server: AuditedServer, grant: str) -> None:
+    """A megabyte a second for three seconds, then nothing until it is less: on any Jupyter Server, and so on this one."""
+    client = server.kernel()
+    sent = client.execute("import sys\nfor _ in range(10):\n    print('x' * 1_000_000)\n    sys.stdout.flush()")
+    streams = [m["content"] for m in client.wait(sent) if m["header"]["msg_type"] == "stream"]
+    assert sum(len(one["text"]) for one in streams if one["name"] == "stdout") < 10 * 1_000_001
+    assert any("IOPub data rate exceeded" in one["text"] for one in streams if one["name"] == "stderr")
+    finished = server.await_entry("cell.finished", lambda e: server.reader.entry(e.body["admitted"]).body["msg_id"] == sent)
+    [stream] = finished.body["outputs"]
+    assert (stream["bytes"], finished.body["complete"]) == (10 * 1_000_001, True)
+
+
 def test_a_thousand_quick_cells_all_run_in_order_and_are_all_in_the_ledger(server: AuditedServer, client: KernelClient) -> None:
     before = admitted(server, client)
     client.run("ran = []")

@@ -114,8 +114,25 @@ def is_websocket(handler: type) -> bool:
 def test_what_is_denied_for_good_lets_no_method_pass() -> None:
     denied = {name for name, verdict in VERDICTS.items() if verdict.door is Door.DENIED}
     assert "jupyter_server.services.events.handlers.EventHandler" in denied
-    assert "jupyter_server_nbmodel.handlers.ExecuteHandler" in denied
     assert all(not VERDICTS[name].methods for name in denied)
+
+
+def test_every_handler_of_jupyter_server_nbmodel_is_closed_for_good() -> None:
+    """It is in this environment, and fails here when an upgrade brings a handler along."""
+    from jupyter_server_nbmodel import handlers
+
+    found = {class_name(value) for value in vars(handlers).values() if isinstance(value, type) and value.__module__ == handlers.__name__}
+    assert found
+    assert {name: VERDICTS[name].door for name in found} == dict.fromkeys(found, Door.DENIED)
+
+
+def test_jupyterlab_runs_cells_itself_though_jupyter_server_nbmodel_is_installed(lab: AuditedServer) -> None:
+    """Its part in the page takes the executor's place, and would send every cell to what is closed here."""
+    page = lab.request("GET", "/lab")[1]
+    config = json.loads(page.partition('id="jupyter-config-data" type="application/json">')[2].partition("</script>")[0])
+    assert "@datalayer/jupyter-server-nbmodel" in {one["name"] for one in config["federated_extensions"]}
+    assert "@datalayer/jupyter-server-nbmodel" in config["disabledExtensions"]
+    assert not [one for one in config["disabledExtensions"] if "cell-executor" in one]
 
 
 def test_xsrf_is_checked_for_whoever_comes_with_a_cookie(lab: AuditedServer) -> None:

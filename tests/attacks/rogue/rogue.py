@@ -1,6 +1,7 @@
 """
 A server extension that runs code past websocket and Authorizer, as jupyter-server-nbmodel does: by a kernel client
-of its own. `ExecuteHandler` stands for one that an admin has opened, `HiddenHandler` for one that nobody has looked at.
+of its own, or by that one's. `ExecuteHandler` stands for one that an admin has opened, `HiddenHandler` for one that nobody has
+looked at.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from jupyter_server.base.handlers import APIHandler
+from jupyter_server_nbmodel.execution_stack import ExecutionStack
 from tornado import web
 
 CLIENTS: list[Any] = []
@@ -15,16 +17,21 @@ CLIENTS: list[Any] = []
 
 
 class ExecuteHandler(APIHandler):
-    """POST {kernel_id, code}: runs the code, with nothing but a login asked for."""
+    """POST {kernel_id, code, by}: runs the code, with nothing but a login asked for."""
 
     @web.authenticated
     async def post(self) -> None:
         body: Any = self.get_json_body()
-        client = self.kernel_manager.get_kernel(body["kernel_id"]).client()
-        client.start_channels()
-        await client.wait_for_ready(timeout=60)
-        client.execute(body["code"])
-        CLIENTS.append(client)
+        if body.get("by") == "nbmodel":
+            stack = ExecutionStack(self.kernel_manager, None)
+            stack.put(body["kernel_id"], body["code"], {})
+            CLIENTS.append(stack)
+        else:
+            client = self.kernel_manager.get_kernel(body["kernel_id"]).client()
+            client.start_channels()
+            await client.wait_for_ready(timeout=60)
+            client.execute(body["code"])
+            CLIENTS.append(client)
         self.finish("{}")
 
 
@@ -38,7 +45,4 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:
 
 def _load_jupyter_server_extension(app: Any) -> None:
     base = app.web_app.settings["base_url"].rstrip("/")
-    routes = [(f"{base}/rogue/execute", ExecuteHandler), (f"{base}/rogue/hidden", HiddenHandler)]
-    if "jupyter_audit" not in app.web_app.settings:
-        routes.append((f"{base}/api/kernels/[^/]+/execute", ExecuteHandler))
-    app.web_app.add_handlers(".*$", routes)
+    app.web_app.add_handlers(".*$", [(f"{base}/rogue/execute", ExecuteHandler), (f"{base}/rogue/hidden", HiddenHandler)])
