@@ -50,7 +50,6 @@ def _encode(plain: dict[str, Any]) -> str:
         return _slow_encode(plain)
 
 
-_TEXT = frozenset({str})
 _FLAT = frozenset({str, bool, int, type(None)})
 
 quote: Callable[[str], str] = encode_basestring
@@ -156,11 +155,11 @@ def canonicalize(value: Mapping[str, Json], *, depth: int = 0) -> tuple[str, dic
 
 def _encode_flat(value: dict[str, Any]) -> str | None:
     """Return the canonical text of an object as most bodies are: no objects or arrays in it, ASCII. None for any other."""
-    if _orjson is None or not (_TEXT.issuperset(map(type, value)) and _FLAT.issuperset(map(type, value.values()))):
+    if _orjson is None or not _FLAT.issuperset(map(type, value.values())):
         return None
     try:
         text: str = _orjson.dumps(value, option=_orjson.OPT_SORT_KEYS | _orjson.OPT_STRICT_INTEGER).decode()
-    except TypeError:
+    except TypeError:  # also for a name that is no plain text
         return None  # what is wrong is put into words by the walk through it
     return text if text.isascii() else None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from itertools import repeat
 
 from jupyter_audit.clock import Clock, format_time
 from jupyter_audit.errors import LedgerError
@@ -32,47 +33,32 @@ def insert(
 ) -> tuple[list[Entry], Head]:
     """Insert entries, contents and the checkpoint over them, with what is due of blocks, inside the caller's transaction."""
     tree = head.tree.copy()
-    labels = list(head.labels)
+    start, size = tree.size, tree.size + len(packed)
     moment = clock.now()
     stamp = format_time(moment)
-    # The clock is read under the write lock, so between entries it can only seem to go back if it was
-    # set back. What it says is put down as it is, and that it went back is said beside it.
-    clock_back = stamp < head.time
     entries: list[Entry] = []
-    entry_rows: list[tuple[int, bytes, str | None, str]] = []
-    content_rows: list[tuple[object, ...]] = []
-    place_rows: list[PlaceRow] = []
-    leaves: list[bytes] = []
-    for seq, item in enumerate(packed, tree.size):
+    for seq, (item, _) in enumerate(packed, start):
+        # The clock is read under the write lock, so between entries it can only seem to go back if it was
+        # set back. What it says is put down as it is, and that it went back is said beside it.
+        clock_back, commit = (stamp < head.time, len(packed)) if seq == start else (False, 0)
         try:
-            entry = format_entry(
-                item.draft,
-                item.commitments,
-                seq=seq,
-                moment=moment,
-                time=stamp,
-                clock_back=clock_back,
-                commit=0 if entries else len(packed),
-            )
+            entries.append(format_entry(item, seq, moment, stamp, clock_back=clock_back, commit=commit))
         except EnvelopeError as error:
             raise LedgerError(f"An entry of type {item.draft.type!r} cannot be recorded: {error}.") from error
-        clock_back = False
-        for number, row in enumerate(item.rows, seq * MOST_CONTENTS):
-            content_rows.append((number, *row))
-        leaf = leaf_hash(entry.raw.encode())
-        leaves.append(leaf)
-        entry_rows.append((seq, leaf, None, entry.raw))
-        labels.append(label_of(entry))
-        if len(labels) == BLOCK:
-            place_rows += places_of(seq >> STEP, labels)
-            labels = []
-        entries.append(entry)
+    leaves = [leaf_hash(entry.raw.encode()) for entry in entries]
     subtree_rows = tree.extend(leaves, levels=STEP)
-    note = signer.sign(format_checkpoint(Checkpoint(signer.verifier.name, tree.size, tree.root())))
-    entry_rows[-1] = (seq, leaf, note, entry.raw)
-    connection.executemany(_INSERT_ENTRY, entry_rows)
-    if content_rows:
-        connection.executemany(_INSERT_CONTENT, content_rows)
+    labels = [*head.labels, *map(label_of, entries)]
+    place_rows: list[PlaceRow] = []
+    for block in range(start >> STEP, size >> STEP):
+        place_rows += places_of(block, labels[:BLOCK])
+        labels = labels[BLOCK:]
+    note = signer.sign(format_checkpoint(Checkpoint(signer.verifier.name, size, tree.root())))
+    notes = [*repeat(None, len(entries) - 1), note]
+    connection.executemany(_INSERT_ENTRY, zip(range(start, size), leaves, notes, [entry.raw for entry in entries], strict=True))
+    connection.executemany(
+        _INSERT_CONTENT,
+        [(number, *row) for seq, (_, rows) in enumerate(packed, start) for number, row in enumerate(rows, seq * MOST_CONTENTS)],
+    )
     if subtree_rows:
         connection.executemany(_INSERT_SUBTREE, subtree_rows)
     if place_rows:

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from jupyter_audit.ledger.canonical import CanonicalError, canonicalize, parse_canonical, quote
-from jupyter_audit.model import Actor, Commitment, Draft, Entry
+from jupyter_audit.model import Actor, Commitment, Draft, Entry, Json
 
 ENTRY_VERSION = 1
 MAX_ENTRY_BYTES = 1024 * 1024
@@ -54,23 +54,18 @@ def parse_moment(text: object) -> datetime:
         raise EnvelopeError(f"its time is no moment: {text!r}") from error
 
 
-def check_draft(draft: Draft) -> None:
-    """Raise `EnvelopeError` unless the draft's type, names and identifiers are of the format's form."""
-    _check_names(draft.type, draft.actor.name, draft.actor.vouched_by, draft.session, draft.grant)
-    for name, content in draft.contents.items():
-        _check_content(name, content.media_type)
+class Frame(NamedTuple):
+    """The texts of an envelope that are the same for all entries of a kind, an actor, a session and a grant."""
 
-
-@lru_cache(maxsize=256)
-def _check_content(name: str, media_type: str) -> None:
-    if not _CONTENT_NAME.fullmatch(name):
-        raise EnvelopeError(f"not a content name: {name!r}")
-    if not _MEDIA_TYPE.fullmatch(media_type):
-        raise EnvelopeError(f"not a media type: {media_type!r}")
+    before_body: str
+    before_seq: str
+    before_time: str
+    end: str
 
 
 @lru_cache(maxsize=256)  # the same few come again with every entry of a session
-def _check_names(kind: str, actor: str, vouched_by: str, session: str | None, grant: str | None) -> None:
+def frame(kind: str, actor: str, vouched_by: str, session: str | None, grant: str | None) -> Frame:
+    """Return the frame of such entries; raises `EnvelopeError` unless type, names and identifiers are of the format's form."""
     if not _TYPE.fullmatch(kind):
         raise EnvelopeError(f"not an entry type: {kind!r}")
     for what, name in (
@@ -81,6 +76,12 @@ def _check_names(kind: str, actor: str, vouched_by: str, session: str | None, gr
     ):
         if name is not None and not _is_name(name):
             raise EnvelopeError(f"the name of its {what} has 1 to 256 characters, none of control: {name!r}")
+    return Frame(
+        f'{{"actor":{{"name":{quote(actor)},"vouched_by":{quote(vouched_by)}}},"body":',
+        ',"seq":' if grant is None else f',"grant":{quote(grant)},"seq":',
+        ',"time":"' if session is None else f',"session":{quote(session)},"time":"',
+        f'","type":"{kind}","v":{ENTRY_VERSION}}}',
+    )
 
 
 def _is_name(name: str) -> bool:
@@ -95,23 +96,21 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def format_entry(
-    draft: Draft,
-    commitments: Mapping[str, Commitment],
-    *,
-    seq: int,
-    moment: datetime,
-    time: str,
-    clock_back: bool,
-    commit: int,
-) -> Entry:
-    """
-    Return the entry that `draft` becomes; its `raw` is the canonical text. `time` is the text of `moment`.
+class Unnumbered(NamedTuple):
+    """An entry of which all is written down that can be before its commit: it lacks its number and its time."""
 
-    `commit` is how many entries its commit has, if it is the first of them.
-    The draft must have passed `check_draft`. Raises `EnvelopeError` if its body has no canonical form, or
-    the entry is too long.
-    """
+    draft: Draft
+    body: Mapping[str, Json]
+    commitments: Mapping[str, Commitment]
+    frame: Frame
+    body_text: str
+    contents_text: str
+
+
+def write_down(draft: Draft, commitments: Mapping[str, Commitment]) -> Unnumbered:
+    """Return the entry that `draft` becomes, but for its number and time; raises `EnvelopeError` if it has no canonical form."""
+    actor = draft.actor
+    around = frame(draft.type, actor.name, actor.vouched_by, draft.session, draft.grant)
     if not isinstance(draft.body, Mapping):
         raise EnvelopeError("its body is not an object")
     if len(commitments) > MOST_CONTENTS:
@@ -120,31 +119,25 @@ def format_entry(
         body_text, body = canonicalize(draft.body, depth=1)
     except CanonicalError as error:
         raise EnvelopeError(f"its body cannot be written down: {error}") from error
-    # The envelope, with its members in canonical order.
-    actor = draft.actor
-    before, grant, session, after = _frame(draft.type, actor.name, actor.vouched_by, draft.session, draft.grant)
+    contents_text = _contents_text(commitments) if commitments else ""
+    return Unnumbered(draft, body, commitments, around, body_text, contents_text)
+
+
+def format_entry(entry: Unnumbered, seq: int, moment: datetime, time: str, *, clock_back: bool, commit: int) -> Entry:
+    """
+    Return the entry with its number and time; its `raw` is the canonical text. `time` is the text of `moment`.
+
+    `commit` is how many entries its commit has, if it is the first of them. Raises `EnvelopeError` if it is too long.
+    """
+    draft, body, commitments, (before_body, before_seq, before_time, end), body_text, contents_text = entry
+    # The members are in canonical order.
     first = ',"clock_back":true' if clock_back else ""
     if commit > 1:
         first += f',"commit":{commit}'
-    contents = _contents_text(commitments) if commitments else ""
-    raw = f'{before}{body_text}{first}{contents}{grant},"seq":{seq}{session},"time":"{time}{after}'
+    raw = f"{before_body}{body_text}{first}{contents_text}{before_seq}{seq}{before_time}{time}{end}"
     if len(raw) * 4 > MAX_ENTRY_BYTES and len(raw.encode()) > MAX_ENTRY_BYTES:
         raise EnvelopeError(f"it is longer than {MAX_ENTRY_BYTES} bytes; long texts belong into its contents")
-    return Entry(seq, moment, draft.type, actor, draft.grant, draft.session, body, commitments, raw)
-
-
-@lru_cache(maxsize=256)  # the same few come again with every entry of a session
-def _frame(kind: str, actor: str, vouched_by: str, session: str | None, grant: str | None) -> tuple[str, str, str, str]:
-    """Return what stands before the body, the grant's member, the session's, and what stands after the time."""
-    return (
-        f'{{"actor":{{"name":{quote(actor)},"vouched_by":{quote(vouched_by)}}},"body":',
-        "" if grant is None else f',"grant":{quote(grant)}',
-        "" if session is None else f',"session":{quote(session)}',
-        f'","type":"{kind}","v":{ENTRY_VERSION}}}',  # `check_draft` saw that it needs no quoting
-    )
-
-
-_quoted = lru_cache(maxsize=256)(quote)
+    return Entry(seq, moment, draft.type, draft.actor, draft.grant, draft.session, body, commitments, raw)
 
 
 def _contents_text(commitments: Mapping[str, Commitment]) -> str:
@@ -157,8 +150,19 @@ def _contents_text(commitments: Mapping[str, Commitment]) -> str:
 
 def _content_text(name: str, commitment: Commitment) -> str:
     digest, size, media_type, sealed = commitment
+    before_digest, after_digest = _content_frame(name, media_type)
     also = "" if sealed is None else f',"sealed":"{sealed}"'
-    return f'"{name}":{{"digest":"{digest}","media_type":{_quoted(media_type)}{also},"size":{size}}}'
+    return f'{before_digest}{digest}{after_digest}{also},"size":{size}}}'
+
+
+@lru_cache(maxsize=256)
+def _content_frame(name: str, media_type: str) -> tuple[str, str]:
+    """Return what stands before and after a content's digest; raises `EnvelopeError` unless both are of the format's form."""
+    if not _CONTENT_NAME.fullmatch(name):
+        raise EnvelopeError(f"not a content name: {name!r}")
+    if not _MEDIA_TYPE.fullmatch(media_type):
+        raise EnvelopeError(f"not a media type: {media_type!r}")
+    return f'"{name}":{{"digest":"', f'","media_type":{quote(media_type)}'
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,14 +16,14 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
 
 from jupyter_audit.errors import LedgerError, RecordError
 from jupyter_audit.ledger import Ledger
 from jupyter_audit.model import Draft, Entry, Json
-from jupyter_audit.record import kinds
+from jupyter_audit.record import inbox, kinds
 from jupyter_audit.record.bounds import cap
 from jupyter_audit.record.fresh import FreshContents
+from jupyter_audit.record.inbox import Inbox, Item
 from jupyter_audit.record.masking import mask
 from jupyter_audit.record.waiting import Append, Decide, Outcome, Stored, Transact, settle_all, to_future, to_future_of_one
 
@@ -36,10 +36,6 @@ REFUSED = "entries refused, with what they were for, while too many waited to be
 """`what` of the gap entries."""
 
 MOST_PER_COMMIT = 256
-MOST_WAITING = 10_000
-MOST_WAITING_BYTES = 256 * 1024 * 1024
-"""Contents, of whatever waits; one that is larger by itself is taken when nothing else waits."""
-
 MOST_OWED = 2_000
 
 LINGER_S = 0.05
@@ -71,16 +67,13 @@ class Recorder:
 
     def __init__(self, open_ledger: Callable[[], Ledger], *, fresh: FreshContents | None = None) -> None:
         self._fresh = fresh
-        self._queue: SimpleQueue[Append | Transact | None] = SimpleQueue()
+        self._inbox = Inbox()
         self._owed: deque[Draft] = deque()
         self._owed_lost: Counter[str] = Counter()
-        self._waiting = 0
-        self._waiting_bytes = 0
         self._refused = 0
         self._refused_unsaid: Counter[str] = Counter()
         self._subscribers: list[Subscriber] = []
         self._failing_since: float | None = None
-        self._closed = False
         self._lock = threading.Lock()
         opened: Future[None] = Future()
         self._thread = threading.Thread(
@@ -154,39 +147,29 @@ class Recorder:
 
     def close(self) -> None:
         """Store what was handed over so far, then close the ledger."""
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-        self._queue.put(None)
-        self._thread.join()
+        if self._inbox.close():
+            self._thread.join()
 
     def backlog(self) -> Backlog:
         """Return how much waits, and how much was refused."""
         with self._lock:
-            return Backlog(self._waiting, self._waiting_bytes, self._refused)
+            return Backlog(self._inbox.entries, self._inbox.bytes, self._refused)
 
     def _submit(self, item: Append | Transact) -> None:
-        entries, size = item.entries, item.size
-        with self._lock:
-            closed = self._closed
-            fits = self._waiting + entries <= MOST_WAITING and self._waiting_bytes + size <= MOST_WAITING_BYTES
-            taken = not closed and (fits or not self._waiting)
-            if taken:
-                self._waiting += entries
-                self._waiting_bytes += size
-                self._queue.put(item)
-            elif not closed and not item.lazy:  # what is owed is kept, and its loss counted, by `owe`
-                first = not self._refused_unsaid
-                self._refused += entries
-                self._refused_unsaid.update(item.types())
-                if first:
-                    _log.warning("The recorder is overrun: %d entries wait. What comes now is refused.", self._waiting)
-        if closed:
+        if self._inbox.put(item):
+            return
+        if self._inbox.closed:
             self._refuse(item, RecordError("The recorder is closed.", advice=ADVICE))
-        elif not taken:
-            waiting = f"{MOST_WAITING} entries, or {MOST_WAITING_BYTES >> 20} MiB, are waiting"
-            self._refuse(item, RecordError(f"The recorder is overrun: {waiting}.", advice=ADVICE))
+            return
+        if not item.lazy:  # what is owed is kept, and its loss counted, by `owe`
+            with self._lock:
+                first = not self._refused_unsaid
+                self._refused += item.entries
+                self._refused_unsaid.update(item.types())
+            if first:
+                _log.warning("The recorder is overrun: %d entries wait. What comes now is refused.", self._inbox.entries)
+        waiting = f"{inbox.MOST_WAITING} entries, or {inbox.MOST_WAITING_BYTES >> 20} MiB, are waiting"
+        self._refuse(item, RecordError(f"The recorder is overrun: {waiting}.", advice=ADVICE))
 
     @staticmethod
     def _refuse(item: Append | Transact, error: Exception) -> None:
@@ -194,14 +177,6 @@ class Recorder:
             item.future.set_exception(error)
         else:
             settle_all([(item, error)])
-
-    def _took(self, item: Append | Transact | None) -> Append | Transact | None:
-        """Make room for what comes after an item from the queue."""
-        if item is not None:
-            with self._lock:
-                self._waiting -= item.entries
-                self._waiting_bytes -= item.size
-        return item
 
     # --- the recorder's thread --------------------------------------------------------------------
 
@@ -222,30 +197,19 @@ class Recorder:
 
     def _serve(self, ledger: Ledger) -> bool:
         """Take what waits and store it; return False when the recorder is closing."""
-        item = self._took(self._queue.get())
-        batch: list[Append] = []
-        size = 0
-        hurry = False
-        while True:
-            if isinstance(item, Append):
-                batch.append(item)
-                size += item.entries
-                hurry = hurry or not item.lazy
-            else:
-                self._store(ledger, batch)
-                batch, size, hurry = [], 0, True
-                if item is None:
-                    self._settle(ledger)
-                    return False
-                self._decide(ledger, item)
-            if size >= MOST_PER_COMMIT:
+        taken = self._inbox.take(MOST_PER_COMMIT)
+        while all(map(_may_linger, taken)) and len(taken) < MOST_PER_COMMIT:
+            company = self._inbox.take(MOST_PER_COMMIT, LINGER_S)
+            if not company:
                 break
-            try:
-                item = self._took(self._queue.get_nowait() if hurry else self._queue.get(timeout=LINGER_S))
-            except Empty:
-                break
-        self._store(ledger, batch)
-        return True
+            taken += company
+        last = taken[-1]
+        self._store(ledger, [item for item in taken if isinstance(item, Append)])
+        if last is None:
+            self._settle(ledger)
+        elif isinstance(last, Transact):
+            self._decide(ledger, last)
+        return last is not None
 
     def _store(self, ledger: Ledger, batch: Sequence[Append]) -> None:
         if not batch:
@@ -338,6 +302,10 @@ class Recorder:
         if entries:
             for subscriber in self._subscribers:
                 subscriber(entries)
+
+
+def _may_linger(item: Item) -> bool:
+    return item is not None and item.lazy
 
 
 def _is_of_the_drafts(error: BaseException) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
@@ -51,8 +52,8 @@ class Stored(Append):
 
     def __init__(self, drafts: Sequence[Draft]) -> None:
         super().__init__(drafts, None)
-        self.loop = asyncio.get_running_loop()
-        self.future: asyncio.Future[list[Entry]] = self.loop.create_future()
+        self.loop = loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[list[Entry]] = loop.create_future()
         self._outcome: Outcome | None = None
         self._callbacks: list[Callable[[Outcome], None]] = []
 
@@ -80,9 +81,20 @@ class Stored(Append):
             self._call(self._outcome)
 
     def settle(self, outcome: Outcome) -> None:
-        """Keep what became of it for `then`; `settle_all` tells who awaits it."""
+        """Keep what became of it, and call back; in the recorder's thread. `settle_all` tells who awaits it."""
         self._outcome = outcome
-        self._call(outcome)
+        if self._callbacks:
+            self._call(outcome)
+
+    def tell_loop(self) -> None:
+        """Tell who awaits it; in the loop's thread."""
+        future, outcome = self.future, self._outcome
+        if future.done():  # whoever waited was cancelled
+            return
+        if isinstance(outcome, Exception):
+            future.set_exception(outcome)
+        elif outcome is not None:
+            future.set_result(outcome)
 
     def _call(self, outcome: Outcome) -> None:
         while self._callbacks:
@@ -112,28 +124,23 @@ class Transact:
 
 def settle_all(settled: Sequence[tuple[Append, Outcome]]) -> None:
     """Tell everybody what became of what they wait for, in this order on each loop."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[list[Entry]], Outcome]]] = {}
+    by_loop: defaultdict[asyncio.AbstractEventLoop, list[Stored]] = defaultdict(list)
     for item, outcome in settled:
         if isinstance(item, Stored):
             item.settle(outcome)
-            by_loop.setdefault(item.loop, []).append((item.future, outcome))
+            by_loop[item.loop].append(item)
         elif item.tell is not None:
             item.tell(outcome)
-    for loop, futures in by_loop.items():
+    for loop, items in by_loop.items():
         try:
-            loop.call_soon_threadsafe(_settle_futures, futures)
+            loop.call_soon_threadsafe(_tell_loop, items)
         except RuntimeError:  # the loop was closed: nobody waits any more
-            _log.debug("%d callers were gone before their entries were stored.", len(futures))
+            _log.debug("%d callers were gone before their entries were stored.", len(items))
 
 
-def _settle_futures(futures: Sequence[tuple[asyncio.Future[list[Entry]], Outcome]]) -> None:
-    for future, outcome in futures:
-        if future.done():  # whoever waited was cancelled
-            continue
-        if isinstance(outcome, Exception):
-            future.set_exception(outcome)
-        else:
-            future.set_result(outcome)
+def _tell_loop(items: Sequence[Stored]) -> None:
+    for item in items:
+        item.tell_loop()
 
 
 def to_future(future: Future[list[Entry]]) -> Callable[[Outcome], None]:

@@ -117,6 +117,13 @@ def test_what_is_like_a_plain_value_is_written_as_that_value() -> None:
     assert {type(item) for item in plain["a"]} == {int, str}
 
 
+def test_a_name_that_is_like_text_is_written_as_that_text() -> None:
+    text, plain = canonicalize({Colour.RED: 1})
+
+    assert text == '{"red":1}'
+    assert [type(name) for name in plain] == [str]
+
+
 @pytest.mark.parametrize(
     "value",
     [

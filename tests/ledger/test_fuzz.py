@@ -33,7 +33,7 @@ from jupyter_audit.ledger.auditors import AuditorKey, AuditorKeyError, AuditorSe
 from jupyter_audit.ledger.canonical import CanonicalError, canonicalize, parse_canonical
 from jupyter_audit.ledger.checkpoint import Checkpoint, format_checkpoint, parse_checkpoint, unverified_checkpoint
 from jupyter_audit.ledger.content import ContentError, check_commitment, pack, unpack
-from jupyter_audit.ledger.envelope import EnvelopeError, check_draft, format_entry, parse_envelope
+from jupyter_audit.ledger.envelope import EnvelopeError, format_entry, parse_envelope, write_down
 from jupyter_audit.ledger.keys import Signer, parse_signing_key, unprotect
 from jupyter_audit.ledger.note import NoteError, format_note, format_verifier_key, parse_named_key, parse_note, parse_verifier_key
 from jupyter_audit.ledger.proof import ProvenEntry, ProvenGrowth, _parse_tlog_proof, check_proof, format_tlog_proof
@@ -73,9 +73,8 @@ def entry_again(raw: str) -> str:
         entry.type, entry.body, actor=entry.actor, grant=entry.grant, session=entry.session,
         contents={name: Content(b"", commitment.media_type) for name, commitment in entry.contents.items()},
     )  # fmt: skip
-    check_draft(draft)
     return format_entry(
-        draft, entry.contents, seq=entry.seq, moment=entry.time, time=format_time(entry.time),
+        write_down(draft, entry.contents), entry.seq, entry.time, format_time(entry.time),
         clock_back=envelope.clock_back, commit=envelope.commit,
     ).raw  # fmt: skip
 

@@ -14,7 +14,7 @@ from jupyter_audit.errors import RecordError
 from jupyter_audit.home import Home
 from jupyter_audit.ledger import Ledger, LedgerReader, create_ledger, open_ledger, verify_ledger
 from jupyter_audit.model import Actor, Content, Draft
-from jupyter_audit.record import recorder as recorder_module
+from jupyter_audit.record import inbox
 from jupyter_audit.record.recorder import Backlog, Recorder
 
 EVE = Actor("eve", "os-account")
@@ -65,7 +65,7 @@ def gaps(home: Home) -> list[dict[str, object]]:
 def test_more_entries_than_may_wait_are_refused_and_the_ledger_says_how_many(
     held: Held, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder_module, "MOST_WAITING", 5)
+    monkeypatch.setattr(inbox, "MOST_WAITING", 5)
     futures = [held.recorder.record(a_draft(number)) for number in range(8)]
 
     assert held.recorder.backlog() == Backlog(5, 50, 3)
@@ -85,7 +85,7 @@ def test_more_entries_than_may_wait_are_refused_and_the_ledger_says_how_many(
 def test_large_contents_are_bounded_by_their_size_but_never_by_themselves(
     held: Held, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder_module, "MOST_WAITING_BYTES", 1000)
+    monkeypatch.setattr(inbox, "MOST_WAITING_BYTES", 1000)
     alone = held.recorder.record(a_draft(0, size=5000))
     beside = held.recorder.record(a_draft(1, size=1))
     with pytest.raises(RecordError, match="overrun"):
@@ -98,7 +98,7 @@ def test_large_contents_are_bounded_by_their_size_but_never_by_themselves(
 def test_what_already_happened_is_kept_when_the_recorder_is_overrun(
     held: Held, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder_module, "MOST_WAITING", 1)
+    monkeypatch.setattr(inbox, "MOST_WAITING", 1)
     first = held.recorder.record(a_draft(0))
     for number in range(1, 4):
         held.recorder.owe(a_draft(number))
