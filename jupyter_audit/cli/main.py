@@ -49,7 +49,8 @@ INTERRUPTED = 128 + signal.SIGINT
 
 EXIT_CODES: Mapping[int, str] = {
     0: "done; for `verify`: the ledger is whole",
-    1: "a check of `doctor`, a case of `policy test` or an alert of `alerts test` failed, or a file could not be read or written",
+    1: "a check of `doctor`, a case of `policy test` or an alert of `alerts test` failed, a content that `prove` was to show is "
+    "purged, or a file could not be read or written",
     2: "the command line cannot be used, or a value in it",
     3: "a setting or the audit home is missing, wrong or unsafe",
     4: "the ledger or its key cannot be opened, read or written; nothing was done",

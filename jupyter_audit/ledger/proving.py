@@ -5,7 +5,7 @@ from __future__ import annotations
 from jupyter_audit.errors import LedgerError, SealedError, UsageError, VerificationError
 from jupyter_audit.ledger.checkpoint import unverified_checkpoint
 from jupyter_audit.ledger.damage import damaged
-from jupyter_audit.ledger.envelope import KEY_ROTATED
+from jupyter_audit.ledger.envelope import KEY_ROTATED, PURGED, EnvelopeError
 from jupyter_audit.ledger.note import NoteError, parse_named_key
 from jupyter_audit.ledger.proof import (
     Inclusion,
@@ -15,6 +15,7 @@ from jupyter_audit.ledger.proof import (
     format_growth_proof,
     format_tlog_proof,
 )
+from jupyter_audit.ledger.purge import parse_selections
 from jupyter_audit.ledger.reader import LedgerReader
 from jupyter_audit.ledger.schema import contents_of
 from jupyter_audit.ledger.store import explained
@@ -37,6 +38,23 @@ def prove_entry(reader: LedgerReader, seq: int, *, with_contents: bool) -> str:
     held = {name: content for name, content in contents.items() if content is not None}
     inclusion = Inclusion(entry.raw, format_tlog_proof(seq, reader.inclusion_proof(seq, size), note))
     return _that_holds(format_entry_proof(inclusion, _key_changes(reader, size), held), reader)
+
+
+def purge_of(reader: LedgerReader, seq: int, name: str) -> int:
+    """
+    Return the number of the entry that says that the content `name` of entry `seq` was purged: the first of them.
+
+    Raises `VerificationError` (`content_missing`) where none says so.
+    """
+    entry = reader.entry(seq)
+    for purge in reader.entries(types=[PURGED], start=seq + 1):
+        try:
+            if any(selection.covers(entry, name) for selection in parse_selections(purge)):
+                return purge.seq
+        except EnvelopeError as error:
+            raise damaged("entry_form", f"Entry {purge.seq} is damaged: {error}.", seq=purge.seq) from error
+    advice = "Keep the file as it is, for evidence, and run `jupyter audit verify`."
+    raise damaged("content_missing", f"Content {name} of entry {seq} is gone, and no purge explains it.", seq=seq, advice=advice)
 
 
 def prove_growth(reader: LedgerReader, old: str, new: str | None = None) -> str:

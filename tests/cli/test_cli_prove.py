@@ -16,9 +16,11 @@ from cli_house import CommandLine
 from jupyter_audit.cli.main import main
 from jupyter_audit.clock import SystemClock
 from jupyter_audit.ledger import open_ledger
-from jupyter_audit.model import Content, Draft
+from jupyter_audit.ledger.damage import exit_code
+from jupyter_audit.model import Actor, Content, Draft
 
 BAD = Path(__file__).parents[1] / "vectors" / "bad"
+EVE = Actor("eve", "test")
 
 
 def test_a_proof_made_here_is_checked_elsewhere_with_the_key_alone(cli: CommandLine, tmp_path: Path) -> None:
@@ -73,6 +75,45 @@ def test_a_proof_that_was_edited_does_not_hold_and_says_so(cli: CommandLine, tmp
 
     assert (done.code, done.rows()[0]["verdict"]) == (5, "not proven")
     assert "is not under its checkpoint" in done.err
+
+
+def test_a_proof_that_was_to_show_what_is_purged_says_so_where_it_is_made_and_where_it_is_checked(cli: CommandLine, tmp_path: Path) -> None:
+    message, outputs = Content(b"print('secret')"), Content(b"4711")
+    with open_ledger(cli.home, clock=SystemClock()) as ledger:
+        ledger.append([Draft("cell.admitted", {}, actor=EVE, session="s-1", contents={"message": message, "outputs": outputs})])
+    cli.good("purge", "--session", "s-1", "--names", "message", "--reason", "DPO-17")
+    (purge,) = cli.entries("content.purged")
+    proof = tmp_path / "entry.proof"
+
+    made = cli("prove", "1", "--with-contents", "--output", str(proof))
+
+    assert made.code == 1
+    assert f"Content message of entry 1 is not in the proof: it was purged, as entry {purge.seq} says." in made.err
+    assert f"`jupyter audit prove {purge.seq}`" in made.err
+    assert "outputs" not in made.err
+    facts = cli.json("verify", "--proof", str(proof))
+    assert (facts["not_shown"], facts["contents"]) == (["message"], {"outputs": "4711"})
+    assert "Not in it     message, 15 bytes: not asked for when the proof was made, or purged" in cli.good("verify", "--proof", str(proof)).out
+    assert "DPO-17" in cli.good("prove", str(purge.seq)).out
+
+
+def test_contents_that_a_proof_cannot_show_for_another_reason_are_told_of_by_that_reason(cli: CommandLine) -> None:
+    with open_ledger(cli.home, clock=SystemClock()) as ledger:
+        ledger.append([Draft("cell.admitted", {}, actor=EVE, session="s-1", contents={"message": Content(b"x")})])
+        ledger.append([Draft("cell.finished", {}, actor=EVE, session="s-1")])
+    assert "Entry 2 has no contents" in cli.good("prove", "2", "--with-contents").err
+    assert cli.good("prove", "1").err == ""
+    with closing(sqlite3.connect(cli.home.ledger)) as other, other:
+        triggers = other.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'").fetchall()
+        for name, _ in triggers:
+            other.execute(f"DROP TRIGGER {name}")
+        other.execute("DELETE FROM content")
+        for _, sql in triggers:
+            other.execute(sql)
+
+    gone = cli("prove", "1", "--with-contents")
+
+    assert (gone.code, "no purge explains it" in gone.err, gone.out) == (exit_code("content_missing"), True, "")
 
 
 def test_growth_since_a_kept_checkpoint_is_proven(cli: CommandLine, tmp_path: Path) -> None:

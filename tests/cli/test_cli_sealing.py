@@ -67,8 +67,10 @@ def test_a_proof_shows_sealed_content_closed_to_be_opened_there_or_opened_here(
     cli: CommandLine, key: Path, tmp_path: Path
 ) -> None:
     closed, opened, vkey = tmp_path / "closed.proof", tmp_path / "opened.proof", cli.home.verifier_key.read_text().strip()
-    cli.good("prove", "1", "--with-contents", "--output", str(closed))
-    cli.good("prove", "1", "--with-contents", "--auditor-key", str(key), "--output", str(opened))
+    made = cli.good("prove", "1", "--with-contents", "--output", str(closed)).err
+    assert "Content message of entry 1 is sealed for anna+" in made
+    assert "opens it with --auditor-key" in made
+    assert cli.good("prove", "1", "--with-contents", "--auditor-key", str(key), "--output", str(opened)).err == ""
     assert "kitchensink" not in closed.read_text()
 
     told = cli.json("verify", "--proof", str(closed), "--key", vkey)
