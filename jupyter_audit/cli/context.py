@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from traitlets import TraitError
+
 from jupyter_audit.access import policydiff
 from jupyter_audit.access.book import GrantBook
 from jupyter_audit.access.policy import Policy
@@ -21,6 +23,7 @@ from jupyter_audit.access.principals import os_account
 from jupyter_audit.access.service import AccessService
 from jupyter_audit.clock import Clock, SystemClock
 from jupyter_audit.configfile import load_admin_config, load_settings, naming_lines
+from jupyter_audit.errors import ConfigError
 from jupyter_audit.home import Home, default_home
 from jupyter_audit.ledger import Ledger, LedgerReader, open_ledger
 from jupyter_audit.model import Actor, Content, Json, Principal
@@ -102,6 +105,21 @@ def context_of(options: argparse.Namespace) -> Context:
         policy = replace(policy, solo=True)
     home = home_of(options, settings)
     return Context(home=home, settings=settings, policy=policy, clock=SystemClock())
+
+
+def named_home(options: argparse.Namespace) -> Home:
+    """
+    Return the audit home as `context_of` finds it, for commands that need nothing else of the settings.
+
+    Raises `ConfigError` if the configuration cannot be read or its `home` is none; another setting may be wrong.
+    """
+    settings = JupyterAudit()
+    if not options.home:
+        try:
+            settings.home = load_admin_config(Path(options.config) if options.config else None).JupyterAudit.get("home", "")
+        except TraitError as error:
+            raise ConfigError(f"c.JupyterAudit.home cannot be used: {error}", setting=("home",)) from error
+    return home_of(options, settings)
 
 
 def home_of(options: argparse.Namespace, settings: JupyterAudit | None = None) -> Home:

@@ -15,16 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_audit_kernel.version import __version__
-from traitlets import TraitError
 
 from jupyter_audit.access.peoplefile import digest_in_force, load_people
 from jupyter_audit.access.policy import Policy
-from jupyter_audit.cli.context import Context, context_of, home_of
+from jupyter_audit.cli.context import Context, context_of, home_of, named_home
 from jupyter_audit.cli.options import add_command
 from jupyter_audit.cli.output import clean, print_json
 from jupyter_audit.cli.server_checks import Finding, check_server
 from jupyter_audit.clock import SystemClock, format_time
-from jupyter_audit.configfile import load_admin_config
 from jupyter_audit.errors import AuditError, KeyFileError, RollbackError
 from jupyter_audit.gate.room import Room
 from jupyter_audit.home import Home
@@ -91,12 +89,10 @@ def _examine(options: argparse.Namespace) -> Iterator[Finding]:
 
 def _home_despite(options: argparse.Namespace) -> Home:
     """Return the audit home that the configuration names, though something else in it cannot be used."""
-    settings = JupyterAudit()
     try:
-        settings.home = load_admin_config(Path(options.config) if options.config else None).JupyterAudit.get("home", "")
-    except (AuditError, TraitError):
+        return named_home(options)
+    except AuditError:
         return home_of(options)
-    return home_of(options, settings)
 
 
 def _versions() -> Iterator[Finding]:

@@ -47,7 +47,7 @@ def add_command(
         made.add_argument(
             "--home",
             metavar="DIR",
-            help="the audit home (default: $JUPYTER_AUDIT_HOME, or this account's data folder)",
+            help="the audit home (default: the configuration's, else $JUPYTER_AUDIT_HOME, else this account's data folder)",
         )
         made.add_argument("--config", metavar="FILE", help="the admin's configuration file (default: the system's folders)")
         made.add_argument("--solo", action="store_true", help="one person holds every role (default where no roles are set)")

@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from jupyter_audit.cli.context import home_of
+from jupyter_audit.cli.context import named_home
 from jupyter_audit.cli.options import add_auditor_key, add_command, auditors_of
 from jupyter_audit.cli.output import clean_block
 from jupyter_audit.errors import SealedError, UsageError
@@ -51,7 +51,7 @@ def prove(options: argparse.Namespace) -> int:
         raise UsageError("Name the entry to prove, or a checkpoint with --from: one of the two.")
     if options.new is not None and options.old is None:
         raise UsageError("--to needs --from.")
-    path = Path(options.ledger) if options.ledger else home_of(options).ledger
+    path = Path(options.ledger) if options.ledger else named_home(options).ledger
     code, told = 0, list[str]()
     with closing(LedgerReader.open(path, auditors=auditors_of(options))) as reader:
         if options.old is not None:

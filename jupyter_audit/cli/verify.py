@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_audit.access.passkey import PREFIX, PasskeyError, public_of, text_of
-from jupyter_audit.cli.context import context_of, home_of
+from jupyter_audit.cli.context import home_of, named_home
 from jupyter_audit.cli.damage import damage_json, damage_text, verdict
 from jupyter_audit.cli.options import add_auditor_key, add_command, auditors_of
 from jupyter_audit.cli.output import clean_block, print_json
@@ -101,8 +101,9 @@ WITH_A_LEDGER_ONLY = ("--ledger", "--since", "--witness-key", "--cosigned", "--a
 
 def verify(options: argparse.Namespace) -> int:
     """Prove the ledger whole; say exactly what is wrong where it is not."""
-    # The settings are no part of the proof: an auditor has a copy of the file and none of them.
-    home = home_of(options) if not options.config else context_of(options).home
+    # An auditor has a copy of the file, the key and none of the server's settings; they are no part of the proof.
+    needs_home = not (options.key and (options.ledger or options.proof))
+    home = named_home(options) if needs_home else home_of(options)
     path = Path(options.ledger) if options.ledger else home.ledger
     keys = [_key(text) for text in options.key or [str(home.verifier_key)]]
     auditors = auditors_of(options)
@@ -208,7 +209,7 @@ def _kept_cosigned(ledger: Path, witness_keys: Sequence[str]) -> Iterator[str]:
 
 def checkpoint(options: argparse.Namespace) -> int:
     """Print the newest signed note."""
-    path = Path(options.ledger) if options.ledger else context_of(options).home.ledger
+    path = Path(options.ledger) if options.ledger else named_home(options).ledger
     with closing(LedgerReader.open(path)) as reader:
         note = reader.checkpoint_note()
         if options.json:

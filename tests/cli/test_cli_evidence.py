@@ -298,6 +298,32 @@ def test_verify_needs_no_configuration_and_no_secret(cli: CommandLine) -> None:
     assert cli.good("verify").code == 0
 
 
+def test_offline_commands_look_where_the_server_keeps_its_ledger_whatever_else_is_wrong_in_its_settings(
+    cli: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JUPYTER_AUDIT_HOME", str(tmp_path / "elsewhere"))
+    text = f"c.JupyterAudit.home = {str(cli.home.path)!r}\nc.JupyterAudit.profiles = 'no profiles'\n"
+    elsewhere = cli.config(text)
+    for words in (["verify"], ["checkpoint"], ["prove", "0"]):
+        assert cli(*words, home=False).code != 0
+        assert cli(*words, "--config", elsewhere, home=False).code == 0
+    system = tmp_path / "etc" / "jupyter_server_config.py"
+    system.parent.mkdir()
+    system.write_text(text)
+    for words in (["verify"], ["checkpoint"], ["prove", "0"]):
+        assert cli(*words, home=False).code == 0
+    assert cli.home.path.name in cli("verify", home=False).out
+
+    # A configuration that cannot be read is no reason to look at another ledger; nor is it one to read none that is named.
+    system.write_text("c.JupyterAudit.home = 7\n")
+    assert "c.JupyterAudit.home cannot be used" in cli("verify", home=False).err
+    system.write_text("1 / 0\n")
+    assert cli("verify", home=False).code == 3
+    assert cli("verify").code == 0
+    copied = ("--ledger", str(cli.home.ledger), "--key", str(cli.home.verifier_key))
+    assert cli("verify", *copied, home=False).code == 0
+
+
 def test_since_takes_times_and_ages() -> None:
     now = datetime(2026, 11, 24, 12, tzinfo=UTC)
     assert parse_since("90m", now) == now - timedelta(minutes=90)
