@@ -207,8 +207,8 @@ class JupyterAudit(Configurable):
 
     public_url = Unicode(
         "",
-        help="The address of this server as people reach it, such as https://debug.example.org/, for links in alerts. Empty: "
-        "what the server itself thinks it is.",
+        help="The address of this server as people reach it, such as https://debug.example.org/, for links in alerts and for the "
+        "commands that people are told (--server). Empty: what the server itself thinks it is; commands say --server URL.",
     ).tag(config=True)
 
     retention_days = Int(

@@ -20,7 +20,7 @@ from jupyter_audit.access.signing import Decision
 from jupyter_audit.access.views import grant_view, request_view
 from jupyter_audit.cli import ownkeys
 from jupyter_audit.cli.context import Context, context_of
-from jupyter_audit.cli.options import add_command
+from jupyter_audit.cli.options import add_command, here_again
 from jupyter_audit.cli.output import clean, print_json
 from jupyter_audit.cli.remote import find_server
 from jupyter_audit.cli.words import show_before_request
@@ -169,9 +169,8 @@ def _say_asked(options: argparse.Namespace, context: Context, made: dict[str, An
     alone = context.policy.solo and not options.server
     several = made["approvals"] > 1
     who = "You answer it yourself, on purpose" if alone else "Approvers answer it" if several else "An approver answers it"
-    where = f" --server {options.server}" if options.server else f" --home {options.home}" if options.home else ""
     needed = f" ({made['approvals']} of them must say yes)" if several else ""
-    print(f"{who}{needed}: jupyter audit approve {made['id']}{where}")
+    print(f"{who}{needed}: jupyter audit approve {made['id']}{here_again(options)}")
     return 0
 
 

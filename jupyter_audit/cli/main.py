@@ -43,6 +43,7 @@ from jupyter_audit.cli import (
 )
 from jupyter_audit.cli.output import clean_block
 from jupyter_audit.errors import AuditError
+from jupyter_audit.hints import through_server
 from jupyter_audit.ledger.damage import DAMAGES, exit_code
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -117,7 +118,9 @@ def main(argv: list[str] | None = None) -> int:
         code: int = options.run(options)
         sys.stdout.flush()
     except AuditError as error:
-        print(clean_block(error.explain(), indent=""), file=sys.stderr)
+        server = getattr(options, "server", None)
+        told = through_server(error.explain(), server) if server else error.explain()
+        print(clean_block(told, indent=""), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED

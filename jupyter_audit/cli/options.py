@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -59,6 +60,12 @@ def add_command(
             help="act through this running server, as whoever the token in $JUPYTER_AUDIT_TOKEN names",
         )
     return made
+
+
+def here_again(options: argparse.Namespace) -> str:
+    """Return the options with which another command acts where this one did, to be put after it; they begin with a space."""
+    given = {"--server": options.server} if options.server else {"--home": options.home, "--config": options.config}
+    return "".join(f" {name} {shlex.quote(value)}" for name, value in given.items() if value)
 
 
 def add_auditor_key(command: argparse.ArgumentParser) -> None:

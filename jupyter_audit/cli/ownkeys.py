@@ -125,7 +125,8 @@ def _create(options: argparse.Namespace) -> int:
     if options.protect:
         confirm(APPROVER_KEY)
     signer = create_own_key(path, options.name or os_account().name, protected=options.protect)
-    _tell_key(options, signer, f"Your key is in {path}. Register it with `jupyter audit keys mine register`.")
+    register = "`jupyter audit keys mine register`, with --server URL where that is elsewhere"
+    _tell_key(options, signer, f"Your key is in {path}. Register it: {register}.")
     return 0
 
 

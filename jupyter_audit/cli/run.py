@@ -20,7 +20,7 @@ from typing import Any
 
 from jupyter_audit.cli.access import WISHES, add_wishes
 from jupyter_audit.cli.context import context_of
-from jupyter_audit.cli.options import add_command
+from jupyter_audit.cli.options import add_command, here_again
 from jupyter_audit.cli.output import clean, clean_block, print_json
 from jupyter_audit.cli.remote import RemoteServer, find_server
 from jupyter_audit.errors import AccessError, AuditError, ConfigError, UsageError
@@ -140,7 +140,7 @@ def obtain_grant(server: RemoteServer, options: argparse.Namespace) -> None:
         if answer["id"] != request:
             return
         # It is the request still: other people must say yes, too.
-    print(f"Waiting for an approver: jupyter audit approve {request}", file=sys.stderr)
+    print(f"Waiting for an approver: jupyter audit approve {request}{here_again(options)}", file=sys.stderr)
     while True:
         asked = server.api("GET", "requests?state=all&limit=500")["requests"]
         found = next((each for each in asked if each["id"] == request), None)
@@ -174,10 +174,11 @@ async def _run_cells(server: RemoteServer, kernel: str, notebook: Any, options: 
     cells, skipped = cells_to_run(notebook)
     outcome = {"cells": len(cells), "ran": 0, "failed": 0, "skipped": skipped, "exit": 0}
     async with CellRunner.connect(server, kernel) as runner:
+        where = here_again(options)
         for number, cell in enumerate(cells, 1):
             began = time.monotonic()
             try:
-                reply = await runner.run(cell, options.timeout, functools.partial(_tell_wait, number, len(cells)))
+                reply = await runner.run(cell, options.timeout, functools.partial(_tell_wait, number, len(cells), where))
             except TimeoutError:
                 evalue = f"It took longer than {options.timeout:g} seconds; the kernel was ended."
                 reply = {"status": "error", "ename": "Timeout", "evalue": evalue}
@@ -199,8 +200,8 @@ async def _run_cells(server: RemoteServer, kernel: str, notebook: Any, options: 
     return outcome
 
 
-def _tell_wait(number: int, count: int, hold_id: str) -> None:
-    print(f"[{number}/{count}] waits for approval: jupyter audit approve-cell {clean(hold_id)}", file=sys.stderr)
+def _tell_wait(number: int, count: int, where: str, hold_id: str) -> None:
+    print(f"[{number}/{count}] waits for approval: jupyter audit approve-cell {clean(hold_id)}{where}", file=sys.stderr)
 
 
 def _write(path: Path, text: str) -> None:

@@ -12,7 +12,7 @@ from jupyter_audit.access.profiles import DEFAULT_PROFILE
 from jupyter_audit.access.rules import SHORTEST_VERSION
 from jupyter_audit.cli.context import Context, context_of
 from jupyter_audit.cli.entries import parse_since
-from jupyter_audit.cli.options import add_command
+from jupyter_audit.cli.options import add_command, here_again
 from jupyter_audit.cli.output import clean, print_json
 from jupyter_audit.cli.remote import find_server
 from jupyter_audit.errors import NotFoundError, NotPermittedError
@@ -72,7 +72,7 @@ def rules(options: argparse.Namespace) -> int:
     if options.json:
         print_json({key: row[key] for key in ("name", "version", "acknowledge", "acknowledged", "rules")})
         return 0
-    print("\n".join(_page(row)))
+    print("\n".join(_page(row, here_again(options))))
     return 0
 
 
@@ -87,7 +87,7 @@ def show_before_request(options: argparse.Namespace) -> None:
         # The request itself is refused, in the words of the rule that it breaks.
         return
     if not row["acknowledged"]:
-        print("\n".join(_page(row)), file=sys.stderr)
+        print("\n".join(_page(row, here_again(options))), file=sys.stderr)
 
 
 def _demanded(context: Context, name: str) -> bool:
@@ -95,12 +95,12 @@ def _demanded(context: Context, name: str) -> bool:
     return profile is not None and profile.acknowledge
 
 
-def _page(row: dict[str, Any]) -> list[str]:
-    known = "You have acknowledged them." if row["acknowledged"] else (
-        f"Acknowledge them once: jupyter audit rules {clean(row['name'])} --acknowledge {row['version'][:SHORTEST_VERSION]}"
-    )  # fmt: skip
+def _page(row: dict[str, Any], where: str) -> list[str]:
+    name, version = clean(row["name"]), row["version"][:SHORTEST_VERSION]
+    acknowledge = f"Acknowledge them once: jupyter audit rules {name} --acknowledge {version}{where}"
+    known = "You have acknowledged them." if row["acknowledged"] else acknowledge
     return [
-        f"The rules of {clean(row['name'])}, version {row['version'][:SHORTEST_VERSION]}:",
+        f"The rules of {name}, version {version}:",
         *(f"- {clean(line)}" for line in row["rules"]),
         known,
     ]

@@ -18,6 +18,7 @@ from jupyter_audit.access.grants import RequestState
 from jupyter_audit.access.holds import HoldState
 from jupyter_audit.access.policy import Policy
 from jupyter_audit.errors import LedgerError
+from jupyter_audit.hints import through_server
 from jupyter_audit.model import Entry, Role
 from jupyter_audit.notify import events
 from jupyter_audit.notify.events import EVENTS, Notice
@@ -228,8 +229,12 @@ def _is_idle(notice: Notice, book: GrantBook, now: datetime) -> bool:
     return request is None or request.state(now) is not RequestState.PENDING
 
 
-def compose(owed: Owed, link: str) -> tuple[str, str]:
-    """Return title and text of the message: the newest things, in facts, and how many more there are."""
+def compose(owed: Owed, link: str, *, server: str = "") -> tuple[str, str]:
+    """
+    Return title and text of the message: the newest things, in facts, and how many more there are.
+
+    `link` is the panel's address. Commands to answer with name `server`, where it is not empty.
+    """
     newest = owed.notices[-1]
     more = owed.count - 1
     title = newest.title if not more else f"{newest.title}, and {more} more"
@@ -244,5 +249,5 @@ def compose(owed: Owed, link: str) -> tuple[str, str]:
     left_out = owed.count - min(len(owed.notices), LISTED)
     if left_out:
         parts.append(f"… and {left_out} older.")
-    parts.append(f"Panel: {link}")
-    return f"[Jupyter Audit] {title}", "\n\n".join(parts)
+    text = "\n\n".join([*parts, f"Panel: {link}"])
+    return f"[Jupyter Audit] {title}", through_server(text, server) if server else text

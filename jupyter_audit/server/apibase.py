@@ -19,7 +19,7 @@ from jupyter_audit.model import Principal
 from jupyter_audit.server import problems
 from jupyter_audit.server.inputs import Field, Query, parse_body
 from jupyter_audit.server.people import principal_of
-from jupyter_audit.server.services import Services
+from jupyter_audit.server.services import Services, find_services
 from jupyter_audit.server.web import Web, find_web
 
 Method = Callable[..., Awaitable[None]]
@@ -101,6 +101,9 @@ class AuditApiHandler(APIHandler):
         error = kwargs.get("exc_info", (None, None, None))[1]
         known_user = getattr(self, "_jupyter_current_user", None) is not None
         problem = problems.problem_of(error, status_code, known_user=known_user)
+        services = find_services(self.settings)
+        if services is not None:
+            problem |= {"detail": services.hinting(problem["detail"]), "advice": services.hinting(problem["advice"])}
         self.set_status(problem["status"])
         if isinstance(error, TooManyError):
             self.set_header("Retry-After", str(error.retry_after))

@@ -48,10 +48,10 @@ async def answer_cell(
     try:
         told = await asking.answer(web, message, kernel_id, session, principal, asked)
     except AuditError as error:
-        name = type(error).__name__
+        name, sentence = type(error).__name__, web.services.hinting(error.explain())
         if not silent:
-            tell.error(name, error.explain(), parent)
-        reply |= {"status": "error", "ename": name, "evalue": error.explain(), "traceback": []}
+            tell.error(name, sentence, parent)
+        reply |= {"status": "error", "ename": name, "evalue": sentence, "traceback": []}
     else:
         if not silent:
             tell.printed("stdout", f"{told}\n", parent)

@@ -166,6 +166,7 @@ class WatchHandler(AuditPage):
                 session=views.session_view(session),
                 channels=url_path_join(self.base_url, address),
                 terminal=session.kernel_name == TERMINAL,
+                solo=services is not None and services.policy.solo,
                 **self.addresses(),
             )
         )

@@ -22,6 +22,7 @@ from jupyter_audit.gate.admit import Gate
 from jupyter_audit.gate.isolation import IsolationReport
 from jupyter_audit.gate.room import Room
 from jupyter_audit.gate.sessions import Session, SessionRegistry
+from jupyter_audit.hints import ANY_SERVER, through_server
 from jupyter_audit.home import Home
 from jupyter_audit.ledger import LedgerReader
 from jupyter_audit.model import Actor, Principal
@@ -77,6 +78,10 @@ class Services:
     refusal_notes: ReadNotes = field(default_factory=lambda: ReadNotes(time.monotonic))
     known_people: Callable[[], Known | None] = lambda: None
     replied: Callable[[Session, str, str, str], None] = lambda session, msg_id, status, error: None
+
+    def hinting(self, text: str) -> str:
+        """Return `text` with its hints of commands as people who are told it type them: of a shared server they sit elsewhere."""
+        return text if self.policy.solo else through_server(text, self.settings.public_url or ANY_SERVER)
 
     def put_down(self, kind: kinds.Kind, *, principal: Principal, session: Session | None = None) -> None:
         """Record what has happened already; see `Recorder.owe`."""

@@ -19,6 +19,7 @@ from jupyter_audit.gate.decide import Cause, Refuse
 from jupyter_audit.gate.holding import HELD_KEY, HeldCell
 from jupyter_audit.gate.messages import MESSAGES
 from jupyter_audit.gate.sessions import Session
+from jupyter_audit.server.services import find_services
 from jupyter_audit.server.wire import V1_PROTOCOL, format_message
 
 REFUSED_NAMES = {
@@ -63,7 +64,7 @@ class Teller:
 
     def printed(self, stream: str, text: str, parent: Mapping[str, Any], metadata: dict[str, Any] | None = None) -> None:
         """Show a text under the cell whose header is `parent`, on `stdout` or `stderr`."""
-        self.write("iopub", "stream", {"name": stream, "text": text}, parent, metadata)
+        self.write("iopub", "stream", {"name": stream, "text": self._hinting(text)}, parent, metadata)
 
     def error(self, name: str, sentence: str, parent: Mapping[str, Any]) -> None:
         """Show `sentence` as an error output of the cell whose header is `parent`."""
@@ -73,7 +74,7 @@ class Teller:
 
     def refusal(self, message: ClientMessage, refusal: Refuse, session: Session | None) -> None:
         """Answer in the kernel's place, so that the client shows the sentence and does not wait for ever."""
-        name, sentence = REFUSED_NAMES.get(refusal.cause, "Refused"), refusal.sentence
+        name, sentence = REFUSED_NAMES.get(refusal.cause, "Refused"), self._hinting(refusal.sentence)
         if refusal.cause is Cause.SESSION_ENDED and self._over is not None:
             name, sentence = self._over
         rule = MESSAGES.get(message.msg_type)
@@ -95,6 +96,10 @@ class Teller:
             reply_on = message.channel if message.channel in ("shell", "control") else "shell"
             self.write(reply_on, rule.reply, content, parent)
         self.state("idle", parent)
+
+    def _hinting(self, text: str) -> str:
+        services = find_services(self._connection.websocket_handler.settings)
+        return text if services is None else services.hinting(text)
 
     def _still_waiting(self, refusal: Refuse, session: Session) -> None:
         """Say in the output of the cell that reads input why it got none: an answer has no output of its own."""
@@ -134,6 +139,7 @@ class Teller:
         Not that the kernel is dead: JupyterLab then lets go of the connection and runs the next cell without one, which waits for
         ever. Nor can the sentence be left to the running cells: a page that was loaded meanwhile does not know them.
         """
+        sentence = self._hinting(sentence)
         self._over = name, sentence
         for parent in running:
             self.error(name, sentence, parent)

@@ -119,8 +119,8 @@ def test_a_held_cell_is_told_to_approvers_without_its_code_and_not_to_whom_it_is
     book.refresh(house.reader)
     [owed] = box.owed(book, house.clock.now())
     assert (owed.event, owed.target) == ("cell_waiting", "bea")
-    text = compose(owed, "http://panel")[1]
-    assert "approve-cell h-0123456789ab" in text
+    text = compose(owed, "http://panel", server="http://here")[1]
+    assert "or jupyter audit approve-cell h-0123456789ab --server http://here\n" in text
     assert "secret" not in text
     assert not box.owed(book, house.clock.now() + timedelta(minutes=6))
 

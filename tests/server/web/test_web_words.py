@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from support.servers import AuditedServer
-from web_house import Person
+from web_house import TOKENS, Person
+
+from jupyter_audit.cli.main import main
 
 People = Callable[[str | None], Person]
 
@@ -32,6 +35,20 @@ def test_feedback_is_tied_to_what_it_is_about(person: People, house: AuditedServ
     assert (refused.type, refused.actor.name) == ("access.refused", "otto")
     assert person("erin").ask("POST", "feedback", {"text": "mine", "about": about}).status_code == 404
     assert otto.ask("POST", "feedback", {"text": ""}).status_code == 400
+
+
+def test_whoever_sits_at_a_shared_server_is_told_commands_that_reach_it(
+    person: People, house: AuditedServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = replace(house, token=TOKENS["otto"]).kernel()
+    [error] = [m for m in client.wait(client.execute("1")) if m["header"]["msg_type"] == "error"]
+    assert '    jupyter audit request --reason "why" --ticket "TICKET-1" --server URL\n' in error["content"]["evalue"]
+    refused = person("ana").ask("POST", "requests/r-000000000000/approve", {}).json()
+    assert refused["advice"] == "`jupyter audit requests --server URL` lists them."
+
+    monkeypatch.setenv("JUPYTER_AUDIT_TOKEN", TOKENS["ana"])
+    main(["approve", "r-000000000000", "--server", house.url])
+    assert f"`jupyter audit requests --server {house.url}` lists them." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("name", "status"), [("erin", 403), ("ana", 403), ("aude", 200), ("adam", 200), ("nina", 403)])
