@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from jupyter_audit.errors import LedgerError, VerificationError
+from jupyter_audit.ledger.canonical import MAX_INTEGER
 from jupyter_audit.ledger.envelope import CREATED, KEY_ROTATED, EnvelopeError, parse_envelope
 from jupyter_audit.ledger.glance import Glance
 from jupyter_audit.ledger.merkle import node_hash, peak_positions
@@ -65,8 +66,16 @@ def cut(connection: sqlite3.Connection) -> Iterator[Piece]:
         while start < stop:
             size = min(PIECE_ENTRIES, max((stop - start) // 4, _LEAST_ENTRIES))
             (end,) = connection.execute(_FIRST_END, (start + size - 1,)).fetchone() or last
+            if end > MAX_INTEGER:
+                return  # a number that no entry can say
             yield Piece(start, end + 1)
             start = end + 1
+
+
+def stored_size(connection: sqlite3.Connection) -> int:
+    """Return how many entries there are by the number of the newest; no more than entries can be numbered."""
+    (newest,) = connection.execute("SELECT max(seq) FROM entry").fetchone()
+    return 0 if newest is None else min(number_of(newest), MAX_INTEGER) + 1
 
 
 def walk_piece(glance: Glance, connection: sqlite3.Connection, keys: Keys, piece: Piece) -> Walked | None:
@@ -147,8 +156,10 @@ def _rows(connection: sqlite3.Connection, entries: Iterable[Row], contents: Iter
 
 def entries_of_type(connection: sqlite3.Connection, kind: str) -> list[Row]:
     """Return seq and raw of the entries that stored places name for a type, and of those in the newest block that look so."""
-    (size,) = connection.execute("SELECT coalesce(max(seq) + 1, 0) FROM entry").fetchone()
-    places = connection.execute("SELECT block, offsets FROM place WHERE name = 'type' AND value = ? ORDER BY block", (kind,))
+    size = stored_size(connection)
+    # Of blocks that there are: what else stands there, or is no number at all, names no entry.
+    sql = "SELECT block, offsets FROM place WHERE name = 'type' AND value = ? AND block BETWEEN 0 AND ? ORDER BY block"
+    places = connection.execute(sql, (kind, size // BLOCK))
     found: list[Row] = []
     for block, offsets in places.fetchall():
         with contextlib.suppress(VerificationError):

@@ -116,7 +116,7 @@ class StoredPlaces:
 
     def types(self, prefix: str, size: int) -> set[str]:
         """Return the types in the ledger that begin with `prefix`, which ends in a dot."""
-        types = {label[0] for label in self._labels(size - size % BLOCK, size) if label[0].startswith(prefix)}
+        types = {label[0] for label in self._labels(size - size % BLOCK, size) if str(label[0]).startswith(prefix)}
         after, end = prefix, prefix[:-1] + "/"  # "/" follows "." in every collation of bytes
         while True:
             with explained(_READING):

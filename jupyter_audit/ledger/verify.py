@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from jupyter_audit.clock import format_time
-from jupyter_audit.errors import UsageError, VerificationError
+from jupyter_audit.errors import LedgerError, UsageError, VerificationError
 from jupyter_audit.ledger.auditors import AuditorSecret
 from jupyter_audit.ledger.crew import Crew, Task, cores, seldom_collecting
 from jupyter_audit.ledger.damage import damaged
@@ -32,6 +32,7 @@ from jupyter_audit.ledger.pieces import (
     entries_that_look_so,
     keys_named,
     rows_from,
+    stored_size,
     walk_piece,
 )
 from jupyter_audit.ledger.purge import Purges, Selection, parse_selections
@@ -116,17 +117,11 @@ def verify_ledger(
                 since=None if kept is None else kept.checkpoint.size,
                 witnesses=tuple(witnesses.said(report.entries)),
             )
+        # Kept in a variable here, an error would hold this frame, with it the cursors, and so the file's lock.
         except VerificationError as error:
-            named = verification.walk.blame(error)
-            named.before = verification.before()
-            if named is error:
-                raise
-            raise named from error
+            raise verification.named(error) from error.__cause__
         except (sqlite3.Error, UnicodeDecodeError) as error:
-            told = explain(error, "verify the ledger")
-            if isinstance(told, VerificationError):
-                told.before = verification.before()
-            raise told from error
+            raise verification.explained(error) from error
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise explain(error, "verify the ledger") from error
     finally:
@@ -171,7 +166,7 @@ class _Verification:
         self._path = path
         self._connection = connection
         self._progress = progress
-        (self._total,) = connection.execute("SELECT coalesce(max(seq) + 1, 0) FROM entry").fetchone()
+        self._total = stored_size(connection)
         self.terms = terms
         self.walk = Walk(terms, Standing())
         self._word: str | None = None
@@ -186,6 +181,19 @@ class _Verification:
         keys = tuple(map(format_verifier_key, walk.keys))
         first = "" if last is None or walk.counts.first is None else format_time(walk.counts.first)
         return Before(walk.origin, keys, walk.checkpoint_end, self._total, first, str(last[0]) if last else "")
+
+    def named(self, error: VerificationError) -> VerificationError:
+        """Return the damage to be named where the walk or the end of it came upon `error`, with what was whole before it."""
+        named = self.walk.blame(error)
+        named.before = self.before()
+        return named
+
+    def explained(self, error: sqlite3.Error | UnicodeDecodeError) -> LedgerError:
+        """Return what an error of SQLite's means for the verification."""
+        told = explain(error, "verify the ledger")
+        if isinstance(told, VerificationError):
+            told.before = self.before()
+        return told
 
     def workers(self) -> int:
         """Return how many processes are worth it."""

@@ -132,6 +132,12 @@ class _Commit:
     pending: VerificationError | None = None
     """What is wrong with an entry if its commit turns out to be what was signed."""
 
+    def take_pending(self) -> VerificationError:
+        """Return what was pending, to be raised. It is kept no longer: raised, it holds the walk, and with it the file's lock."""
+        assert self.pending is not None
+        found, self.pending = self.pending, None
+        return found
+
 
 class Walk:
     """A walk through a ledger's entries in their order, from where `start` says."""
@@ -340,7 +346,7 @@ class Walk:
             raise self._changed()
         self.commit.suspect = None
         if self.commit.pending is not None:
-            raise self.commit.pending
+            raise self.commit.take_pending()
         self.counts.checkpoints += 1
         self.checkpoint_end = size
         if entry.type == KEY_ROTATED:

@@ -23,6 +23,7 @@ from ledger_story import SetClock
 from mutations import changed_bytes, changed_json, changed_texts
 from nacl.public import PrivateKey
 from nacl.pwhash import argon2id
+from nacl.signing import SigningKey
 
 from jupyter_audit.clock import format_time
 from jupyter_audit.errors import RollbackError, VerificationError
@@ -33,10 +34,40 @@ from jupyter_audit.ledger.auditors import AuditorKey, AuditorKeyError, AuditorSe
 from jupyter_audit.ledger.canonical import CanonicalError, canonicalize, parse_canonical
 from jupyter_audit.ledger.checkpoint import Checkpoint, format_checkpoint, parse_checkpoint, unverified_checkpoint
 from jupyter_audit.ledger.content import ContentError, check_commitment, pack, unpack
-from jupyter_audit.ledger.envelope import EnvelopeError, format_entry, parse_envelope, write_down
+from jupyter_audit.ledger.cosignature import (
+    WitnessKey,
+    cosignature_line,
+    cosigned_message,
+    format_witness_key,
+    parse_witness_key,
+    verify_cosignatures,
+)
+from jupyter_audit.ledger.envelope import KEY_ROTATED, EnvelopeError, format_entry, parse_envelope, write_down
 from jupyter_audit.ledger.keys import Signer, parse_signing_key, unprotect
-from jupyter_audit.ledger.note import NoteError, format_note, format_verifier_key, parse_named_key, parse_note, parse_verifier_key
-from jupyter_audit.ledger.proof import ProvenEntry, ProvenGrowth, _parse_tlog_proof, check_proof, format_tlog_proof
+from jupyter_audit.ledger.merkle import CompactRange, leaf_hash
+from jupyter_audit.ledger.note import (
+    Note,
+    NoteError,
+    format_note,
+    format_signature,
+    format_verifier_key,
+    parse_named_key,
+    parse_note,
+    parse_signatures,
+    parse_verifier_key,
+)
+from jupyter_audit.ledger.places import parse_offsets
+from jupyter_audit.ledger.proof import (
+    Inclusion,
+    ProvenEntry,
+    ProvenGrowth,
+    _parse_tlog_proof,
+    check_key_change,
+    check_proof,
+    format_key_change,
+    format_tlog_proof,
+    unverified_origin,
+)
 from jupyter_audit.ledger.proving import prove_entry, prove_growth
 from jupyter_audit.ledger.purge import parse_selections
 from jupyter_audit.ledger.remembered import load_remembered, remember
@@ -62,6 +93,10 @@ SELECTIONS: list[dict[str, Any]] = [
 ]
 PURGE = PLAIN_ENTRY | {"type": "content.purged", "body": {"contents": SELECTIONS, "reason": "asked for"}}
 AUDITOR = AuditorSecret(AuditorKey("ada", bytes(PrivateKey(bytes(range(32))).public_key)), bytes(range(32)))
+SUCCESSOR = Signer(SIGNER.verifier.name, bytes(range(1, 33)))
+WITNESS = SigningKey(bytes(range(2, 34)))
+WITNESS_KEY = WitnessKey("witness.example/w", bytes(WITNESS.verify_key))
+COSIGNED_AT = 1_800_000_000
 PASSPHRASE = b"correct horse battery staple"
 
 
@@ -130,6 +165,48 @@ def auditor_secret_again(text: str) -> str:
     return text if parse_auditor_secret(text).text() == text.removesuffix("\n") + "\n" else ""
 
 
+def cosigned_again(text: str) -> str:
+    """What the witness is said to have cosigned is what it did cosign, then and no other time; its line may be missing."""
+    note = parse_note(text)
+    for cosignature in verify_cosignatures(note, [WITNESS_KEY]).values():
+        assert (note.text, cosignature.time.timestamp()) == (CHECKPOINTS[2], COSIGNED_AT)
+    return format_note(note)
+
+
+def answer_again(text: str) -> str:
+    return "".join(map(format_signature, parse_signatures(text)))
+
+
+def key_change_again(text: str) -> str:
+    """Nothing names a next key but the entry that the key before it signed."""
+    unverified_origin(text)
+    ended, named, checkpoint = check_key_change(text, [SIGNER.verifier])
+    assert (ended, named, checkpoint.size) == (SIGNER.verifier, SUCCESSOR.verifier, 2)
+    return text
+
+
+def places_again(text: str) -> str:
+    """Whatever is stored, what is read are places in the block."""
+    assert all(type(offset) is int and 0 <= offset < 256 for offset in parse_offsets(0, text))
+    return text
+
+
+def a_cosigned_note() -> str:
+    line = cosignature_line(WITNESS_KEY, COSIGNED_AT, WITNESS.sign(cosigned_message(CHECKPOINTS[2], COSIGNED_AT)).signature)
+    note = parse_note(NOTES[2])
+    return format_note(Note(note.text, (*note.signatures, line)))
+
+
+def a_key_change() -> str:
+    body = {"epoch": 1, "verifier_key": format_verifier_key(SUCCESSOR.verifier)}
+    raw = canonicalize(PLAIN_ENTRY | {"seq": 1, "type": KEY_ROTATED, "body": body})[0]
+    tree, first = CompactRange(), leaf_hash(b"{}")
+    tree.append(first)
+    tree.append(leaf_hash(raw.encode()))
+    note = SIGNER.sign(format_checkpoint(Checkpoint(SIGNER.verifier.name, 2, tree.root())))
+    return format_key_change(Inclusion(raw, format_tlog_proof(1, [first], note)))
+
+
 @dataclass(frozen=True)
 class Reader:
     """One reader of the format: `again` reads a text and writes what was read."""
@@ -158,6 +235,12 @@ def readers() -> list[Reader]:
         Reader("an auditor's key", changed_texts([str(AUDITOR.public)]), auditor_key_again, AuditorKeyError),
         Reader("an auditor's secret key", changed_texts([AUDITOR.text()]), auditor_secret_again, AuditorKeyError),
         Reader("a tlog-proof", changed_texts(tlog_proofs), proof_again, VerificationError),
+        Reader("a witness's key", changed_texts([format_witness_key(WITNESS_KEY)]),
+               lambda text: text if format_witness_key(parse_witness_key(text)) == text.strip() else "", NoteError),
+        Reader("a cosigned checkpoint", changed_texts([a_cosigned_note()]), cosigned_again, NoteError),
+        Reader("a witness's answer", changed_texts([a_cosigned_note().rpartition("\n\n")[2]]), answer_again, NoteError),
+        Reader("a key change alone", changed_json([json.loads(a_key_change())]), key_change_again, VerificationError),
+        Reader("stored places", changed_json([[], [0], [3, 4, 255]]), places_again, VerificationError),
         Reader("a file of checkpoints", changed_texts([kept, *NOTES]), note_kept_again, NoteError),
     ]  # fmt: skip
 

@@ -7,6 +7,7 @@ The insider with write access to the file: each way to change the past is found,
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import shutil
 import sqlite3
@@ -476,6 +477,25 @@ def test_opening_or_reading_it_fails_in_words_or_not_at_all(story: Story, attack
         for entry in ledger.entries():
             for name in entry.contents:
                 ledger.content(entry.seq, name)
+
+
+@pytest.mark.parametrize("attack", {attack.damage: attack for attack in ATTACKS}.values(), ids=lambda attack: attack.damage)
+def test_a_verification_that_found_something_lets_go_of_the_file(story: Story, attack: Attack) -> None:
+    """An error that keeps what it came through alive keeps the file locked: a purge could not finish, a writer would wait."""
+    attack.act(story)
+    with contextlib.suppress(sqlite3.Error), closing(sqlite3.connect(story.home.ledger)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")  # here readers lock writers out
+    gc.disable()
+    try:
+        with contextlib.suppress(VerificationError):
+            check_story(story)
+        with contextlib.suppress(sqlite3.DatabaseError), closing(sqlite3.connect(story.home.ledger, timeout=0)) as connection:
+            try:
+                connection.execute("BEGIN EXCLUSIVE")
+            except sqlite3.OperationalError as error:
+                assert "locked" not in str(error)  # noqa: PT017
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("what", ["a page", "an entry"])
