@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # what only describes types is left out of what every kernel 
     from typing import Any, NoReturn
 
 _PR_CAPBSET_DROP = 24
+_PR_SET_NO_NEW_PRIVS = 38
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_CLEAR_ALL = 4
 _CAPABILITY_VERSION_3 = 0x20080522
@@ -114,6 +115,14 @@ def clear_ambient() -> None:
     kernel with them would switch to root, and bwrap starts with none of them.
     """
     ctypes.CDLL(None).prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+
+
+def gain_nothing() -> None:
+    """Take from this process and its descendants, for good, that a program's file makes them somebody else (setuid, setgid)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"no_new_privs: {os.strerror(number)}")
 
 
 def offer_targets(targets: Sequence[Sequence[Any]], channel: int) -> None:

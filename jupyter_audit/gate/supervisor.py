@@ -24,7 +24,7 @@ import signal
 import sys
 import time
 
-from jupyter_audit.gate.enter import clear_ambient, drop_capabilities, go_in, tell_failure
+from jupyter_audit.gate.enter import clear_ambient, drop_capabilities, gain_nothing, go_in, tell_failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # what only describes types is left out of what every kernel start waits for
@@ -183,12 +183,18 @@ def _become_kernel(
 
 
 def _change_account(account: dict[str, Any]) -> None:
-    """Become another account, with its groups and nothing else: who was not root keeps capabilities unless they are dropped."""
+    """
+    Become another account, with its groups and nothing else.
+
+    Who was not root keeps capabilities unless they are dropped. And programs that run as somebody else (`at`, `crontab`, sudo)
+    give nothing: a job that the system's daemons run would outlive the grant.
+    """
     os.setgroups(account["groups"])
     os.setresgid(account["gid"], account["gid"], account["gid"])
     os.setresuid(account["uid"], account["uid"], account["uid"])
     if LINUX:
         drop_capabilities()
+        gain_nothing()
 
 
 def _wait(kernel: int, wake_in: int, *, inside: bool) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from isolation_house import MARKS
+from isolation_house import ACCOUNT, MARKS
 from nacl.signing import SigningKey
 from support.servers import wait_for
 
@@ -34,8 +35,6 @@ from jupyter_audit.gate.launch import (
 )
 
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="NOT AVAILABLE HERE: only root may switch accounts")
-ACCOUNT = "nobody"
-
 
 RUNGS = [pytest.param(Rung.ACCOUNT, id="account")] + [
     pytest.param(rung, marks=MARKS[rung], id=rung.value) for rung in (Rung.LANDLOCK, Rung.BUBBLEWRAP_LANDLOCK)
@@ -150,6 +149,41 @@ def test_no_kernel_has_the_capabilities_of_a_server_that_may_switch_accounts(acc
         status = dict(line.split(":\t") for line in said.read_text().splitlines())
     assert int(status["Uid"].split()[1]) == (account_of(account).uid if account else 65533)
     assert [int(status[kind], 16) for kind in ("CapEff", "CapPrm", "CapAmb")] == [0, 0, 0]
+
+
+@pytest.fixture
+def crontab() -> Iterator[tuple[Path, Path]]:
+    """A program that may write, for everybody, what only its group may: as `crontab` is, and `at`. And the folder."""
+    with tempfile.TemporaryDirectory(prefix="jupyter-audit-test-") as made:
+        Path(made).chmod(0o755)
+        program, spool = Path(made) / "crontab", Path(made) / "spool"
+        shutil.copy("/usr/bin/touch", program)
+        spool.mkdir()
+        for path, mode in ((program, 0o2755), (spool, 0o1730)):
+            os.chown(path, 0, GROUP)
+            path.chmod(mode)
+        yield program, spool
+
+
+GROUP = 1
+"""A group that the account is not in: Debian's daemon."""
+
+
+@ROOT
+def test_a_program_that_runs_as_another_group_gives_another_account_nothing(
+    crontab: tuple[Path, Path], terms: LaunchTerms
+) -> None:
+    """On the rung `account` a cell could leave a job with `crontab` or `at`, which run it after the grant."""
+    program, spool = crontab
+    entry = account_of(ACCOUNT)
+    plain = [str(program), str(spool / "plain")]
+    subprocess.run(plain, check=False, cwd="/", user=entry.uid, group=entry.gid, extra_groups=(), capture_output=True)
+    if not (spool / "plain").exists():
+        pytest.skip("NOT AVAILABLE HERE: this file system knows no programs that run as another group")
+    supervised, said = run(terms, f"{program} {spool}/job && echo written")
+    assert "written" not in said
+    assert not (spool / "job").exists()
+    supervised.process.wait(timeout=60)
 
 
 @ROOT

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import namespaces
 import pytest
-from support.servers import audited_server, wait_for
+from support.servers import audited_server
 
 from jupyter_audit.gate.room import Room
 
@@ -20,30 +20,16 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 160 MiB, which takes 3,000 files."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=160m,nr_inodes=3000", "tmpfs", disk], capture_output=True, text=True, check=False)
-    if mounted.returncode != 0:
-        pytest.skip(f"NOT AVAILABLE HERE: no file system can be mounted: {mounted.stderr.strip()}")
-    yield disk
-    subprocess.run(["umount", "-l", disk], check=True)
+    with namespaces.small_disk(disk, mib=160, files=3000) as lacking:
+        if lacking:
+            pytest.skip(f"NOT AVAILABLE HERE: {lacking}")
+        yield disk
 
 
-def test_a_full_disk_stops_cells_then_sessions_and_both_are_put_down(small_disk: Path) -> None:
+def test_a_disk_that_no_file_fits_on_ends_sessions_and_starts_none_and_that_is_put_down(small_disk: Path) -> None:
+    """One that no byte fits on is tried on each rung, in test_probes.py."""
     with audited_server(small_disk, f"--JupyterAudit.free_space_floor={80 * MIB}") as server:
         server.grant()
-        client = server.kernel()
-        fill = "import os\nf = os.open('filler', os.O_CREAT | os.O_WRONLY); os.posix_fallocate(f, {}, {}); os.close(f)"
-        assert client.run(fill.format(0, 100 * MIB))["status"] == "ok"
-        wait_for(lambda: client.run("1")["status"] == "error", "cells to be refused")
-        refused = server.await_entry("cell.refused")
-        assert refused.body["cause"] == "no_room"
-        reply = client.run("1")
-        assert "Make room" in reply["evalue"]
-        (server.work / "filler").unlink()
-        wait_for(lambda: client.run("1")["status"] == "ok", "cells to run again")
-        client.execute(fill.format(0, 130 * MIB))
-        ended = server.await_entry("session.ended")
-        assert (ended.body["cause"], ended.body["clean"]) == ("no_room", True)
-        (server.work / "filler").unlink()
         client = server.kernel()
         client.execute(EMPTY_FILES)
         ended = server.await_entry("session.ended", lambda e: e.body["kernel_id"] == client.kernel_id)

@@ -11,12 +11,11 @@ import os
 import signal
 import subprocess
 import uuid
-from pathlib import Path
 
 import pytest
-from isolation_house import MARKS, House
+from isolation_house import MARKS, House, folder_for, server_on
 from support.beats import Scene
-from support.servers import audited_server, wait_for
+from support.servers import wait_for
 
 from jupyter_audit.access.terms import Rung
 
@@ -24,13 +23,13 @@ BELOW_THE_HIGHEST = [pytest.param(rung, marks=marks, id=rung.value) for rung, ma
 
 
 @pytest.mark.parametrize("rung", BELOW_THE_HIGHEST)
-def test_nothing_outlives_a_server_that_was_killed(rung: Rung, tmp_path: Path) -> None:
+def test_nothing_outlives_a_server_that_was_killed(rung: Rung, tmp_path_factory: pytest.TempPathFactory) -> None:
     mark = f"mark-{uuid.uuid4().hex}"
 
     def bearing() -> list[bytes]:
         return subprocess.run(["pgrep", "-f", mark], capture_output=True, check=False).stdout.split()
 
-    with audited_server(tmp_path, f"--JupyterAudit.isolation={rung.value}") as server:
+    with folder_for(rung, tmp_path_factory) as folder, server_on(rung, folder) as server:
         server.grant()
         client = server.kernel()
         session = House(rung, server, {}).session_of(client)
@@ -48,8 +47,8 @@ def test_nothing_outlives_a_server_that_was_killed(rung: Rung, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("rung", BELOW_THE_HIGHEST)
-def test_nothing_outlives_its_grant_or_a_stop(rung: Rung, tmp_path: Path) -> None:
-    with audited_server(tmp_path, f"--JupyterAudit.isolation={rung.value}", "--JupyterAudit.grace_seconds=1") as server:
+def test_nothing_outlives_its_grant_or_a_stop(rung: Rung, tmp_path_factory: pytest.TempPathFactory) -> None:
+    with folder_for(rung, tmp_path_factory) as folder, server_on(rung, folder, "--JupyterAudit.grace_seconds=1") as server:
         expiring = Scene.on_a_short_grant(server)
         expiring.assert_ended("expired")
         stopping = Scene.begin(server, server.grant())

@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -209,9 +209,13 @@ class AuditedServer:
 
 @contextmanager
 def audited_server(
-    folder: Path, *options: str, face: str = "server", solo: bool = True, port: int = 0, started_in: str = ""
+    folder: Path, *options: str, face: str = "server", solo: bool = True, port: int = 0, started_in: str = "", before: Sequence[str] = ()
 ) -> Iterator[AuditedServer]:
-    """A server on a new home in `folder`, stopped at the end; its ledger must then verify. `started_in` lies in `folder`."""
+    """
+    A server on a new home in `folder`, stopped at the end; its ledger must then verify.
+
+    `started_in` lies in `folder`. `before` is a command that becomes the server, whose own command line follows it.
+    """
     if not (folder / "audit").exists():
         make_home(folder)
     token, port = secrets.token_hex(16), port or free_port()
@@ -220,7 +224,7 @@ def audited_server(
         *(["--solo"] if solo else []), *options,
     )  # fmt: skip
     with (folder / "server.log").open("ab") as log:
-        process = subprocess.Popen(command, env=clean_environment(folder), cwd=folder / started_in, stdout=log, stderr=log)
+        process = subprocess.Popen([*before, *command], env=clean_environment(folder), cwd=folder / started_in, stdout=log, stderr=log)
     home = Home(folder / "audit")
     try:
         def serving() -> bool:
