@@ -51,6 +51,7 @@ from jupyter_audit.witness.cosigner import Cosigner
 SCRIPT = Path(__file__).parents[2] / "docs" / "verify_independently.py"
 GOLDEN = Path(__file__).parents[1] / "vectors" / "ledger-v1"
 BAD = GOLDEN.parent / "bad"
+BY_SQL = GOLDEN.parent / "attacks"
 NOTES = json.loads((GOLDEN.parent / "note.json").read_text())
 
 
@@ -466,6 +467,26 @@ def test_both_find_in_a_bad_ledger_what_it_is_bad_for(second: ModuleType, tmp_pa
 
     assert {"damage": found[0], "seq": found[1]} == expected
     assert verdict(second, home, kept, witness) == found
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in BY_SQL.glob("*.sql")))
+def test_both_find_what_the_sql_of_an_attack_does(second: ModuleType, tmp_path: Path, name: str) -> None:
+    home = Home(tmp_path / "attacked")
+    (home.path / "keys").mkdir(parents=True)
+    shutil.copy(BY_SQL / "ledger.db", home.ledger)
+    shutil.copy(BY_SQL / "ledger.vkey", home.verifier_key)
+    statements = (BY_SQL / f"{name}.sql").read_text(encoding="utf-8")
+    [(damage, seq)] = re.findall(r"\A-- damage: ([a-z_]+)\n-- entry: (None|-?\d+)\n", statements)
+    with closing(sqlite3.connect(home.ledger)) as connection:
+        connection.executescript(statements)
+
+    assert ours(home) == verdict(second, home) == (damage, None if seq == "None" else int(seq))
+    assert name.startswith(damage)
+
+
+def test_the_ledger_that_is_attacked_is_whole(second: ModuleType, tmp_path: Path) -> None:
+    shutil.copy(BY_SQL / "ledger.db", tmp_path)
+    assert second.verify(tmp_path / "ledger.db", (BY_SQL / "ledger.vkey").read_text()).startswith("WHOLE")
 
 
 def test_a_purge_that_is_hidden_from_searches_is_still_taken_for_one(second: ModuleType, tmp_path: Path, clock: SetClock) -> None:

@@ -1,0 +1,3 @@
+-- damage: schema
+-- entry: None
+PRAGMA user_version = 2;

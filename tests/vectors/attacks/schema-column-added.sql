@@ -1,0 +1,3 @@
+-- damage: schema
+-- entry: None
+ALTER TABLE content ADD COLUMN more TEXT;

@@ -1,0 +1,3 @@
+-- damage: schema
+-- entry: None
+CREATE INDEX by_note ON entry (note);

@@ -1,0 +1,3 @@
+-- damage: schema
+-- entry: None
+DROP TRIGGER entry_kept;
