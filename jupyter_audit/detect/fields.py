@@ -111,7 +111,7 @@ ALL_FIELDS: tuple[Field, ...] = (
     _of_body("refusal", Form.TEXT, "Of an act of access that was refused: why, in a word such as `not_permitted`."),
     _of_body("status", Form.TEXT, "How a cell ended: ok, error, aborted, ended, unknown."),
     _of_body("error", Form.TEXT, "The name of the error a cell ended with (the kernel's word).", sayable=False),
-    _of_body("duration_ms", Form.NUMBER, "How long a cell took, in milliseconds."),
+    _of_body("duration_ms", Form.NUMBER, "How long a cell took, in milliseconds, its wait behind other cells included."),
     _of_body("isolation", Form.TEXT, "The isolation rung of a session or server."),
     _of_body("profile", Form.TEXT, "The profile of a request or approval; for a guardrail, its own.", before=True),
     Field(

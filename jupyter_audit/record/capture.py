@@ -60,7 +60,7 @@ class Sent:
     """
     One message on its way through the kernel.
 
-    `begun` says that the kernel showed something of it, `missed` that it was put down as not begun.
+    `begun_at` is when the kernel first showed something of it, `missed` says that it was put down as not begun.
     """
 
     msg_id: str
@@ -71,7 +71,7 @@ class Sent:
     since: float
     outputs: OutputSummary
     canary: bool = False
-    begun: bool = False
+    begun_at: float | None = None
     missed: bool = False
     idle_at: float | None = None
     reply: str = ""
@@ -166,8 +166,8 @@ class Capture:
         parent_id = str(parent.get("msg_id", ""))
         with self._lock:
             message = self._open.get(parent_id)
-            if message is not None:
-                message.begun = True
+            if message is not None and message.begun_at is None:
+                message.begun_at = now
             if msg_type == self.report_type:
                 return self._reported(content)
             if message is None and parent_id not in self._done and self._shows_a_run(msg_type, parent, content):
@@ -232,12 +232,12 @@ class Capture:
 
     def _not_begun(self, now: float) -> tuple[Sent, ...]:
         """Return the cells that the kernel should long have begun; those behind another one wait for good reason."""
-        if any(message.begun and message.idle_at is None for message in self._open.values()):
+        if any(message.begun_at is not None and message.idle_at is None for message in self._open.values()):
             return ()
         found = [
             message
             for message in self._open.values()
-            if message.msg_type == "execute_request" and not message.begun and not message.missed
+            if message.msg_type == "execute_request" and message.begun_at is None and not message.missed
             and now - max(message.since, self._free_since) >= self.begin_within
         ]  # fmt: skip
         for message in found:
@@ -264,7 +264,7 @@ class Capture:
             late = _Late(message.admitted, message.grant, outputs, now)
             return Observed((self._late_draft(late),), (message,))
         error = message.reply_error or outputs.error
-        if ended and not message.begun:
+        if ended and message.begun_at is None:
             error = kinds.NEVER_BEGUN
         if ended:
             status = "ended"
@@ -272,15 +272,18 @@ class Capture:
             status = message.reply
         else:
             status = "error" if outputs.error else "ok"
+        over = message.idle_at or now
+        begun = over if message.begun_at is None else message.begun_at
         kind = kinds.CellFinished(
             kernel_id=self.kernel_id,
             admitted=message.admitted,
             status=status,
             error=error,
-            duration_ms=round(1000 * ((message.idle_at or now) - message.since)),
+            duration_ms=round(1000 * (over - message.since)),
             outputs=outputs.facts(),
             complete=message.idle_at is not None,
             reported_by="kernel",
+            waited_ms=round(1000 * (begun - message.since)),
         )
         draft = kinds.draft(kind, grant=message.grant, session=self.session, contents=outputs.contents())
         return Observed((draft,), (message,))

@@ -72,7 +72,7 @@ MASKS: Mapping[str, Mapping[str, Rule]] = {
     kinds.MessageAdmitted.TYPE: {"msg_id": _identifier},
     kinds.MessageRefused.TYPE: {"msg_id": _identifier, "msg_type": _identifier, "channel": _identifier},
     kinds.KernelReport.TYPE: {"report": _identifier, "detail": _object},
-    kinds.SessionStarted.TYPE: {"notebook": _text},
+    kinds.SessionStarted.TYPE: {"notebook": _text, "folder": _text},
     kinds.SessionMoved.TYPE: {"notebook": _text, "previous": _text},
     kinds.SessionRefused.TYPE: {"kernel_name": _identifier},
     kinds.RequestRefused.TYPE: {"method": _identifier, "path": _text},

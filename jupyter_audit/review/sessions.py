@@ -72,6 +72,7 @@ class SessionFacts:
     kernel_name: str = ""
     isolation: str = ""
     notebook: str = ""
+    folder: str = ""
     grant: GrantFacts | None = None
     started: datetime | None = None
     ended: datetime | None = None
@@ -277,6 +278,7 @@ def _told(facts: SessionFacts, entry: Entry, body: kinds.Kind | None) -> Session
                 kernel_name=str(body.kernel_name),
                 isolation=str(body.isolation),
                 notebook=str(body.notebook),
+                folder=str(body.folder),
                 started=entry.time,
             )
         case kinds.SessionMoved():

@@ -22,6 +22,8 @@ from jupyter_audit.review.timeline import CellStep, EventStep, Outcome, OutputFa
 
 MOST_CODE = 20_000
 MOST_PREVIEW = 4_000
+WORTH_TELLING_MS = 100
+"""A wait behind other cells that is shorter is not told of."""
 """Characters of code, and of one output, that are shown."""
 
 _STYLE = """<style>
@@ -231,6 +233,8 @@ def _head_of(session: SessionFacts, zone: tzinfo) -> str:
     if session.notebook:
         theirs = '<span class="m">(the client\'s word)</span>'
         rows.append(("Notebook", f"{escape_line(session.notebook)} {theirs}"))
+    if session.folder:
+        rows.append(("Folder", escape_line(session.folder)))
     if session.unreadable:
         lacking = f"{session.unreadable} entries lack what their kind has"
         rows.append(("Unreadable", f'<b class="bad-t">{lacking}</b>'))
@@ -277,7 +281,8 @@ def _verdict(step: CellStep) -> tuple[str, str]:
     outcome = step.outcome
     if outcome is None:
         return "warn", '<b class="warn-t">no entry tells how it ended</b>'
-    took = f", {outcome.duration_ms / 1000:,.2f} s" if outcome.duration_ms is not None else ""
+    took = f", {(outcome.duration_ms - outcome.waited_ms) / 1000:,.2f} s" if outcome.duration_ms is not None else ""
+    took += f" (after {outcome.waited_ms / 1000:,.2f} s behind other cells)" if outcome.waited_ms >= WORTH_TELLING_MS else ""
     if outcome.status == "ok":
         tone, said = ("warn" if step.findings or step.late else "ok"), '<b class="ok-t">ok</b>'
     else:

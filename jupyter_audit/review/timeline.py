@@ -50,7 +50,11 @@ class OutputFacts:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the server saw come out of a cell, in the kernel's words (`reported_by`)."""
+    """
+    What the server saw come out of a cell, in the kernel's words (`reported_by`).
+
+    `duration_ms` is from when the cell was sent on; for `waited_ms` of that the kernel had not begun it.
+    """
 
     seq: int
     time: datetime
@@ -60,6 +64,7 @@ class Outcome:
     outputs: tuple[OutputFacts, ...]
     complete: bool
     reported_by: str
+    waited_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +213,7 @@ def _take_outcome(steps: dict[int, Step], entry: Entry, content_of: ContentOf) -
         outputs=_outputs(entry, content_of),
         complete=late or body.get("complete") is True,
         reported_by=str(body.get("reported_by", "")),
+        waited_ms=_number(body.get("waited_ms")) or 0,
     )
     admitted = _number(body.get("admitted"))
     cell = steps.get(admitted) if admitted is not None else None
@@ -336,7 +342,8 @@ def _tell(entry: Entry) -> tuple[str, bool]:
             return f"asked the server with %audit {body.verb}".rstrip(), False
         case kinds.SessionStarted():
             where = f" for {body.notebook}" if body.notebook else ""
-            what = f"kernel {body.kernel_name} started{where}, isolation: {body.isolation}"
+            folder = f" in {body.folder}" if body.folder else ""
+            what = f"kernel {body.kernel_name} started{where}{folder}, isolation: {body.isolation}"
             return what, body.isolation == "none"
         case kinds.SessionMoved():
             what = f"moved from {body.previous} to" if body.previous else "is used as well for"

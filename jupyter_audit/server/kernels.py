@@ -126,7 +126,7 @@ class AuditKernelManager(ServerKernelManager):
         self.kernel_id = self.kernel_id or kw["kernel_id"]
         use = self._audit_use()
         with lives.beginning():
-            session = await lives.begin(self.kernel_id, self.kernel_name, owner, use)
+            session = await lives.begin(self.kernel_id, self.kernel_name, owner, use, str(kw.get("cwd") or ""))
             self._audit_session = session
             self._kernels().audit_managers[session.id] = self
         if (now := self._audit_use()) != use:

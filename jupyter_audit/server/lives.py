@@ -99,9 +99,9 @@ class Lives:
         """Return when no session is in the middle of beginning."""
         await self._settled.wait()
 
-    async def begin(self, kernel_id: str, kernel_name: str, owner: Principal, use: Use) -> Session:
+    async def begin(self, kernel_id: str, kernel_name: str, owner: Principal, use: Use, folder: str) -> Session:
         """
-        Put down that a kernel's life begins, and return its session.
+        Put down that a kernel's life begins, in `folder`, and return its session.
 
         Raises `GateError` where no session may start, `RecordError` where that cannot be put down.
         """
@@ -144,6 +144,7 @@ class Lives:
             network=str(network),
             network_by=network_by,
             account=session.account,
+            folder=bounded(folder, LONGEST_PATH),
         )
         draft = kinds.draft(started, actor=Actor.of(owner), session=session.id)
         await asyncio.wrap_future(services.recorder.record(draft))

@@ -38,7 +38,11 @@ SHOWN_FOR = timedelta(hours=1)
 
 MOST_CELLS = 40
 MOST_REFUSALS = 15
+REFUSALS_LOOKED_THROUGH = 100
 MOST_FINDINGS = 20
+
+ROUTINE = "debug_request debugInfo"
+"""What JupyterLab asks each kernel by itself when it connects: the panel tells its refusals from those of what people tried."""
 
 CAUSES = {
     "no_grant": "no live grant",
@@ -94,6 +98,7 @@ class LedgerView:
 
     cells: list[views.View]
     refusals: list[views.View]
+    routine: list[views.View]
     findings: list[views.View]
     alerts: list[Standing]
     checkpoint: str
@@ -111,11 +116,13 @@ def look(
 ) -> LedgerView:
     """Return the panel's part of the ledger, as far as it may be seen; how alerts stand, for whoever sees all."""
     cells = views.cell_page(reader, sight, live, MOST_CELLS)
-    refusals = views.refusal_page(reader, sight, MOST_REFUSALS)
+    refusals = views.refusal_page(reader, sight, REFUSALS_LOOKED_THROUGH)
+    tried = [row for row in refusals.rows if row["what"] != ROUTINE]
     findings = views.finding_page(reader, sight, owner_of, MOST_FINDINGS)
     return LedgerView(
         cells=cells.rows,
-        refusals=[{**row, "cause": CAUSES.get(row["cause"], row["cause"])} for row in refusals.rows],
+        refusals=[{**row, "cause": CAUSES.get(row["cause"], row["cause"])} for row in tried[:MOST_REFUSALS]],
+        routine=counted_by_session([row for row in refusals.rows if row["what"] == ROUTINE]),
         findings=findings.rows,
         alerts=standings(reader, routes) if sight.everything else [],
         checkpoint=reader.checkpoint_note(),
@@ -123,6 +130,15 @@ def look(
         size=reader.size(),
         anothers=cells.anothers or refusals.anothers or findings.anothers,
     )
+
+
+def counted_by_session(refusals: list[views.View]) -> list[views.View]:
+    """Return the newest of each session's `refusals`, which come newest first, with how many there are (`count`)."""
+    newest: dict[tuple[str, str | None], views.View] = {}
+    for row in refusals:
+        counted = newest.setdefault((row["principal"], row["session"]), {**row, "count": 0})
+        counted["count"] += 1
+    return list(newest.values())
 
 
 def standing(services: Services, principal: Principal, now: datetime) -> dict[str, Any]:

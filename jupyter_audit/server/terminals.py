@@ -234,6 +234,7 @@ class AuditTerminalManager(TerminalManager):
             network=str(network),
             network_by=network_by,
             account=session.account,
+            folder=folder[:1000],
         )
         bound = kinds.SessionBound(kernel_id=terminal_id, not_after=format_time(grant.not_after))
         drafts = [

@@ -368,6 +368,7 @@ def _cell_view(reader: LedgerReader, entry: Entry, end: Entry | None, live: Coll
         "status": status,
         "error": end.body.get("error", "") if end else "",
         "duration_ms": end.body.get("duration_ms") if end else None,
+        "waited_ms": end.body.get("waited_ms", 0) if end else None,
         "outputs": outputs,
         "put_out": outputs_in_words(outputs if isinstance(outputs, list) else []),
     }
@@ -377,7 +378,7 @@ def _refusal_view(reader: LedgerReader, entry: Entry) -> View:
     body = entry.body
     what = {
         kinds.CellRefused.TYPE: lambda: first_line(code_of(reader, entry)) or "a cell",
-        kinds.MessageRefused.TYPE: lambda: str(body.get("msg_type") or "a message that does not parse"),
+        kinds.MessageRefused.TYPE: lambda: _message_in_words(reader, entry),
         kinds.SessionRefused.TYPE: lambda: f"start of a kernel ({body.get('kernel_name')})",
         kinds.RequestRefused.TYPE: lambda: f"{body.get('method')} {body.get('path')}",
         kinds.AccessRefused.TYPE: lambda: f"{body.get('action')} {body.get('target')}",
@@ -391,6 +392,18 @@ def _refusal_view(reader: LedgerReader, entry: Entry) -> View:
         "what": what,
         "cause": str(body.get("cause", "")),
     }
+
+
+def _message_in_words(reader: LedgerReader, entry: Entry) -> str:
+    """Return the type of a refused message; of one to the debugger with the command, where that is held and can be read."""
+    name = str(entry.body.get("msg_type") or "a message that does not parse")
+    if name != "debug_request":
+        return name
+    try:
+        command = _parsed(_held(reader, entry, "message")).get("command")
+    except LedgerError:
+        return name
+    return f"{name} {command[:40]}" if isinstance(command, str) else name
 
 
 def _end_of(reader: LedgerReader, cell: Entry) -> Entry | None:

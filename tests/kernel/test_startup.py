@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
+from jupyter_client.kernelspec import get_kernel_spec
 from support.kernels import PLAIN, Terms, connect, start
 
 SHADOWS = ("ipykernel", "IPython", "jupyter_audit_kernel", "nacl", "zmq", "random", "sitecustomize", "usercustomize",
@@ -73,3 +77,13 @@ def test_commands_leave_no_history_file(tmp_path: Path) -> None:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
     assert list((tmp_path / "kernel").rglob("*.sqlite")) == []
+
+
+def test_the_debugger_has_nothing_to_warn_of_under_nobodys_name_when_a_kernel_starts() -> None:
+    """It does where Python's own modules are frozen; and it then misses breakpoints in them."""
+    pytest.importorskip("debugpy")
+    command = get_kernel_spec("audit").argv
+    options = command[1 : command.index("-m")]
+    importing = [sys.executable, *options, "-c", "import debugpy.server.api"]
+    done = subprocess.run(importing, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

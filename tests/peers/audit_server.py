@@ -36,7 +36,7 @@ from jupyter_audit.settings import JupyterAudit
 PROFILE = "production-debug"
 KERNELS = ["python3", "audit", "echo", "sample", "sample2", "bad", "sample_with_metadata", "python", "foo", "no_curve"]
 SPEC = {
-    "argv": ["python", "-I", "-m", "jupyter_audit_kernel", "-f", "{connection_file}"],
+    "argv": ["python", "-I", "-Xfrozen_modules=off", "-m", "jupyter_audit_kernel", "-f", "{connection_file}"],
     "display_name": "Audit",
     "language": "python",
     "metadata": {"debugger": True},

@@ -59,6 +59,23 @@ def test_a_cell_ends_when_it_is_idle_and_replied(capture: Capture) -> None:
     assert capture.running() == []
 
 
+def test_the_wait_behind_other_cells_is_told_apart_from_the_run(capture: Capture) -> None:
+    for msg_id in ("m1", "m2"):
+        send(capture, msg_id)
+    bodies = []
+    for msg_id, begin, end in (("m1", 10.0, 13.0), ("m2", 13.0, 13.5)):
+        status(capture, "busy", begin, {"msg_id": msg_id, "msg_type": "execute_request"})
+        capture.replied(msg_id, "ok", "", end)
+        bodies.append(one(status(capture, "idle", end, {"msg_id": msg_id, "msg_type": "execute_request"})).body)
+    assert [(body["waited_ms"], body["duration_ms"]) for body in bodies] == [(0, 3000), (3000, 3500)]
+
+
+def test_a_cell_that_was_never_begun_waited_all_the_time(capture: Capture) -> None:
+    send(capture)
+    body = one(capture.close(12.0)).body
+    assert (body["waited_ms"], body["duration_ms"]) == (2000, 2000)
+
+
 def test_the_reply_may_come_before_idle(capture: Capture) -> None:
     send(capture)
     assert capture.replied("m1", "error", "ValueError", 10.1) == Observed()

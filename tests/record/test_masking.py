@@ -63,7 +63,7 @@ IN_CLEAR = {
     "cell.hold_ended": "hold cause",
     "cell.refused": "kernel_id cause lines cut guardrails held",
     "cell.answered": "kernel_id channel verb",
-    "cell.finished": "kernel_id admitted status duration_ms complete reported_by",
+    "cell.finished": "kernel_id admitted status duration_ms complete reported_by waited_ms",
     "cell.late_output": "kernel_id admitted reported_by",
     "message.admitted": "kernel_id msg_type channel masked buffers warned",
     "message.refused": "kernel_id cause cut masked buffers guardrails",

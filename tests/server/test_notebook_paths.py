@@ -46,8 +46,11 @@ def newest(server: AuditedServer, kind: str) -> dict[str, Any]:
     return dict(server.await_entry(kind).body)
 
 
-def test_the_path_that_a_client_names_is_put_down(server: AuditedServer, grant: str) -> None:
+def test_the_path_that_a_client_names_is_put_down_and_the_folder_in_which_its_kernel_works(server: AuditedServer, grant: str) -> None:
+    (server.work / "orders").mkdir(exist_ok=True)
     session, client = session_at(server, "orders/a.ipynb")
+    assert newest(server, "session.started")["folder"] == str(server.work / "orders")
+    assert client.printed("import os; print(os.getcwd())") == f"{server.work / 'orders'}\n"
     assert newest(server, "session.started")["notebook"] == "orders/a.ipynb"
     assert client.run("1 + 1")["status"] == "ok"
     live = server.api("GET", "sessions")["sessions"]

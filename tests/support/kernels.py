@@ -24,7 +24,7 @@ from jupyter_client.manager import KernelManager
 from jupyter_client.session import Session
 from nacl.signing import SigningKey
 
-COMMAND = [sys.executable, "-I", "-m", "jupyter_audit_kernel", "-f", "{connection_file}"]
+COMMAND = [sys.executable, "-I", "-Xfrozen_modules=off", "-m", "jupyter_audit_kernel", "-f", "{connection_file}"]
 PLAIN = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
 """How any Jupyter server starts ipykernel."""
 

@@ -136,8 +136,9 @@ class CellFinished(Kind):
     An admitted cell came to its end. What it put out is the kernel's word, seen by the server's own watcher.
 
     `admitted` is the number of its entry. `status` is `ok`, `error`, `aborted`, `ended` (the session ended
-    first) or `unknown`. `outputs` lists for each output its MIME type, bytes, lines, rows and whether its text was cut; content
-    `outputs` holds digests (over the whole) and the first part of each text.
+    first) or `unknown`. `duration_ms` is how long it took from when it was sent on, `waited_ms` how much of that it waited
+    for the kernel to begin it, behind other cells. `outputs` lists for each output its MIME type, bytes, lines, rows and
+    whether its text was cut; content `outputs` holds digests (over the whole) and the first part of each text.
     """
 
     TYPE = "cell.finished"
@@ -149,11 +150,17 @@ class CellFinished(Kind):
     outputs: Sequence[Mapping[str, Json]]
     complete: bool
     reported_by: str
+    waited_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class CellLateOutput(Kind):
-    """Output that carried a cell's name after the cell had finished: something it started lives on."""
+    """
+    Output that carried a cell's name after the cell had finished: something it started lives on.
+
+    `admitted` is the number of that cell's entry, or of the other message's that it carried the name of. It is -1 of output
+    under no name that was ever sent: of what a kernel does as it starts, and of code that hides whose it is.
+    """
 
     TYPE = "cell.late_output"
     kernel_id: str

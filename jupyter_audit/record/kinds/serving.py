@@ -115,6 +115,7 @@ class SessionStarted(Kind):
     `isolation` is the rung in force for this kernel; `notebook` the path the client named (its word). Of a terminal
     `kernel_name` is `(terminal)` and `notebook` the folder that it began in. `network` is what it may use of it,
     `network_by` what keeps it to that (nothing keeps an open one); `account` whom it runs as, if not the server's account.
+    `folder` is the one in which the server starts it: what its code names without a folder is there.
     """
 
     TYPE = "session.started"
@@ -126,6 +127,7 @@ class SessionStarted(Kind):
     network: str = "open"
     network_by: str = ""
     account: str = ""
+    folder: str = ""
 
 
 @dataclass(frozen=True, slots=True)

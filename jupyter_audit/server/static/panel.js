@@ -156,6 +156,7 @@
 
   document.addEventListener('toggle', event => {
     if (event.target.open && event.target.dataset.cell) open(event.target);
+    if (event.target.open && event.target.matches('details.ending')) event.target.querySelector('input').focus();
   }, true);
 
   // --- clocks ---------------------------------------------------------------------------------

@@ -46,6 +46,7 @@ def test_a_cell_is_shown_with_what_became_of_it(person: People, cells: dict[str,
     rows = {row["seq"]: row for row in person("erin").get("cells")["cells"]}
     printed, failed, refused = rows[cells["printed"]], rows[cells["failed"]], rows[cells["refused"]]
     assert (printed["status"], printed["put_out"], printed["lines"]) == ("ok", "printed 2 lines", 2)
+    assert 0 <= printed["waited_ms"] <= printed["duration_ms"]
     assert (failed["status"], failed["error"]) == ("error", "ZeroDivisionError")
     assert (refused["status"], refused["refused"], refused["duration_ms"]) == ("refused", "no_grant", None)
     assert any(row["put_out"] == "table of 60 rows" for row in rows.values())

@@ -19,10 +19,11 @@ from jupyter_audit.access.service import AccessService
 from jupyter_audit.home import Home
 from jupyter_audit.ledger import Ledger, LedgerReader, create_ledger, open_ledger
 from jupyter_audit.ledger.schema import OBJECTS
-from jupyter_audit.model import Actor, Content, Principal, Role
+from jupyter_audit.model import Actor, Content, Draft, Principal, Role
 from jupyter_audit.notify.routes import Routes
 from jupyter_audit.record import kinds
 from jupyter_audit.server import overview
+from jupyter_audit.server.overview import MOST_REFUSALS
 from jupyter_audit.server.panel import PanelHandler
 from jupyter_audit.server.services import Services
 from jupyter_audit.server.sight import SessionOwners
@@ -193,6 +194,26 @@ def test_purged_unfinished_and_unknown_things_are_still_rows(stage: Stage) -> No
         assert "It &lt;matters&gt;." in page
         assert "0, 1, 2, 3, 4, 5, …" in page
     assert "It &lt;matters&gt;." not in stage.page(Principal("otto", "Hub", frozenset({Role.ENGINEER})))
+
+
+def test_what_jupyterlab_asks_by_itself_does_not_hide_what_people_tried(stage: Stage) -> None:
+    erin = Actor.of(ERIN)
+
+    def refused(command: str) -> Draft:
+        content = Content(json.dumps({"type": "request", "command": command}).encode(), "application/json")
+        kind = kinds.MessageRefused(KERNEL, "m", "debug_request", "control", "no_grant")
+        return kinds.draft(kind, actor=erin, session=SESSION, contents={"message": content})
+
+    stage.ledger.append([kinds.draft(kinds.SessionStarted("x", KERNEL, "audit", "none", ""), actor=erin, session=SESSION)])
+    tried = stage.ledger.append([refused("evaluate")])[0].seq
+    newest = stage.ledger.append([refused("debugInfo") for _ in range(MOST_REFUSALS + 5)])[-1].seq
+    for page in (stage.page(ERIN), stage.page(ANA)):
+        listed, _, routine = page.partition('<details id="routine">')
+        assert f"<td>{tried}</td>" in listed
+        assert "<code>debug_request evaluate</code>" in listed
+        assert "<code>debug_request debugInfo</code>" not in page
+        assert f"{MOST_REFUSALS + 5} questions of JupyterLab’s own" in routine
+        assert f"{MOST_REFUSALS + 5} times, the last one entry {newest} at" in routine
 
 
 def test_a_glass_that_alerts_nobody_and_a_target_that_takes_nothing_are_said_loudly(stage: Stage) -> None:

@@ -115,7 +115,8 @@ def test_access_is_asked_for_approved_seen_and_ended_on_the_panel(solo: AuditedS
     expect(cell.locator("pre").first).to_have_text("print('first line')\nprint('second')")
     expect(cell.locator("pre").nth(1)).to_have_text("first line\nsecond\n")
     page.locator("#mine summary", has_text="End it now").click()
-    page.get_by_label("Why? Everything that runs under it").fill("found it")
+    expect(page.get_by_label("Why? Everything that runs under it")).to_be_focused()
+    page.keyboard.type("found it")
     page.get_by_role("button", name="End it now").click()
     expect(page.locator("#mine")).to_contain_text("You have no access now")
     [ended] = [e for e in solo.entries("access.revoked") if e.body["reason"] == "found it"]
