@@ -7,22 +7,9 @@ very code, and to no other.
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from jupyter_audit.access.signing import (
-    LONGEST_STATEMENT,
-    PublicKey,
-    Signed,
-    SigningError,
-    SignsBytes,
-    check_said,
-    check_seal,
-    seal,
-)
-from jupyter_audit.ledger.canonical import CanonicalError, canonicalize, parse_canonical
-from jupyter_audit.ledger.note import format_verifier_key
-from jupyter_audit.model import Json
+from jupyter_audit.access.signing import PublicKey, Signed, SignsBytes, check_as, sign_as, text_of
 
 CELL_APPROVAL = b"jupyter-audit cell approval v1"
 
@@ -49,38 +36,14 @@ class CellStatement:
 
     def text(self) -> str:
         """Return the canonical JSON."""
-        values: dict[str, Json] = dataclasses.asdict(self)
-        if not self.nonce:
-            del values["nonce"]
-        return canonicalize(values)[0]
+        return text_of(self)
 
 
 def sign_cell(signer: SignsBytes, statement: CellStatement) -> Signed:
     """Return the statement under the signer's key and signature."""
-    text = replace(statement, key=format_verifier_key(signer.verifier)).text()
-    return Signed(text, seal(signer, CELL_APPROVAL, text))
+    return sign_as(CELL_APPROVAL, signer, statement)
 
 
 def check_cell(signed: Signed, expected: CellStatement, key: PublicKey, counter: int = 0) -> tuple[CellStatement, int]:
-    """
-    Return the statement and the key's new counter, if it says what is `expected` (but for `key`, `time` and `nonce`) and `key`
-    signed it.
-
-    Raises `SigningError` naming the first thing that differs.
-    """
-    said = _parse(signed.statement)
-    check_said(said, expected, key)
-    return said, check_seal(key, CELL_APPROVAL, signed.statement, signed.signature, counter)
-
-
-def _parse(text: str) -> CellStatement:
-    try:
-        value = parse_canonical(text) if len(text) <= LONGEST_STATEMENT else {}
-    except (CanonicalError, UnicodeEncodeError) as error:
-        raise SigningError(f"the statement is {error}") from error
-    names = {field.name for field in dataclasses.fields(CellStatement)}
-    if value.keys() | {"nonce"} != names or not all(isinstance(each, str) for each in value.values()):
-        raise SigningError("the statement does not have the members of one about a cell")
-    if value.get("nonce") == "":
-        raise SigningError("the statement has an empty nonce")
-    return CellStatement(**{name: str(each) for name, each in value.items()})
+    """Do what `signing.check` does, for a held cell."""
+    return check_as(CELL_APPROVAL, signed, expected, key, counter)

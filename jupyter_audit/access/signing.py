@@ -14,7 +14,7 @@ import dataclasses
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
@@ -35,7 +35,6 @@ BY_PASSKEY = "passkey"
 
 LONGEST_STATEMENT = 16 * 1024
 """Characters."""
-
 
 SHORTEST_NONCE = 32
 """Hexadecimal digits."""
@@ -78,6 +77,10 @@ class Said(Protocol):
         """What nobody can guess; of passkeys alone."""
 
 
+S = TypeVar("S", bound=Said)
+"""A kind of statement."""
+
+
 class Decision(StrEnum):
     """What a statement says."""
 
@@ -110,10 +113,7 @@ class Statement:
 
     def text(self) -> str:
         """Return the canonical JSON."""
-        values: dict[str, Json] = dataclasses.asdict(self)
-        if not self.nonce:
-            del values["nonce"]
-        return canonicalize(values)[0]
+        return text_of(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +130,21 @@ class Signed:
 
 def sign(signer: SignsBytes, statement: Statement) -> Signed:
     """Return the statement under the signer's key and signature."""
-    text = replace(statement, key=format_verifier_key(signer.verifier)).text()
-    return Signed(text, seal(signer, APPROVAL, text))
+    return sign_as(APPROVAL, signer, statement)
+
+
+def sign_as(domain: bytes, signer: SignsBytes, statement: Said) -> Signed:
+    """Return a statement of any kind under the signer's key and signature."""
+    text = text_of(replace(statement, key=format_verifier_key(signer.verifier)))
+    return Signed(text, seal(signer, domain, text))
+
+
+def text_of(statement: Said) -> str:
+    """Return the canonical JSON of a statement; one without a nonce does not name it."""
+    values: dict[str, Json] = dataclasses.asdict(statement)
+    if not statement.nonce:
+        del values["nonce"]
+    return canonicalize(values)[0]
 
 
 def seal(signer: SignsBytes, domain: bytes, text: str) -> str:
@@ -146,9 +159,14 @@ def check(signed: Signed, expected: Statement, key: PublicKey, counter: int = 0)
 
     Raises `SigningError` naming the first thing that differs.
     """
-    said = parse_statement(signed.statement)
+    return check_as(APPROVAL, signed, expected, key, counter)
+
+
+def check_as(domain: bytes, signed: Signed, expected: S, key: PublicKey, counter: int) -> tuple[S, int]:
+    """Do what `check` does, for statements of any kind."""
+    said = parse_said(type(expected), signed.statement)
     check_said(said, expected, key)
-    return said, check_seal(key, APPROVAL, signed.statement, signed.signature, counter)
+    return said, check_seal(key, domain, signed.statement, signed.signature, counter)
 
 
 def check_said(said: Said, expected: Said, key: PublicKey) -> None:
@@ -206,19 +224,24 @@ def key_name(key: PublicKey) -> str:
 
 
 def parse_statement(text: str) -> Statement:
-    """Read a statement in its one spelling. Raises `SigningError`."""
+    """Read a statement about a request in its one spelling. Raises `SigningError`."""
+    return parse_said(Statement, text)
+
+
+def parse_said(kind: type[S], text: str) -> S:
+    """Read a statement of one kind, whose members are texts and numbers, in its one spelling. Raises `SigningError`."""
     try:
         value: dict[str, Any] = parse_canonical(text) if len(text) <= LONGEST_STATEMENT else {}
     except (CanonicalError, UnicodeEncodeError) as error:
         raise SigningError(f"the statement is {error}") from error
-    fields = {field.name: int if field.type == "int" else str for field in dataclasses.fields(Statement)}
+    fields = {field.name: int if field.type == "int" else str for field in dataclasses.fields(kind)}
     if "nonce" not in value:
         del fields["nonce"]
     if value.keys() != fields.keys() or any(type(value[name]) is not kind for name, kind in fields.items()):
         raise SigningError("the statement does not have the members of one")
     if value.get("nonce") == "":
         raise SigningError("the statement has an empty nonce")
-    return Statement(**value)
+    return kind(**value)
 
 
 def signed_at(statement: Said) -> datetime:

@@ -48,14 +48,18 @@
 
   // A terminal's sequences that move the cursor or name the window have no meaning in a log.
   const screen = text => String(text).replace(/\u001b\][^\u0007\u001b]*(\u0007|\u001b\\)/g, '')
-    .replace(/\u001b(\[[0-9;?]*[ -/]*[@-~]|[()][A-Z0-9]|[=>78])/g, '').replace(/\r+\n/g, '\n');
+    .replace(/\u001b(\[[0-9;?]*[ -/]*[@-~]|[()][A-Z0-9]|[=>78])/g, '').replace(/\r+\n/g, '\n').replace(/\n\r+/g, '\n');
 
+  let begun = false; // whether the line is, in which the terminal writes
   const terminal = ([kind, text]) => {
     if (kind === 'setup') byId('state').textContent = 'live';
     if (kind === 'disconnect') byId('state').textContent = 'ended';
     if (kind !== 'stdout') return;
     if (open && open.length > SCREENFUL) open = null;
-    stream('terminal', screen(text));
+    // A return at the beginning of a line goes nowhere; anywhere else it could hide what stands there, and is shown.
+    const told = begun ? screen(text) : screen(text).replace(/^\r+/, '');
+    if (told) begun = !told.endsWith('\n');
+    stream('terminal', told);
   };
 
   const plain = data => (typeof data?.['text/plain'] === 'string'
@@ -106,6 +110,10 @@
       show('said', event.reason || 'The connection is closed. Load the page again to go on.');
     };
   };
+
+  byId('end').addEventListener('toggle', () => {
+    if (byId('end').open) byId('end-reason').focus();
+  });
 
   byId('end-form').addEventListener('submit', async event => {
     event.preventDefault();

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import requests
 import websocket
+from playwright.sync_api import expect, sync_playwright
 from support.servers import AuditedServer, wait_for
 from web_house import TOKENS, Person, shared_server
 
@@ -154,3 +155,31 @@ def test_what_is_typed_after_the_grant_has_ended_is_refused_and_put_down_and_no_
     assert requests.post(f"{house.url}/api/terminals", json={}, headers=as_("otto"), timeout=60).status_code == 403
     assert house.await_entry("session.refused", lambda e: e.actor.name == "otto").body["cause"] == "no_grant"
     assert not mark.exists()
+
+
+@pytest.mark.browser
+def test_the_page_of_a_terminal_shows_what_is_shown_there_as_text_alone(
+    house: AuditedServer, terminal: str, session: str, browser_path: str
+) -> None:
+    """Colours and cursor movements are left out, what would hide or reorder text is written out, and nothing is markup."""
+    hostile = "<img src=x onerror=window.hacked=1>"
+    with contextlib.closing(connect(house, "erin", terminal)) as own, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        page = browser.new_page()
+        page.goto(f"{house.url}/audit/panel/watch/{session}?token={TOKENS['ana']}")
+        expect(page.locator("#state")).to_have_text("live")
+        own.send(json.dumps(["stdin", f"printf '\\033[31m%s\\033[0m \\342\\200\\256gnp \\033]0;title\\007seen-%s\\n' '{hostile}' $((40 + 2))\r"]))
+        live = page.locator("#live")
+        expect(live).to_contain_text(f"{hostile} \\u202egnp seen-42")
+        expect(live).not_to_contain_text("\\u000d")
+        own.send(json.dumps(["stdin", "printf 'DROP TABLE orders\\rSELECT 1          \\n'\r"]))
+        expect(live).to_contain_text("DROP TABLE orders\\u000dSELECT 1")
+        assert page.evaluate("window.hacked") is None
+        assert live.locator("img").count() == 0
+        page.locator("summary", has_text="End this session").click()
+        expect(page.get_by_label("Why?")).to_be_focused()
+        page.keyboard.type("it is over")
+        page.get_by_role("button", name="End it").click()
+        expect(page.locator("#said")).to_be_visible()
+        browser.close()
+    assert house.await_entry("session.ended", lambda e: e.session == session).body["cause"] == "observer"
