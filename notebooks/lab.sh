@@ -12,7 +12,7 @@ home=$folder/audit
 work=$folder/work
 
 mkdir -p "$work"
-[ -f "$work/shop.db" ] || "$PYTHON" "$here/make_shop.py" "$work/shop.db"
+[ -f "$work/shop.db" ] || "$PYTHON" "$here/shop" "$work/shop.db"
 [ -f "$work/investigation.ipynb" ] || cp "$here/investigation.ipynb" "$work/investigation.ipynb"
 [ -f "$home/ledger.db" ] || "$bin/jupyter-audit" init --home "$home"
 

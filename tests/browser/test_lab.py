@@ -35,7 +35,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AuditedServer]:
     folder = Path(tmp_path_factory.mktemp("lab"))
     make_home(folder)
-    subprocess.run([sys.executable, str(NOTEBOOKS / "make_shop.py"), str(folder / "work" / "shop.db")], check=True)
+    subprocess.run([sys.executable, str(NOTEBOOKS / "shop"), str(folder / "work" / "shop.db")], check=True)
     shutil.copy(NOTEBOOKS / "investigation.ipynb", folder / "work")
     with audited_server(folder, "--LabApp.expose_app_in_browser=True", face="lab") as server:
         yield server

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "notebooks" / "make_shop.py"
+SCRIPT = Path(__file__).parents[2] / "notebooks" / "shop"
 
 
 @pytest.fixture(scope="session")

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import sqlite3
 import subprocess
 import sys
 import time
 from datetime import date
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from make_shop import make_shop
+from shop_facts import DAYS
 
-SCRIPT = Path(__file__).parents[2] / "notebooks" / "make_shop.py"
+SCRIPT = Path(__file__).parents[2] / "notebooks" / "shop"
 
 CHARGED = """
     SELECT o.id, o.country, o.coupon_code, o.parcels, o.placed_at, o.vat_cents,
@@ -24,19 +24,6 @@ CHARGED = """
         FROM order_items GROUP BY order_id, parcel, vat_bp
     ) i ON i.order_id = o.id GROUP BY o.id
 """
-
-
-def load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_shop", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["make_shop"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-make_shop = load()
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +40,7 @@ def one(connection: sqlite3.Connection, sql: str) -> int:
 
 def test_it_has_the_size_of_a_small_production_database(connection: sqlite3.Connection) -> None:
     assert one(connection, "SELECT count(*) FROM orders") == 50_000
-    assert one(connection, "SELECT count(DISTINCT date(placed_at)) FROM orders") == make_shop.DAYS
+    assert one(connection, "SELECT count(DISTINCT date(placed_at)) FROM orders") == DAYS
     assert one(connection, "SELECT count(*) FROM customers") > 10_000
     assert one(connection, "SELECT count(*) FROM deployments") > 20
 
@@ -116,13 +103,13 @@ def test_the_fault_is_in_all_orders_of_its_kind_and_in_no_other(connection: sqli
 
 def test_it_took_no_longer_than_somebody_waits(tmp_path: Path) -> None:
     begun = time.process_time()
-    make_shop.make_shop(tmp_path / "shop.db", orders=10_000)
+    make_shop(tmp_path / "shop.db", orders=10_000)
     assert time.process_time() - begun < 5
 
 
 def test_one_seed_makes_one_shop(tmp_path: Path) -> None:
     def digest(name: str, **options: object) -> str:
-        make_shop.make_shop(tmp_path / name, orders=2000, **options)
+        make_shop(tmp_path / name, orders=2000, **options)
         return hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
 
     assert digest("a.db") == digest("b.db") != digest("c.db", seed=7)
@@ -133,7 +120,7 @@ def test_one_seed_makes_one_shop(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_every_seed_has_the_fault_and_complaints(tmp_path: Path, seed: int) -> None:
-    make_shop.make_shop(tmp_path / "shop.db", orders=20_000, seed=seed)
+    make_shop(tmp_path / "shop.db", orders=20_000, seed=seed)
     with sqlite3.connect(tmp_path / "shop.db") as connection:
         linked = connection.execute("SELECT count(*) FROM support_tickets WHERE linked_issue = 'SHOP-1042'")
         assert linked.fetchone()[0] >= 5
