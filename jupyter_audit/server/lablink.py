@@ -58,11 +58,17 @@ def lab_settings_overrides(base_url: str) -> dict[str, Any]:
     }
 
 
-def write_lab_settings(folder: Path, base_url: str, *, terminals: bool) -> Path:
+def write_lab_settings(folder: Path, base_url: str) -> Path:
     """Write Lab's settings overrides into `folder` and return it, to be `LabApp.app_settings_dir`."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     text = json.dumps(lab_settings_overrides(base_url), indent=2)
     (folder / "overrides.json").write_text(text, encoding="utf-8")
+    return folder
+
+
+def write_left_out(configuration: Path, *, terminals: bool) -> None:
+    """Put down in the folder of Jupyter's configuration what the pages of JupyterLab and of Notebook 7 do not load."""
+    folder = configuration / "labconfig"  # Notebook 7 looks here only, not in its app_settings_dir
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     left_out = {"disabledExtensions": dict.fromkeys(LEFT_OUT if terminals else (*LEFT_OUT, TERMINALS), True)}
     (folder / "page_config.json").write_text(json.dumps(left_out, indent=2), encoding="utf-8")
-    return folder

@@ -40,7 +40,7 @@ from jupyter_audit.gate.isolation import check_folders, lies_in, probe
 from jupyter_audit.home import HOME_VARIABLE, Home, default_home
 from jupyter_audit.server import guard
 from jupyter_audit.server.assertions import assess
-from jupyter_audit.server.lablink import write_lab_settings
+from jupyter_audit.server.lablink import write_lab_settings, write_left_out
 from jupyter_audit.server.pins import CLASSES, PINNED, SOLO_IDENTITY, pinned_trait
 from jupyter_audit.server.services import find_services
 from jupyter_audit.server.whereabouts import remove_own, server_file, write_private
@@ -131,10 +131,8 @@ class AuditServerApp(ServerApp):
         pinned.AuditMappingKernelManager.default_kernel_name = settings.allowed_kernels[0]
         if settings.solo:
             pinned.AuditServerApp.identity_provider_class = SOLO_IDENTITY
-        terminals = Policy.from_settings(settings).has_terminals
-        lab_settings = write_lab_settings(
-            self.home.jupyter_config / "lab-settings", self.base_url, terminals=terminals
-        )
+        lab_settings = write_lab_settings(self.home.jupyter_config / "lab-settings", self.base_url)
+        write_left_out(self.home.jupyter_config, terminals=Policy.from_settings(settings).has_terminals)
         for section in ("LabApp", "JupyterNotebookApp"):
             pinned[section].app_settings_dir = str(lab_settings)
             pinned[section].user_settings_dir = str(self.home.jupyter_config / "lab" / "user-settings")

@@ -335,7 +335,7 @@ def codes(server: AuditedServer) -> list[str]:
 
 def test_a_console_in_a_terminal_works_by_way_of_the_server(server: AuditedServer, tmp_path: Path) -> None:
     """`jupyter console` itself talks to a kernel's sockets; `jupyter audit console` is the same console over the server."""
-    before = server.request("GET", "/api/kernels")[1]
+    before = [kernel["id"] for kernel in server.request("GET", "/api/kernels")[1]]
     trap = "open('configuration-was-run', 'w').close()\n"
     (tmp_path / "jupyter_config.py").write_text(trap)
     (tmp_path / "jupyter_konsole_config.py").write_text(trap)
@@ -354,7 +354,7 @@ def test_a_console_in_a_terminal_works_by_way_of_the_server(server: AuditedServe
     assert process.returncode == 0
     assert not (tmp_path / "configuration-was-run").exists()
     assert "print('by', 6 * 7)" in codes(server)
-    assert server.request("GET", "/api/kernels")[1] == before
+    assert [kernel["id"] for kernel in server.request("GET", "/api/kernels")[1]] == before
 
 
 def test_a_program_runs_cells_by_way_of_the_server(server: AuditedServer) -> None:
