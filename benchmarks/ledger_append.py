@@ -1,11 +1,12 @@
 """
 Entries appended in a second, against raw SQLite storing the very same rows with the same durability.
 
-The raw side is what one would write without a ledger: two plain tables (the entry's text, and its content
+The raw side is two plain tables with the same rows (the entry's text, its hash and its checkpoint, and its content
 beside it), WAL, synchronous=FULL, one commit for each batch, all rows made beforehand. It does not
-hash, sign, index or check anything. Both sides take turns on the same disk, each turn in a new file,
+hash, sign, index, compute or check anything. Both sides take turns on the same disk, each turn in a new file,
 so that neither profits from the other's caches. The server makes the ledger's write-ahead log as long as it gets before it
-appends; what that would do for raw SQLite is shown beside it.
+appends; what that would do for raw SQLite is shown beside it. What the callers' hand-over takes by itself is shown below:
+tasks that await futures which another thread settles, and the same through the server's recorder with nothing behind it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import sqlite3
 import statistics
 import tempfile
 import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +81,26 @@ def callers_seconds(folder: Path, drafts: list[Draft], callers: int) -> float:
     """Return the seconds in which so many callers of the server's recorder append `drafts`, each its next when one is durable."""
     home = Home(folder)
     create_ledger(home, clock=SystemClock(), actor=BENCH)
-    recorder = Recorder(lambda: open_ledger(home, clock=SystemClock()))
+    return recorder_seconds(lambda: open_ledger(home, clock=SystemClock()), drafts, callers)
+
+
+class Nothing:
+    """A ledger that keeps nothing."""
+
+    def make_room(self) -> None:
+        """Do nothing."""
+
+    def append(self, drafts: Sequence[Draft]) -> Sequence[Draft]:
+        """Return what came."""
+        return drafts
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def recorder_seconds(open_it: Callable[[], Any], drafts: list[Draft], callers: int) -> float:
+    """Return the seconds in which so many callers hand `drafts` to a recorder of what `open_it` opens."""
+    recorder = Recorder(open_it)
 
     async def call(share: list[Draft]) -> None:
         for draft in share:
@@ -96,10 +118,38 @@ def callers_seconds(folder: Path, drafts: list[Draft], callers: int) -> float:
         recorder.close()
 
 
+def hand_over_seconds(count: int, callers: int) -> float:
+    """Return the seconds in which so many tasks await `count` futures in all, settled together by another thread: no recorder."""
+
+    async def all_of_them() -> float:
+        loop = asyncio.get_running_loop()
+        waiting: list[asyncio.Future[None]] = []
+
+        def settle(futures: list[asyncio.Future[None]]) -> None:
+            for future in futures:
+                future.set_result(None)
+
+        async def call() -> None:
+            for _ in range(count // callers):
+                future = loop.create_future()
+                waiting.append(future)
+                if len(waiting) == callers:
+                    thread.submit(loop.call_soon_threadsafe, settle, waiting.copy())
+                    waiting.clear()
+                await future
+
+        began = time.perf_counter()
+        await asyncio.gather(*(call() for _ in range(callers)))
+        return time.perf_counter() - began
+
+    with ThreadPoolExecutor(1) as thread:
+        return asyncio.run(all_of_them())
+
+
 def rows_of(folder: Path) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
     """Return the entry and content rows that a ledger stored."""
     with sqlite3.connect(Home(folder).ledger) as connection:
-        entries = connection.execute("SELECT seq, raw FROM entry ORDER BY seq").fetchall()[1:]
+        entries = connection.execute("SELECT seq, leaf, note, raw FROM entry ORDER BY seq").fetchall()[1:]
         contents = connection.execute("SELECT seq, name, salt, encoding, data FROM content ORDER BY id").fetchall()
     connection.close()
     return entries, contents
@@ -112,7 +162,7 @@ def raw_seconds(
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("CREATE TABLE entry (seq INTEGER PRIMARY KEY, raw TEXT NOT NULL)")
+    connection.execute("CREATE TABLE entry (seq INTEGER PRIMARY KEY, leaf BLOB NOT NULL, note TEXT, raw TEXT NOT NULL)")
     connection.execute(
         "CREATE TABLE content (seq INTEGER, name TEXT, salt BLOB, encoding TEXT, data BLOB, "
         "PRIMARY KEY (seq, name)) WITHOUT ROWID"
@@ -122,7 +172,7 @@ def raw_seconds(
     began = time.perf_counter()
     for start in range(0, len(entries), batch):
         connection.execute("BEGIN IMMEDIATE")
-        connection.executemany("INSERT INTO entry VALUES (?, ?)", entries[start : start + batch])
+        connection.executemany("INSERT INTO entry VALUES (?, ?, ?, ?)", entries[start : start + batch])
         connection.executemany("INSERT INTO content VALUES (?, ?, ?, ?, ?)", contents[start : start + batch])
         connection.execute("COMMIT")
     took = time.perf_counter() - began
@@ -146,7 +196,7 @@ def main() -> None:
                 place = folder / f"{batch}-{callers}-{turn}"
                 ours = callers_seconds(place, drafts, callers) if callers else ledger_seconds(place, drafts, batch)
                 entries, contents = rows_of(place)
-                size = sum(len(row[1]) for row in entries) + sum(len(row[4]) for row in contents)
+                size = sum(len(row[3]) for row in entries) + sum(len(row[4]) for row in contents)
                 raw = raw_seconds(place.with_suffix(".db"), entries, contents, batch)
                 extended = raw_seconds(place.with_suffix(".extended.db"), entries, contents, batch, extended=True)
                 if turn:  # the first turn warms up
@@ -161,6 +211,12 @@ def main() -> None:
             label = f"{callers} concurrent callers" if callers else f"in commits of {batch}"
             line = f"{label:<24}{raw_rate:9.0f}{our_rate:9.0f}{ratio:8.2f}   {aim:.2f} at least  "
             print(f"{line}{extended_rate:18.0f}{ratio_extended:8.2f}", flush=True)
+        takes = [
+            ("hand-over alone", [hand_over_seconds(count, callers) for _ in range(options.rounds)]),
+            ("recorder alone", [recorder_seconds(Nothing, drafts, callers) for _ in range(options.rounds)]),
+        ]
+        for label, times in takes:
+            print(f"{f'{callers} callers, {label}':<33}{count / statistics.median(times):9.0f}", flush=True)
 
 
 if __name__ == "__main__":

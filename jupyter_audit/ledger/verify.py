@@ -45,8 +45,8 @@ _log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
 
-_WORTH_A_CREW = 20_000
-"""Entries: with fewer, starting processes takes longer than they save."""
+_WORTH_A_CREW = 32 * 1024 * 1024
+"""Bytes: of a smaller ledger, starting processes takes longer than they save."""
 
 _MOST_NAMED = 20
 """Groups of auditors that a report names."""
@@ -90,6 +90,27 @@ def verify_ledger(
     trusted = [_parse_key(text) for text in verifier_keys]
     kept = None if since is None else Kept(since)
     witnesses = Witnesses(witness_keys, cosigned)
+    with Crew((_workers(path) if workers is None else workers) - 1, path) as crew:
+        return _verify(path, trusted, kept, witnesses, auditors, progress, crew)
+
+
+def _workers(path: Path) -> int:
+    """Return how many processes are worth it; this one is one of them."""
+    try:
+        return cores() if path.stat().st_size >= _WORTH_A_CREW else 1
+    except OSError:  # whoever opens it says what is wrong with it
+        return 1
+
+
+def _verify(
+    path: Path,
+    trusted: Sequence[VerifierKey],
+    kept: Kept | None,
+    witnesses: Witnesses,
+    auditors: Sequence[AuditorSecret],
+    progress: Progress | None,
+    crew: Crew,
+) -> LedgerReport:
     connection = connect(path, writable=False)
     try:
         # Text that is not Unicode is to be found in its entry, not to fail the query.
@@ -100,10 +121,9 @@ def verify_ledger(
         compared = [*([] if kept is None else [kept]), *witnesses.kept]
         terms = Terms(trusted, compared, _purges(entries_of_type(connection, PURGED)), auditors)
         verification = _Verification(path, connection, terms, progress)
-        workers = verification.workers() if workers is None else workers
         try:
             try:
-                verification.walk_at_once(workers)
+                verification.walk_at_once(crew)
                 report = verification.conclude()
             except VerificationError:
                 # The stored places may hide a purge; what they hide must not be taken for the damage.
@@ -195,31 +215,19 @@ class _Verification:
             told.before = self.before()
         return told
 
-    def workers(self) -> int:
-        """Return how many processes are worth it."""
-        return cores() if self._total >= _WORTH_A_CREW else 1
-
-    def walk_at_once(self, workers: int) -> None:
+    def walk_at_once(self, crew: Crew) -> None:
         """Get as far as pieces fit together; raises `VerificationError` for the first entry that shows a damage."""
         keys, pieces = keys_named(self._connection), list(cut(self._connection))
+        crew.brief(Task(self._path, self.terms, keys))
         glance = Glance(self.terms)
 
         def here(piece: Piece) -> Walked | None:
             self._connection.text_factory = str
             return walk_piece(glance, self._connection, keys, piece)
 
-        if workers > 1:
-            try:
-                crew = Crew(workers - 1, Task(self._path, self.terms, keys))
-            except OSError as error:  # no processes to be had: it takes longer, and no more
-                _log.warning("Verifying with one process: %s", error)
-            else:
-                with crew, seldom_collecting():
-                    self.join(pieces, crew.walk(pieces, here))
-                    self._word = crew.word()
-                return
-        with seldom_collecting():
-            self.join(pieces, map(here, pieces))
+        with crew, seldom_collecting():  # which lets it go: what is walked in turn from here on is walked by this process alone
+            self.join(pieces, crew.walk(pieces, here))
+            self._word = crew.word()
 
     def join(self, pieces: Iterable[Piece], results: Iterable[Walked | None]) -> None:
         """Put walked pieces together. What does not fit is walked in turn, and everything if that ends elsewhere."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import signal
+import subprocess
+import sys
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +40,7 @@ from jupyter_audit.ledger.store import connect
 from jupyter_audit.ledger.walk import Counts, Terms
 
 FOLLOW = Glance.follow
+ALONE = Path(__file__).with_name("verify_alone.py")
 
 
 @dataclass
@@ -129,13 +133,34 @@ def test_real_processes_give_the_same_report_and_are_gone_afterwards(story: Stor
     assert set(psutil.Process().children()) <= before
 
 
+def test_forks_are_made_only_where_nothing_else_goes_on_and_end_with_the_process_that_verifies() -> None:
+    folder = Path(__file__).parents[1] / "vectors" / "sealed-v1"
+    on_linux = sys.platform == "linux"
+    command = [sys.executable, ALONE, folder / "ledger.db", (folder / "ledger.vkey").read_text()]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = json.loads(process.stdout.readline())
+        crew = [psutil.Process(pid) for pid in said.pop("crew")]
+        assert [one.cmdline() == list(map(str, command)) for one in crew] == [on_linux] * 2
+        process.kill()
+    assert psutil.wait_procs(crew, 60)[1] == []
+    assert said == {
+        "alone": on_linux,
+        "entries": said["entries"],
+        "alone again": on_linux,
+        "with the ledger open": False,
+        "with another thread": False,
+    }
+    assert said["entries"] > 1
+
+
 def test_processes_that_are_killed_cost_time_and_nothing_else(
     story: Story, small_pieces: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hire = crew_module.Crew._hire
 
-    def hire_the_dying(self: Any, task: Task) -> None:
-        hire(self, task)
+    def hire_the_dying(self: Any) -> None:
+        hire(self)
         os.kill(self._processes[-1].pid, signal.SIGKILL)
 
     monkeypatch.setattr(crew_module.Crew, "_hire", hire_the_dying)
@@ -200,7 +225,7 @@ def test_a_system_without_room_for_processes_verifies_in_one(story: Story, monke
     def refuse(*args: object) -> None:
         raise OSError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr(verify_module, "Crew", refuse)
+    monkeypatch.setattr(crew_module.Crew, "_hire", refuse)
     assert verdict(2, story.home) == verdict(1, story.home)[:2] == ("whole", check(story.home))
 
 
@@ -233,15 +258,15 @@ def test_what_is_purged_and_appended_while_it_is_verified_is_not_in_the_report(
     story: Story, small_pieces: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other processes open the file later than this one, whose snapshot counts."""
-    hire = crew_module.Crew._hire
+    brief = crew_module.Crew.brief
 
-    def hire_late(self: Any, task: Task) -> None:
+    def brief_late(self: Any, task: Task) -> None:
         with open_ledger(story.home, clock=SystemClock()) as ledger:
             assert purge(ledger, Wanted(session="s-3"), actor=EVE, reason="asked for meanwhile").entry is not None
-        hire(self, task)
+        brief(self, task)
 
     before = check(story.home)
-    monkeypatch.setattr(crew_module.Crew, "_hire", hire_late)
+    monkeypatch.setattr(crew_module.Crew, "brief", brief_late)
     assert by(2, story.home) == before
     monkeypatch.undo()
     assert check(story.home).contents_purged > before.contents_purged
