@@ -55,10 +55,15 @@ def main(arguments: list[str]) -> NoReturn:
 def tell_failure(begun: int, why: str) -> None:
     """Say why there will be no command, to the server and in its log."""
     for fd in (begun, 2):
-        try:
-            os.write(fd, f"jupyter-audit: {why}\n".encode()[:1000])
-        except OSError:
-            continue
+        tell(fd, why)
+
+
+def tell(fd: int, what: str) -> None:
+    """Write a line to the server or its log, if it still hears."""
+    try:
+        os.write(fd, f"jupyter-audit: {what}\n".encode()[:1000])
+    except OSError:
+        return
 
 
 def go_in(command: list[str], terms: Mapping[str, Any]) -> NoReturn:
@@ -74,7 +79,7 @@ def go_in(command: list[str], terms: Mapping[str, Any]) -> NoReturn:
     if terms["sandboxed"]:
         drop_capabilities()
     if terms["filter"]:
-        seccomp.confine(network=terms["network"])
+        seccomp.confine(terms["families"])
     if terms["landlock"]:
         landlock.confine(terms["readable"], terms["writable"])
     os.write(terms["begun"], b"+")

@@ -29,7 +29,7 @@ from nacl.signing import VerifyKey
 
 from jupyter_audit.access.terms import OPEN, NetworkPolicy, Rung
 from jupyter_audit.errors import NotStartedError
-from jupyter_audit.gate import orphans, seccomp
+from jupyter_audit.gate import orphans, said, seccomp
 from jupyter_audit.gate.bubblewrap import View, command_prefix
 from jupyter_audit.gate.isolation import account_of, allowed_paths, clear_of
 from jupyter_audit.gate.network import FILTER, enforcement, hosts_file, routes
@@ -125,6 +125,7 @@ class Supervised:
         orphans.adopt_from_now_on()
         result_in, result_out = os.pipe()
         begun_in, begun_out = os.pipe()
+        said_in, said_out = os.pipe()
         supervisor = [*interpreter("supervisor"), str(result_out), str(begun_out)]
         passed = [result_out, begun_out, *([] if terminal is None else [terminal])]
         try:
@@ -133,6 +134,8 @@ class Supervised:
                 env=dict(environment),
                 cwd=folder or None,
                 stdin=subprocess.PIPE,
+                stdout=said_out,
+                stderr=said_out,
                 bufsize=0,  # an order that the supervisor no longer reads must not be left over for close()
                 pass_fds=passed,
                 start_new_session=True,
@@ -140,10 +143,13 @@ class Supervised:
         except BaseException:
             os.close(result_in)
             os.close(begun_in)
+            os.close(said_in)
             raise
         finally:
             os.close(result_out)
             os.close(begun_out)
+            os.close(said_out)
+        said.pass_on(terms.session, said_in)
         orphans.register(process.pid)
         supervised = cls(terms, process, result_in, begun_in)
         supervised._order(len(told).to_bytes(4, "big") + told)
@@ -257,8 +263,8 @@ def plan(terms: LaunchTerms, folder: str, terminal: int | None) -> dict[str, Any
         "readable": readable,
         "writable": writable,
         "sandboxed": rung.height >= Rung.LANDLOCK.height,
-        "filter": rung is Rung.LANDLOCK and seccomp.available(),
-        "network": by != FILTER,
+        "filter": rung is not Rung.NONE and seccomp.available(),
+        "families": None if network.open else seccomp.LOCAL if by == FILTER else seccomp.NAMESPACED,
         "offered": [(route.address, route.port) for route in routes(network)],
     }
     return {

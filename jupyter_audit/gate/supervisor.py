@@ -24,7 +24,7 @@ import signal
 import sys
 import time
 
-from jupyter_audit.gate.enter import clear_ambient, drop_capabilities, gain_nothing, go_in, tell_failure
+from jupyter_audit.gate.enter import clear_ambient, drop_capabilities, gain_nothing, go_in, tell, tell_failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # what only describes types is left out of what every kernel start waits for
@@ -130,7 +130,7 @@ def _start_relay(
 
             serve(channel[0], targets)
         except BaseException as error:
-            os.write(2, f"jupyter-audit: the relay ended: {error}\n".encode())
+            tell(2, f"the relay ended: {error}")
         os._exit(1)
     return relay
 

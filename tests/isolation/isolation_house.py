@@ -77,24 +77,31 @@ def server_on(rung: Rung, folder: Path, *options: str, mounts: Sequence[str] = (
 
 @contextmanager
 def folder_for(rung: Rung, factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder for a server on a rung; on `account` it is none of pytest's own, which let no other account in."""
-    if rung is not Rung.ACCOUNT:
+    """
+    A folder for a server on a rung.
+
+    On `account` it is none of pytest's own, which let no other account in; on the default rung none in /tmp, which is another
+    one inside, so that the audit home itself is what is covered there.
+    """
+    if rung not in (Rung.ACCOUNT, Rung.BUBBLEWRAP_LANDLOCK):
         yield factory.mktemp("r")
         return
-    if account_failure():
+    if rung is Rung.ACCOUNT and account_failure():
         pytest.skip(f"NOT AVAILABLE HERE: {account_failure()}")
-    with tempfile.TemporaryDirectory(prefix="jupyter-audit-test-") as made:
+    with tempfile.TemporaryDirectory(prefix="ja-test-", dir="/tmp" if rung is Rung.ACCOUNT else "/var/tmp") as made:
         Path(made).chmod(0o755)
         yield Path(made)
 
 
 @dataclass
 class House:
-    """A server on one rung, with another program of the same account beside it that listens on two Unix sockets."""
+    """
+    A server on one rung, with another program of the same account beside it: `beside` is what probes find it by.
+    """
 
     rung: Rung
     server: AuditedServer
-    sockets: dict[str, str]
+    beside: dict[str, object]
     lacks_daemons: str = ""
     lacks_a_disk: str = ""
     """Why there are no stand-ins for the system's daemons, and why its disk is none that may be filled; nothing where there are."""
@@ -132,5 +139,5 @@ class House:
             "OWN": self.session_of(client),
             "OTHER": str(self.folder_of(other)),
             "URL": self.server.url,
-            **self.sockets,
+            **self.beside,
         }

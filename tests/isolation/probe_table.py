@@ -3,7 +3,7 @@ What code in a cell can reach, rung by rung: one table, from which the tests and
 
 Each probe is a cell that raises where it is refused. It finds these names: HOME (the audit home), SERVER and SUPERVISOR
 (process ids), OWN (its session), OTHER (another kernel's folder), URL (the server), SOCKET and ABSTRACT (what another
-program of the account listens on).
+program of the account listens on), SHARED and SEGMENT (its shared memory: a name in /dev/shm, and System V's number).
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ class Probe:
     expected: Expected
     note: str = ""
     leaves: str = ""
+    filtered: bool = False
+    """Whether it is the filter of system calls that refuses it, which is not written for every processor."""
 
     @property
     def asks_a_daemon(self) -> bool:
@@ -78,6 +80,29 @@ TRACE = (
 )
 ASK_DAEMON = "import socket; s = socket.socket(socket.AF_UNIX); s.settimeout(5); s.connect({}); s.sendall(b'run'); assert s.recv(9) == b'done'"
 LIBC = "import ctypes, os\nlibc = ctypes.CDLL(None, use_errno=True)\n"
+INHERITED_LOG = (
+    "import os\n"
+    "for process in ('self', os.getppid()):\n"
+    "    try: names = os.listdir(f'/proc/{process}/fd')\n"
+    "    except OSError: continue\n"
+    "    for name in names:\n"
+    "        path = f'/proc/{process}/fd/{name}'\n"
+    "        if os.path.isfile(path) and b'AuditServerApp' in open(path, 'rb').read(): break\n"
+    "    else: continue\n"
+    "    break\n"
+    "else: raise OSError('no descriptor leads to the log')"
+)
+UNCOVER = LIBC + (
+    "if (child := os.fork()) == 0:\n"
+    "    uid = os.getuid()\n"
+    "    try:\n"
+    "        assert libc.unshare(0x10000000 | 0x20000) == 0\n"
+    "        open('/proc/self/uid_map', 'w').write(f'0 {uid} 1')\n"
+    "        assert libc.umount2(HOME.encode(), 2) == 0 and os.listdir(HOME + '/keys')\n"
+    "        os._exit(0)\n"
+    "    finally: os._exit(1)\n"
+    "assert os.waitpid(child, 0)[1] == 0"
+)
 
 PROBES = (
     Probe("read the signing key", "open(HOME + '/keys/ledger.key').read()", FENCED),
@@ -119,6 +144,18 @@ PROBES = (
     Probe("have `systemd-run --user` run something, over the session bus", ASK_DAEMON.format("'/run/user/0/bus'"), (YES, NO, YES, NO, NO), leaves=SYSTEM + "run/user/0/bus.asked"),
     Probe("the same over the user's systemd's own socket", ASK_DAEMON.format("'/run/user/0/systemd/private'"), (YES, NO, YES, NO, NO), leaves=SYSTEM + "run/user/0/systemd/private.asked"),
     Probe("leave a unit for the user's systemd, or what a login runs", "import os; d = os.path.expanduser('~/.config/systemd/user'); os.makedirs(d, exist_ok=True); open(d + '/x.service', 'w').close(); open(os.path.expanduser('~/.profile'), 'a').close()", FENCED, leaves=".config/systemd/user/x.service"),
+    Probe("read the server's log, with its token in it, through an inherited descriptor", INHERITED_LOG, NOWHERE),
+    Probe("leave a program that runs as the server's account for whoever starts it (setuid)", "import os, shutil; shutil.copy('/bin/sh', 'setuid'); os.chmod('setuid', 0o4755); assert os.stat('setuid').st_mode & 0o4000", FENCED, filtered=True),
+    Probe("create a file with that bit, for the Contents API to fill", "import os; assert os.fstat(os.open('setuid-2', os.O_CREAT | os.O_WRONLY, 0o4755)).st_mode & 0o4000", FENCED, filtered=True),
+    Probe("call the system past the filter (io_uring)", LIBC + "assert libc.syscall(425, 8, ctypes.create_string_buffer(120)) >= 0", PRIVILEGED, filtered=True),
+    Probe("let other accounts into the audit home (chmod)", "import os; assert os.path.exists(HOME + '/keys'); os.chmod(HOME, 0o701); os.chmod(HOME, 0o700)", (YES, NO, YES, NO, NO), "Landlock does not see changes of modes"),
+    Probe("learn sizes and times of files there", "import os; os.stat(HOME + '/keys/ledger.key')", (YES, NO, YES, NO, NO)),
+    Probe("uncover the audit home, as root of a user namespace of one's own", UNCOVER, NOWHERE),
+    Probe("reach the key through its own parent's /proc", "import os; open(f'/proc/{os.getppid()}/root' + HOME + '/keys/ledger.key').read()", FENCED),
+    Probe("take a descriptor out of the server (pidfd_getfd)", LIBC + "fd = libc.syscall(434, SERVER, 0)\nassert fd >= 0 and libc.syscall(438, fd, 0, 0) >= 0", PRIVILEGED),
+    Probe("slow the server down", "import os; os.setpriority(os.PRIO_PROCESS, SERVER, os.getpriority(os.PRIO_PROCESS, SERVER))", (YES, NO, DEPENDS, NO, NO), "refused where the server is root"),
+    Probe("change what another program of the account has in /dev/shm", "open('/dev/shm/' + SHARED, 'r+b').write(b'x')", (YES, NO, YES, NO, NO)),
+    Probe("attach another program's shared memory (System V)", LIBC + "libc.shmat.restype = ctypes.c_void_p\nat = libc.shmat(SEGMENT, None, 0)\nassert at != ctypes.c_void_p(-1).value\nlibc.shmdt(ctypes.c_void_p(at))", (YES, NO, YES, NO, NO)),
     # What must go on working.
     Probe("write beside the notebook", "open('probe.txt', 'w').write('x')", EVERYWHERE),
     Probe("use a temporary file", "import tempfile; tempfile.TemporaryFile().write(b'x')", EVERYWHERE),
@@ -221,5 +258,6 @@ NET_PROBES = (
     NetProbe("send a datagram, and get an answer", "import socket; s = socket.socket(type=socket.SOCK_DGRAM); s.settimeout(5); s.connect((ADDRESS, OTHER_PORT)); s.send(b'me'); assert s.recv(9) == b'hello me'", (YES, NO, NO, NO)),
     NetProbe("open a raw socket", "import socket; socket.socket(type=socket.SOCK_RAW, proto=1)", (DEPENDS, NO, NO, NO)),
     NetProbe("set up an interface of one's own", LO_99, (DEPENDS, NO, NO, NO)),
+    NetProbe("make a socket to the host of this virtual machine (AF_VSOCK)", "import socket; socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)", (DEPENDS, NO, NO, NO), "no namespace holds these"),
     NetProbe("listen on a port inside, and talk to it", "import socket; s = socket.create_server(('127.0.0.1', 0)); socket.create_connection(s.getsockname())", (YES, NO, YES, YES), "the debugger needs it: on landlock with the network closed there is none"),
 )  # fmt: skip
