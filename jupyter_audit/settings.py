@@ -113,6 +113,14 @@ class JupyterAudit(Configurable):
         help="The environment variables that a kernel gets from the server. No other is passed on.",
     ).tag(config=True)
 
+    kernel_processes = Int(
+        8192,
+        min=0,
+        help="How many processes and threads one session may have, where that can be counted session by session: on the "
+        "bubblewrap rungs, from Linux 5.14 on, where kernels do not run as root. 0: as many as the machine gives. See "
+        "docs/threat-model.md.",
+    ).tag(config=True)
+
     kernel_writable = List(
         Unicode(),
         default_value=[],

@@ -78,6 +78,8 @@ def go_in(command: list[str], terms: Mapping[str, Any]) -> NoReturn:
         offer_targets(terms["offered"], terms["channel"])
     if terms["sandboxed"]:
         drop_capabilities()
+    if terms["processes"]:
+        limit_processes(terms["processes"])
     if terms["filter"]:
         seccomp.confine(terms["families"])
     if terms["landlock"]:
@@ -128,6 +130,15 @@ def gain_nothing() -> None:
     if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"no_new_privs: {os.strerror(number)}")
+
+
+def limit_processes(most: int) -> None:
+    """Let this account have so many processes and threads at most in this user namespace, or fewer where that is so already."""
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NPROC)
+    limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(resource.RLIMIT_NPROC, (limit, limit))
 
 
 def offer_targets(targets: Sequence[Sequence[Any]], channel: int) -> None:

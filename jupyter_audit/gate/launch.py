@@ -33,6 +33,7 @@ from jupyter_audit.gate import orphans, said, seccomp
 from jupyter_audit.gate.bubblewrap import View, command_prefix
 from jupyter_audit.gate.isolation import account_of, allowed_paths, clear_of
 from jupyter_audit.gate.network import FILTER, enforcement, hosts_file, routes
+from jupyter_audit.gate.pids import counts_by_namespace
 from jupyter_audit.gate.supervisor import MARKER
 
 POLL_S = 0.01
@@ -65,7 +66,8 @@ class LaunchTerms:
     private folder. `hidden` is out of reach under a sandbox rung, `writable` (besides the private folder) not.
     `grace_seconds` is how long an end may take. `network` is what it may use of it, `account` (if it is not the server's)
     whom it runs as, `packages` the folder of its user's own that it may install Python packages into, if it is not to
-    be gone with the session.
+    be gone with the session. `processes` is how many processes and threads it may have, where that can be counted (0: any
+    number).
     """
 
     session: str
@@ -79,6 +81,7 @@ class LaunchTerms:
     network: NetworkPolicy = OPEN
     account: str = ""
     packages: Path | None = None
+    processes: int = 0
 
     @property
     def installs_into(self) -> Path:
@@ -243,6 +246,7 @@ def plan(terms: LaunchTerms, folder: str, terminal: int | None) -> dict[str, Any
     by = enforcement(network, rung, can_filter=seccomp.available())
     readable, writable = allowed_paths(terms.hidden, _writable(terms), terms.session_dir)
     outer: list[str] = []
+    as_root = os.geteuid() == 0 and not terms.account
     if rung.has_bubblewrap:
         view = View(
             own=terms.session_dir.resolve(),
@@ -252,7 +256,7 @@ def plan(terms: LaunchTerms, folder: str, terminal: int | None) -> dict[str, Any
             shares_network=network.open,
             hosts=terms.session_dir / "hosts" if network.targets else None,
             capabilities=("CAP_NET_BIND_SERVICE", "CAP_NET_ADMIN") if network.targets else (),
-            as_root=os.geteuid() == 0 and not terms.account,
+            as_root=as_root,
         )
         outer = command_prefix(view)
         writable.append("/tmp")  # noqa: S108 (the session's own, inside)
@@ -265,6 +269,7 @@ def plan(terms: LaunchTerms, folder: str, terminal: int | None) -> dict[str, Any
         "sandboxed": rung.height >= Rung.LANDLOCK.height,
         "filter": rung is not Rung.NONE and seccomp.available(),
         "families": None if network.open else seccomp.LOCAL if by == FILTER else seccomp.NAMESPACED,
+        "processes": terms.processes if rung.has_bubblewrap and counts_by_namespace() and not as_root else 0,
         "offered": [(route.address, route.port) for route in routes(network)],
     }
     return {
@@ -349,13 +354,14 @@ def remove_session_folder(terms: LaunchTerms) -> None:
 
 
 def session_environment(terms: LaunchTerms, server: Mapping[str, str]) -> dict[str, str]:
-    """Return a process's whole environment: what is allowed of the server's, its own folders, its session's terms."""
+    """
+    Return a process's whole environment: what is allowed of the server's, its own folders, its session's terms.
+
+    PYTHONPATH is not in it. A kernel that minds it would run a sitecustomize.py before its first cell: the person's own, or
+    that of another session of the account, where no sandbox keeps that one out.
+    """
     kept = {name: server[name] for name in terms.environment if name in server}
     packages = str(terms.installs_into)
-    if terms.packages is None:
-        # The session's own: empty until something of the session's fills it, so that nothing in it can run at the start.
-        # In a person's own, a kernel that minds PYTHONPATH would run their sitecustomize.py before its first cell.
-        kept["PYTHONPATH"] = packages
     return kept | {
         PACKAGES_VARIABLE: packages,
         "PIP_TARGET": packages,

@@ -2,13 +2,16 @@
 How many processes (and threads) a server and all its sessions may have together, as whoever runs the machine has set it (Linux).
 
 The server sets no such limit. RLIMIT_NPROC counts by account: it would hold for all sessions of one together, for the server
-too, and for root not at all. A limit for each session takes a cgroup of its own, which a server can make only where it was
-handed a part of the tree. What an admin can always do is to limit the server's cgroup (systemd's TasksMax=, a container's
---pids-limit); this tells whether that was done (cgroups(7): `pids.max`, in every cgroup above a process; versions 2 and 1).
+too, and for root not at all. Only in a user namespace of its own is a session counted apart (`counts_by_namespace`), and that
+is what c.JupyterAudit.kernel_processes is for. Else a limit for each session takes a cgroup of its own, which a server can
+make only where it was handed a part of the tree. What an admin can always do is to limit the server's cgroup (systemd's
+TasksMax=, a container's --pids-limit); this tells whether that was done (cgroups(7): `pids.max`, in every cgroup above a
+process; versions 2 and 1).
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path, PurePosixPath
 
 CGROUPS = Path("/sys/fs/cgroup")
@@ -38,6 +41,16 @@ def machine_limit(proc: Path = PROC) -> int | None:
         except (OSError, ValueError):
             continue
     return min(limits, default=None)
+
+
+def counts_by_namespace(release: str | None = None) -> bool:
+    """
+    Return whether Linux counts an account's processes in each user namespace apart: from 5.14 on (commit 21d1c5e386bc).
+
+    Pure, given a `release` as uname(2) has it.
+    """
+    major, minor, *_ = [*(os.uname().release if release is None else release).split("-")[0].split("."), "0", "0"]
+    return major.isdecimal() and minor.isdecimal() and (int(major), int(minor)) >= (5, 14)
 
 
 def _folders(line: str, cgroups: Path) -> list[Path]:

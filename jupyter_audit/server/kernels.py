@@ -394,4 +394,5 @@ def launch_terms(services: Services, session: Session, root_dir: Path) -> Launch
         network=session.network,
         account=session.account,
         packages=packages_folder(settings.kernel_packages, session.owner.name, session.account),
+        processes=settings.kernel_processes,
     )

@@ -165,6 +165,8 @@ class AuditTerminalManager(TerminalManager):
         try:
             make_session_folder(terms)
             environment = terminal_environment(session_environment(terms, os.environ))
+            if terms.packages is None:
+                environment["PYTHONPATH"] = str(terms.installs_into)  # for what is started there; a shell minds it not
             ptyproc = SupervisedPty.start(terms, self.shell_command, environment=environment, folder=str(where))
         except OSError as error:
             await self._not_started(session, terms)

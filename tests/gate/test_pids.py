@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from jupyter_audit.cli.server_checks import _processes
-from jupyter_audit.gate.pids import machine_limit, most_processes
+from jupyter_audit.gate.pids import counts_by_namespace, machine_limit, most_processes
 
 CASES = {
     "version 2": ("0::/system.slice/jupyter.service\n", {"system.slice/jupyter.service": "512"}, 512),
@@ -53,3 +53,10 @@ def test_doctor_says_whether_a_cell_could_use_up_the_processes_of_the_machine(
     for finding in findings:
         assert str(limit if level == "ok" else machine) in finding.result
         assert ("TasksMax" in finding.advice) == (level == "warn")
+
+
+@pytest.mark.parametrize(("release", "counted"), [
+    ("5.13.19-generic", False), ("5.14.0-70.el9", True), ("6.1.0-18-amd64", True), ("4.18.0", False), ("6", True), ("what", False), ("", False),
+])  # fmt: skip
+def test_sessions_are_counted_apart_from_the_linux_on_that_does_so(release: str, counted: bool) -> None:
+    assert counts_by_namespace(release) is counted

@@ -127,6 +127,7 @@ PROBES = (
     Probe("attach a debugger to the server", TRACE, PRIVILEGED),
     Probe("signal the server", "import os; os.kill(SERVER, 0)", FENCED, "Landlock 6 on"),
     Probe("signal the supervisor", "import os; os.kill(SUPERVISOR, 0)", FENCED, "Landlock 6 on"),
+    Probe("give the supervisor orders, over the server's pipe to it", "open(f'/proc/{SUPERVISOR}/fd/0', 'wb').close()", FENCED),
     Probe("limit the supervisor's CPU time until it is killed", "import resource; resource.prlimit(SUPERVISOR, resource.RLIMIT_CPU)", FENCED),
     Probe("kill the sandbox's own first process", "import os, time\nif os.getppid() == 1:\n    os.kill(1, 9); time.sleep(0.2)\nelse:\n    raise OSError('there is none')", (NO, NO, NO, YES, NO), "without effect: the kernel lives on"),
     Probe("write a startup file into the home folder", "import os; d = os.path.expanduser('~/.ipython/profile_default/startup'); os.makedirs(d, exist_ok=True); open(d + '/x.py', 'w').close()", FENCED, "no kernel runs it", leaves=".ipython/profile_default/startup/x.py"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import dataclasses
 import os
 import shutil
 import struct
@@ -33,6 +34,7 @@ from jupyter_audit.gate.launch import (
     session_environment,
     sessions_folder,
 )
+from jupyter_audit.gate.pids import counts_by_namespace
 
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="NOT AVAILABLE HERE: only root may switch accounts")
 
@@ -131,7 +133,7 @@ def become_a_server_that_may_switch_accounts() -> None:
 @pytest.mark.parametrize("account", [ACCOUNT, ""], ids=["another account", "the server's account"])
 def test_no_kernel_has_the_capabilities_of_a_server_that_may_switch_accounts(account: str) -> None:
     """Found by trial: on the rung `account` a cell read the audit home and became root."""
-    inside = {"landlock": False, "sandboxed": False, "filter": False, "offered": []}
+    inside = {"landlock": False, "sandboxed": False, "filter": False, "processes": 0, "offered": []}
     with tempfile.TemporaryDirectory(prefix="jupyter-audit-test-") as made:
         Path(made).chmod(0o777)
         said = Path(made) / "said"
@@ -184,6 +186,27 @@ def test_a_program_that_runs_as_another_group_gives_another_account_nothing(
     assert "written" not in said
     assert not (spool / "job").exists()
     supervised.process.wait(timeout=60)
+
+
+@ROOT
+def test_a_session_that_starts_processes_without_end_comes_to_its_own_limit_and_no_other_does(terms: LaunchTerms) -> None:
+    if not (terms.rung.has_bubblewrap and counts_by_namespace()):
+        pytest.skip("NOT AVAILABLE HERE: this rung, or this Linux, does not count processes session by session")
+    others = [subprocess.Popen(["sleep", "60"], user=account_of(ACCOUNT).uid) for _ in range(MOST)]
+    limited, [work] = dataclasses.replace(terms, processes=MOST), terms.writable
+    bomb = f"(i=0; while [ $i -lt {2 * MOST} ]; do sleep 60 & i=$((i+1)); : > {work}/number-$i; done); : > {work}/done"
+    supervised = Supervised.start(
+        limited, ["/bin/sh", "-c", bomb], environment=session_environment(terms, os.environ), folder=str(work)
+    )
+    wait_for((work / "done").exists, "the shell to be refused another process")
+    asyncio.run(supervised.end())
+    for other in others:
+        other.kill()
+        other.wait()
+    assert MOST // 2 < len(list(work.glob("number-*"))) < MOST
+
+
+MOST = 30
 
 
 @ROOT

@@ -159,3 +159,10 @@ def try_a_persons_own_packages(server: AuditedServer) -> None:
     late = server.kernel()
     assert server.await_entry("session.canary", lambda e: e.body["kernel_id"] == late.kernel_id).body["passed"] is True
     assert not (server.work / "ran-at-start").exists()
+
+
+def test_no_kernel_is_started_with_a_folder_on_pythons_path(client: KernelClient) -> None:
+    """Where no sandbox keeps it out, another session could put there what a kernel runs before its first cell."""
+    started = client.printed("print(open('/proc/self/environ', 'rb').read().split(bytes(1)))")
+    assert "IPYTHONDIR" in started
+    assert "PYTHONPATH" not in started

@@ -154,7 +154,7 @@ def test_killing_the_supervisor_is_refused_or_what_it_guarded_is_killed_by_the_s
         server.revoke(grant)
 
 
-def test_the_end_of_a_grant_leaves_of_a_session_what_the_table_says(house: House) -> None:
+def test_revocation_ends_threads_tasks_children_and_daemons_whatever_they_did_to_hide(house: House) -> None:
     """Threads, tasks, children and daemons, whatever they did to hide: each is seen to live, and then to be gone."""
     server = house.server
     grant = server.grant()
