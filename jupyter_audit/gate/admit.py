@@ -13,75 +13,35 @@ import hashlib
 import math
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import cached_property
-from typing import Any, cast
+from typing import Any
 
-from jupyter_audit_kernel.formats import REPORT_TYPE, Permit, content_text, sign_permit
+from jupyter_audit_kernel.formats import REPORT_TYPE, Permit, sign_permit
 
 from jupyter_audit.access.book import GrantBook
-from jupyter_audit.access.grants import Grant
 from jupyter_audit.access.policy import Policy
 from jupyter_audit.access.terms import fulfils
-from jupyter_audit.clock import Clock, format_time
+from jupyter_audit.clock import Clock
 from jupyter_audit.errors import LedgerError, RecordError
+from jupyter_audit.gate.clientmessage import ClientMessage
 from jupyter_audit.gate.decide import Admit, Cause, Hold, Refuse, Situation, decide
-from jupyter_audit.gate.guardrails import UNBROKEN, JudgeCode, Judged, judged
+from jupyter_audit.gate.drafts import MOST_CODE, admission_drafts, hold_drafts, is_too_large, refusal_draft
+from jupyter_audit.gate.guardrails import UNBROKEN, JudgeCode, judged
 from jupyter_audit.gate.holding import INTERRUPTED, NOT_RECORDED, Client, HeldCell, HeldCells
 from jupyter_audit.gate.room import Room
 from jupyter_audit.gate.sessions import Session
 from jupyter_audit.ledger import LedgerReader
-from jupyter_audit.model import Actor, Content, Draft, Entry, Principal
+from jupyter_audit.model import Entry, Principal
 from jupyter_audit.record import kinds
-from jupyter_audit.record.bounds import bounded
 from jupyter_audit.record.capture import Sent
 from jupyter_audit.record.outputs import OutputSummary
 from jupyter_audit.record.recorder import Recorder
 from jupyter_audit.record.waiting import Outcome, Stored
 
-MOST_CODE = 4 * 1024 * 1024
-"""Bytes of one message's content. What is larger is refused, whatever its type: nothing runs that is not kept whole."""
-
-MOST_REFUSED = 64 * 1024
-"""Bytes kept of a message that was refused for its size; the whole is digested, and the entry says that it is cut."""
-
 UNBOUND_PERMIT = timedelta(minutes=2)
 """How long a permit lasts for a message that needs no grant."""
-
-
-@dataclass(frozen=True)
-class ClientMessage:
-    """A message as it was parsed from the wire: what is judged, put down and sent on, and nothing else."""
-
-    channel: str
-    header: Mapping[str, Any]
-    parent_header: Mapping[str, Any]
-    metadata: Mapping[str, Any]
-    content: Mapping[str, Any]
-    buffers: Sequence[bytes] = ()
-
-    @property
-    def msg_id(self) -> str:
-        """The client's name for the message. Its choice: never a key of ours."""
-        return str(self.header["msg_id"])
-
-    @property
-    def msg_type(self) -> str:
-        """The type in the header, which is the one that the kernel goes by."""
-        return str(self.header["msg_type"])
-
-    @cached_property
-    def text(self) -> bytes:
-        """The content as it is put down, and as its permit digests it. Made once: cells can be large."""
-        return content_text(self.content)
-
-    @property
-    def command(self) -> str:
-        """What a debug_request asks the debugger to do; empty for any other message, or if it is no text."""
-        command = self.content.get("command") if self.msg_type == "debug_request" else None
-        return command if isinstance(command, str) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +95,9 @@ class Gate:
         if isinstance(verdict, Hold):
             verdict, held = await self._hold(verdict, message, session, principal, client)
         if isinstance(verdict, Refuse):
-            self.recorder.owe(self._refusal(verdict, message, session.kernel_id, principal, session, held))
+            self.recorder.owe(refusal_draft(verdict, message, session.kernel_id, principal, session, held))
             return verdict
-        stored = self.recorder.store(self._admission(verdict, message, session, principal, code, held))
+        stored = self.recorder.store(admission_drafts(verdict, message, session, principal, code, held))
         try:
             entries = await stored.within(self.timeout)
         except TimeoutError:
@@ -165,7 +125,7 @@ class Gate:
             self.put_down_refusal(verdict, message, session.kernel_id, principal, session)
             return verdict
         assert isinstance(verdict, Admit)
-        self.recorder.owe(self._admission(verdict, message, session, principal, UNBROKEN, -1)[-1])
+        self.recorder.owe(admission_drafts(verdict, message, session, principal, UNBROKEN, -1)[-1])
         self.held.cancel(INTERRUPTED, session=session)
         return Passed(-1, {})
 
@@ -179,7 +139,7 @@ class Gate:
         self, verdict: Refuse, message: ClientMessage, kernel_id: str, principal: Principal, session: Session | None
     ) -> None:
         """Put down a refusal that somebody else decided."""
-        self.recorder.owe(self._refusal(verdict, message, kernel_id, principal, session))
+        self.recorder.owe(refusal_draft(verdict, message, kernel_id, principal, session))
 
     # --- holding ----------------------------------------------------------------------------------
 
@@ -191,22 +151,8 @@ class Gate:
             return refusal, -1
         hold_id = f"h-{secrets.token_hex(6)}"
         profile = self.policy.profiles[verdict.grant.profile]
-        kind = kinds.CellHeld(
-            hold=hold_id,
-            kernel_id=session.kernel_id,
-            msg_id=clean(message.msg_id),
-            channel=message.channel,
-            cell=_cell_of(message),
-            silent=bool(message.content.get("silent", False)),
-            lines=_lines(message),
-            profile=profile.name,
-            lapses=format_time(self.book.latest + timedelta(minutes=profile.cell_approval_minutes)),
-            on_behalf_of=principal.on_behalf_of,
-            signed_approvals=profile.signed_approvals,
-        )
-        drafts = self._begin(verdict.grant, session, principal)
-        drafts.append(self._drafted(kind, message, session, principal, verdict.grant.id))
-        stored = self.recorder.store(drafts)
+        lapses = self.book.latest + timedelta(minutes=profile.cell_approval_minutes)
+        stored = self.recorder.store(hold_drafts(hold_id, lapses, profile, verdict, message, session, principal))
         try:
             entry = (await stored.within(self.timeout))[-1]
         except TimeoutError:
@@ -288,93 +234,6 @@ class Gate:
 
     # --- putting down -----------------------------------------------------------------------------
 
-    @staticmethod
-    def _begin(grant: Grant | None, session: Session, principal: Principal) -> list[Draft]:
-        """Return the entry that binds a session to its grant, if that was not put down before."""
-        if grant is None or session.bound:
-            return []
-        bound = kinds.SessionBound(kernel_id=session.kernel_id, not_after=format_time(grant.not_after))
-        return [kinds.draft(bound, actor=Actor.of(principal), grant=grant.id, session=session.id)]
-
-    def _drafted(
-        self, kind: kinds.Kind, message: ClientMessage, session: Session, principal: Principal, grant: str | None
-    ) -> Draft:
-        contents = contents_of(message, hide=self._is_password(message, session))
-        return kinds.draft(kind, actor=Actor.of(principal), grant=grant, session=session.id, contents=contents)
-
-    def _admission(
-        self,
-        verdict: Admit,
-        message: ClientMessage,
-        session: Session,
-        principal: Principal,
-        code: Judged,
-        held: int,
-    ) -> list[Draft]:
-        drafts = self._begin(verdict.grant, session, principal)
-        kind: kinds.Kind
-        if verdict.rule.is_cell:
-            kind = cell_admitted(message, session, warned=list(code.warned), held=held)
-        else:
-            kind = kinds.MessageAdmitted(
-                kernel_id=session.kernel_id,
-                msg_id=clean(message.msg_id),
-                msg_type=message.msg_type,
-                channel=message.channel,
-                masked=self._is_password(message, session),
-                buffers=len(message.buffers),
-                warned=list(code.warned),
-            )
-        drafts.append(self._drafted(kind, message, session, principal, verdict.grant.id if verdict.grant else None))
-        return drafts
-
-    def _refusal(
-        self,
-        verdict: Refuse,
-        message: ClientMessage,
-        kernel_id: str,
-        principal: Principal,
-        session: Session | None,
-        held: int = -1,
-    ) -> Draft:
-        kind: kinds.Kind
-        if message.msg_type == "execute_request":
-            kind = kinds.CellRefused(
-                kernel_id=kernel_id,
-                msg_id=clean(message.msg_id),
-                channel=clean(message.channel, 20),
-                cell=_cell_of(message),
-                cause=verdict.cause.value,
-                lines=_lines(message),
-                cut=is_too_large(message),
-                guardrails=list(verdict.rules),
-                held=held,
-            )
-        else:
-            kind = kinds.MessageRefused(
-                kernel_id=kernel_id,
-                msg_id=clean(message.msg_id),
-                msg_type=clean(message.msg_type, 100),
-                channel=clean(message.channel, 20),
-                cause=verdict.cause.value,
-                cut=is_too_large(message),
-                masked=self._is_password(message, session),
-                buffers=len(message.buffers),
-                guardrails=list(verdict.rules),
-            )
-        return kinds.draft(
-            kind,
-            actor=Actor.of(principal),
-            grant=session.grant if session else None,
-            session=session.id if session else None,
-            contents=contents_of(message, hide=self._is_password(message, session)),
-        )
-
-    @staticmethod
-    def _is_password(message: ClientMessage, session: Session | None) -> bool:
-        # Without a session nobody knows whether a password was asked for, so an answer may be one.
-        return message.msg_type == "input_reply" and (session is None or bool(session.passwords_asked))
-
     def _put_down_when_late(self, stored: Stored, session: Session) -> None:
         """If the entry of a message that was not sent is stored after all, say that it never ran."""
 
@@ -435,65 +294,6 @@ def write_permit(message: ClientMessage, entry: int, not_after: int, session: Se
     return sign_permit(permit, session.signing_key)
 
 
-def cell_admitted(
-    message: ClientMessage, session: Session, *, canary: bool = False, warned: Sequence[str] = (), held: int = -1
-) -> kinds.CellAdmitted:
-    """Return what an admitted execute_request is put down as."""
-    return kinds.CellAdmitted(
-        kernel_id=session.kernel_id,
-        msg_id=clean(message.msg_id),
-        channel=message.channel,
-        cell=_cell_of(message),
-        silent=bool(message.content.get("silent", False)),
-        store_history=bool(message.content.get("store_history", True)),
-        lines=_lines(message),
-        canary=canary,
-        warned=warned,
-        held=held,
-    )
-
-
-def contents_of(message: ClientMessage, *, hide: bool = False) -> dict[str, Content]:
-    """
-    Return the contents under which a message is kept: `message`, its content as JSON, and `buffers`, their digests.
-
-    A password typed into `getpass` is left out (`hide`). What is too large (and therefore refused) is cut, and said to be.
-    """
-    if hide:
-        return {"message": Content(b'{"value":"(a password, not recorded)"}', "application/json")}
-    text = message.text
-    contents: dict[str, Content] = {}
-    if len(text) <= MOST_CODE:
-        contents["message"] = Content(text, "application/json")
-    else:
-        cut = {"cut": True, "bytes": len(text), "sha256": hashlib.sha256(text).hexdigest()}
-        head = text[:MOST_REFUSED].decode("utf-8", "replace")
-        contents["message"] = Content(content_text({**cut, "head": head}), "application/json")
-    if message.buffers:
-        listed = [{"bytes": len(b), "sha256": hashlib.sha256(b).hexdigest()} for b in message.buffers]
-        contents["buffers"] = Content(content_text({"buffers": listed}), "application/json")
-    return contents
-
-
-def is_too_large(message: ClientMessage) -> bool:
-    """Say whether a message's content is larger than what the ledger keeps whole."""
-    return len(message.text) > MOST_CODE
-
-
 def report_type() -> str:
     """Return the iopub message type of the kernel's own reports, which browsers never see."""
     return REPORT_TYPE
-
-
-def _lines(message: ClientMessage) -> int:
-    code = message.content.get("code")
-    return code.count("\n") + 1 if isinstance(code, str) and code else 0
-
-
-def _cell_of(message: ClientMessage) -> str:
-    return clean(str(cast(object, message.metadata.get("cellId", ""))))
-
-
-def clean(text: str, most: int = 200) -> str:
-    """Return a client's text as a body can hold it: bounded (… where it was cut), and without lone surrogates."""
-    return bounded(text, most)

@@ -17,7 +17,7 @@ from jupyter_audit.gate.messages import Judging, judging_of
 from jupyter_audit.model import Principal
 
 if TYPE_CHECKING:
-    from jupyter_audit.gate.admit import ClientMessage
+    from jupyter_audit.gate.clientmessage import ClientMessage
     from jupyter_audit.gate.sessions import Session
 
 

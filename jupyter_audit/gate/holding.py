@@ -23,7 +23,7 @@ from jupyter_audit.record import kinds
 from jupyter_audit.record.recorder import Recorder
 
 if TYPE_CHECKING:
-    from jupyter_audit.gate.admit import ClientMessage
+    from jupyter_audit.gate.clientmessage import ClientMessage
 
 POLL_S = 0.25
 """How often the ledger is asked; who answers through this server is heard at once."""

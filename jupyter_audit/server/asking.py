@@ -19,7 +19,8 @@ from jupyter_audit.access.policy import Policy
 from jupyter_audit.access.profiles import DEFAULT_PROFILE, Profile
 from jupyter_audit.access.views import request_view
 from jupyter_audit.errors import AccessError, NotFoundError, RecordError, UsageError
-from jupyter_audit.gate.admit import ClientMessage, clean, contents_of
+from jupyter_audit.gate.clientmessage import ClientMessage
+from jupyter_audit.gate.drafts import clean, contents_of
 from jupyter_audit.gate.intents import MAGIC, VERBS, Intent, parse, verb_of
 from jupyter_audit.gate.sessions import Session
 from jupyter_audit.model import Actor, Content, Principal

@@ -10,7 +10,7 @@ from typing import Any
 
 from jupyter_audit.errors import AuditError
 from jupyter_audit.gate import intents
-from jupyter_audit.gate.admit import ClientMessage
+from jupyter_audit.gate.clientmessage import ClientMessage
 from jupyter_audit.gate.messages import MESSAGES
 from jupyter_audit.gate.sessions import Session
 from jupyter_audit.model import Principal

@@ -30,7 +30,7 @@ from jupyter_server.services.contents.largefilemanager import AsyncLargeFileMana
 from tornado import web
 from traitlets import default
 
-from jupyter_audit.gate.admit import clean
+from jupyter_audit.gate.drafts import clean
 from jupyter_audit.gate.inside import stays_inside
 from jupyter_audit.record import kinds
 from jupyter_audit.server.acting import acting_principal

@@ -25,7 +25,7 @@ from jupyter_audit.access.policy import Policy
 from jupyter_audit.access.profiles import Profile
 from jupyter_audit.detect.sources import sources_of_message, to_complete
 from jupyter_audit.gate import orphans
-from jupyter_audit.gate.admit import ClientMessage
+from jupyter_audit.gate.clientmessage import ClientMessage
 from jupyter_audit.gate.guardrails import UNBROKEN, Judged, verdict
 from jupyter_audit.gate.messages import Judging, judging_of
 from jupyter_audit.gate.sessions import Session

@@ -23,7 +23,8 @@ from tornado import web
 
 from jupyter_audit.access.terms import NetworkPolicy
 from jupyter_audit.errors import AuditError, GateError, NotStartedError
-from jupyter_audit.gate.admit import ClientMessage, Passed
+from jupyter_audit.gate.admit import Passed
+from jupyter_audit.gate.clientmessage import ClientMessage
 from jupyter_audit.gate.decide import Refuse
 from jupyter_audit.gate.holding import INTERRUPTED
 from jupyter_audit.gate.launch import SOCKETS, LaunchTerms, packages_folder

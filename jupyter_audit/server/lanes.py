@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from jupyter_audit.gate.admit import ClientMessage
+from jupyter_audit.gate.clientmessage import ClientMessage
 from jupyter_audit.server.wire import MalformedMessageError
 
 MOST_WAITING = 2000

@@ -27,7 +27,9 @@ from jupyter_audit.access.notebooks import LONGEST_PATH
 from jupyter_audit.access.terms import NetworkPolicy
 from jupyter_audit.errors import AuditError, GateError, SealedError
 from jupyter_audit.gate import seccomp
-from jupyter_audit.gate.admit import ClientMessage, cell_admitted, contents_of, report_type, write_permit
+from jupyter_audit.gate.admit import report_type, write_permit
+from jupyter_audit.gate.clientmessage import ClientMessage
+from jupyter_audit.gate.drafts import cell_admitted, contents_of
 from jupyter_audit.gate.fences import Fences, fences_for
 from jupyter_audit.gate.network import IsolationError, enforcement
 from jupyter_audit.gate.notebooks import check_may_open

@@ -14,7 +14,8 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jupyter_audit.gate.admit import ClientMessage, report_type
+from jupyter_audit.gate.admit import report_type
+from jupyter_audit.gate.clientmessage import ClientMessage
 from jupyter_audit.gate.sessions import Session
 from jupyter_audit.model import Actor, Principal
 from jupyter_audit.record import kinds

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from tornado import web
 from tornado.httputil import HTTPServerRequest
 
-from jupyter_audit.gate.admit import clean
+from jupyter_audit.gate.drafts import clean
 from jupyter_audit.record import kinds
 from jupyter_audit.server.people import principal_of
 from jupyter_audit.server.services import find_services

@@ -14,7 +14,7 @@ from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebso
 from tornado.websocket import WebSocketClosedError
 
 from jupyter_audit.access.policy import Policy
-from jupyter_audit.gate.admit import ClientMessage
+from jupyter_audit.gate.clientmessage import ClientMessage
 from jupyter_audit.gate.decide import Cause, Refuse
 from jupyter_audit.gate.holding import HELD_KEY, HeldCell
 from jupyter_audit.gate.messages import MESSAGES

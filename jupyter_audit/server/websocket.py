@@ -19,8 +19,10 @@ from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebso
 from tornado import web
 
 from jupyter_audit.errors import RecordError
-from jupyter_audit.gate.admit import ClientMessage, Passed, clean
+from jupyter_audit.gate.admit import Passed
+from jupyter_audit.gate.clientmessage import ClientMessage
 from jupyter_audit.gate.decide import Cause, Refuse
+from jupyter_audit.gate.drafts import clean
 from jupyter_audit.gate.holding import CLIENT_LEFT, HeldCell
 from jupyter_audit.gate.sessions import Session
 from jupyter_audit.model import Json, Principal

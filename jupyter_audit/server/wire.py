@@ -19,7 +19,7 @@ from jupyter_client.jsonutil import ISO8601_PAT
 from jupyter_client.session import Session as WireSession
 from jupyter_server.services.kernels.connection.base import serialize_msg_to_ws_v1
 
-from jupyter_audit.gate.admit import ClientMessage
+from jupyter_audit.gate.clientmessage import ClientMessage
 
 V1_PROTOCOL = "v1.kernel.websocket.jupyter.org"
 CHANNELS = frozenset({"shell", "control", "stdin"})

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_audit.errors import LedgerError
-from jupyter_audit.gate.admit import MOST_CODE, ClientMessage, contents_of, is_too_large
+from jupyter_audit.gate.clientmessage import ClientMessage
+from jupyter_audit.gate.drafts import MOST_CODE, contents_of, is_too_large
 from jupyter_audit.model import Draft
 from jupyter_audit.record.bounds import ENTRY_CAP, WHOLE, bounded, cap
 from jupyter_audit.record.capture import Capture

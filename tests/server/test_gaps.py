@@ -9,7 +9,7 @@ import pytest
 import zmq
 from support.servers import AuditedServer, wait_for
 
-from jupyter_audit.gate.admit import MOST_CODE
+from jupyter_audit.gate.drafts import MOST_CODE
 from jupyter_audit.gate.sessions import Session
 from jupyter_audit.model import Draft
 from jupyter_audit.record.capture import Capture, Observed

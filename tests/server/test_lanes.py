@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from jupyter_audit.gate.admit import ClientMessage
+from jupyter_audit.gate.clientmessage import ClientMessage
 from jupyter_audit.server import lanes as lanes_module
 from jupyter_audit.server.lanes import Lanes, Received
 

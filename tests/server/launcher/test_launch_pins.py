@@ -30,8 +30,9 @@ from traitlets.config import Config
 
 from jupyter_audit.errors import AuditError, ConfigError
 from jupyter_audit.home import Home
-from jupyter_audit.server.launcher import UNSAFE, check_writable, option_value, refuse_pinned_options, refuse_unsafe
+from jupyter_audit.server.launcher import option_value
 from jupyter_audit.server.pins import PINNED
+from jupyter_audit.server.preflight import UNSAFE, check_writable, refuse_pinned_options, refuse_unsafe
 
 KERNELS = "jupyter_server.services.kernels.kernelmanager"
 
