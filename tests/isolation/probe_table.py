@@ -132,7 +132,7 @@ PROBES = (
     Probe("kill the sandbox's own first process", "import os, time\nif os.getppid() == 1:\n    os.kill(1, 9); time.sleep(0.2)\nelse:\n    raise OSError('there is none')", (NO, NO, NO, YES, NO), "without effect: the kernel lives on"),
     Probe("write a startup file into the home folder", "import os; d = os.path.expanduser('~/.ipython/profile_default/startup'); os.makedirs(d, exist_ok=True); open(d + '/x.py', 'w').close()", FENCED, "no kernel runs it", leaves=".ipython/profile_default/startup/x.py"),
     Probe("write into the audit home", "open(HOME + '/run/startup.py', 'w').close()", FENCED, leaves="audit/run/startup.py"),
-    Probe("write into the Python environment", "import os, sys; p = os.path.join(sys.prefix, 'jupyter-audit-probe'); open(p, 'w').close(); os.remove(p)", FENCED),
+    Probe("write into the Python environment", "import os, sys; p = os.path.join(sys.prefix, 'jupyter-audit-probe'); open(p, 'w').close(); os.remove(p)", PRIVILEGED),
     Probe("change a setting of the system", "open('/proc/sys/kernel/core_pattern', 'a').close()", PRIVILEGED),
     Probe("read a raw disk", "import os, stat; disks = [e.path for e in os.scandir('/dev') if stat.S_ISBLK(e.stat().st_mode)]\nopen(disks[0], 'rb')", PRIVILEGED),
     Probe("read the system's log", "open('/dev/kmsg')", (DEPENDS, DEPENDS, NO, NO, NO)),
