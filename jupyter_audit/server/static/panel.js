@@ -156,7 +156,7 @@
 
   document.addEventListener('toggle', event => {
     if (event.target.open && event.target.dataset.cell) open(event.target);
-    if (event.target.open && event.target.matches('details.ending')) event.target.querySelector('input').focus();
+    if (event.target.open && event.target.matches('details.ending')) event.target.querySelector('input, textarea, select')?.focus();
   }, true);
 
   // --- clocks ---------------------------------------------------------------------------------

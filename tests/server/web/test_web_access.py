@@ -114,7 +114,7 @@ def test_more_time_is_asked_for_without_a_mouse_and_the_clock_goes_on(shop: Audi
     page = open_panel("otto", scheme="dark")
     page.locator("#mine summary", has_text="Ask for more time").focus()
     page.keyboard.press("Enter")
-    page.keyboard.press("Tab")
+    expect(page.get_by_label("Why does it take longer?")).to_be_focused()
     page.keyboard.type("It takes longer")
     page.keyboard.press("Tab")
     page.keyboard.press("Control+A")
