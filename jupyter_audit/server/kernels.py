@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -286,6 +286,12 @@ class AuditMappingKernelManager(AsyncMappingKernelManager):
         """The kernels by their sessions' ids, also those that are no kernels of the server's yet, or any more."""
         self._audit_starting: set[str] = set()
         self.kernel_manager_class = f"{AuditKernelManager.__module__}.{AuditKernelManager.__qualname__}"
+
+    async def _add_kernel_when_ready(self, kernel_id: str, km: Any, kernel_awaitable: Awaitable[Any]) -> None:
+        """Start a kernel, and forget one that did not: a stop would end it before all others, and fail at it."""
+        await super()._add_kernel_when_ready(kernel_id, km, kernel_awaitable)
+        if kernel_id not in self:
+            self._pending_kernels.pop(kernel_id, None)
 
     async def _finish_kernel_start(self, kernel_id: str) -> None:
         await super()._finish_kernel_start(kernel_id)  # type: ignore[no-untyped-call]

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -173,7 +173,7 @@ def plain_server(folder: Path, *options: str, config: str = "") -> Iterator[Plai
         str(Path(sys.executable).with_name("jupyter-lab")), "--no-browser", "--allow-root", f"--port={port}",
         f"--config={written}", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}",
         # The wheel's configuration would gate this server too.
-        "--ServerApp.jpserver_extensions={'jupyter_audit': False, 'rogue': True}", *options,
+        "--ServerApp.jpserver_extensions={'jupyter_audit': False, 'rogue': True, 'early': True}", *options,
     ]  # fmt: skip
     # What its extension installer finds lies in a folder of the test's.
     environment = clean_environment(folder) | {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder / "packages")}
@@ -201,6 +201,8 @@ def plain_server(folder: Path, *options: str, config: str = "") -> Iterator[Plai
 
 ROGUE = HERE / "rogue"
 """A server extension that runs code by itself; both servers load it, as if an admin had been talked into it."""
+
+EXTENSIONS = ("jupyter_audit", "jupyterlab", "notebook_shim", "jupyter_server_nbmodel", "rogue")
 
 
 @dataclass
@@ -236,8 +238,12 @@ class Team:
 
 
 @contextmanager
-def team_server(folder: Path, face: str = "lab") -> Iterator[Team]:
-    """An audited JupyterLab that tells people apart by their tokens; on the home in `folder`, if there is one."""
+def team_server(folder: Path, face: str = "lab", *, also: Sequence[str] = ()) -> Iterator[Team]:
+    """
+    An audited JupyterLab that tells people apart by their tokens; on the home in `folder`, if there is one.
+
+    `also` are extensions that are loaded besides.
+    """
     digests = {name: hashlib.sha256(token.encode()).hexdigest() for name, token in TOKENS.items()}
     config = folder / "config.py"
     config.write_text(
@@ -245,7 +251,7 @@ def team_server(folder: Path, face: str = "lab") -> Iterator[Team]:
         "c.ServerApp.identity_provider_class = 'jupyter_audit.server.identity.UserTokensIdentityProvider'\n"
         f"c.UserTokensIdentityProvider.digests = {digests!r}\n"
         f"c.JupyterAudit.roles = {{'engineer': {[*ENGINEERS, *WATCHERS]!r}, 'approver': ['ana'], 'auditor': {list(WATCHERS)!r}}}\n"
-        "c.JupyterAudit.allowed_extensions = ['jupyter_audit', 'jupyterlab', 'notebook_shim', 'jupyter_server_nbmodel', 'rogue']\n"
+        f"c.JupyterAudit.allowed_extensions = {[*EXTENSIONS, *also]!r}\n"
         "c.JupyterAudit.allowed_handlers = {'rogue.ExecuteHandler': ['POST']}\n"
         "c.JupyterAudit.sweep_seconds = 2.0\n"
         f"{SOON_BACK}"
