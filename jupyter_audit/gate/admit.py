@@ -112,11 +112,21 @@ class Gate:
         if verdict.grant is not None:
             session.bound = True
             session.active = time.monotonic()
+            self.limit(session, verdict.grant)
         entry = entries[-1]
         # What comes late is kept alike: a session has one grant.
         keep = session.capture.keep = self.policy.kept_of_outputs(verdict.grant.profile if verdict.grant else "", self.keep)
         session.capture.sent(self._sent(message, entry, keep))
         return Passed(entry.seq, self._permit(verdict, message, entry, session), code.sentence)
+
+    def limit(self, session: Session, grant: Grant) -> None:
+        """
+        Have a session's supervisor end it soon after its grant, should the server be kept from it: it is told in seconds, once
+        for each end that the grant has had.
+        """
+        if session.limit is not None and session.limited_to != grant.not_after:
+            session.limited_to = grant.not_after
+            session.limit((grant.not_after - self.book.now(self.clock.now())).total_seconds())
 
     def interrupt(self, message: ClientMessage, session: Session, principal: Principal) -> Passed | Refuse:
         """Judge an interrupt and return the verdict at once: it must not be stuck behind a disk, and is put down later."""

@@ -41,6 +41,9 @@ POLL_S = 0.01
 BEGIN_S = 20.0
 """Seconds that a command has to be begun before it is taken for a slow one; what follows it looks whether it answers."""
 
+LATE = 2.0
+"""How many times the grace a session's supervisor gives the server after the end of a grant, before it acts by itself."""
+
 CLOCK_TICK_S = 1.0
 """How exactly the times at which processes began are known, in seconds, and some more."""
 
@@ -186,6 +189,11 @@ class Supervised:
     def send_signal(self, number: int) -> None:
         """Have the supervisor send a signal to the command's process group."""
         self._order(b"S" + bytes([number]))
+
+    def limit(self, seconds: float) -> None:
+        """Have the supervisor end everything by itself if the server has not, LATE times the grace after `seconds` from now."""
+        milliseconds = int(1000 * (max(seconds, 0.0) + LATE * self.terms.grace_seconds))
+        self._order(b"L" + milliseconds.to_bytes(8, "big"))
 
     async def end(self) -> None:
         """End the command and everything it started; return when that is done or the grace is over."""

@@ -101,6 +101,11 @@ class AuditProvisioner(LocalProvisioner):
         if signum != 0 and self._kernel is not None:
             self._kernel.send_signal(signum)
 
+    def limit(self, seconds: float) -> None:
+        """Have the supervisor end everything by itself if the server has not, a while after `seconds` from now."""
+        if self._kernel is not None:
+            self._kernel.limit(seconds)
+
     async def terminate(self, restart: bool = False) -> None:
         """Ask the kernel to end."""
         await self.send_signal(signal.SIGTERM)

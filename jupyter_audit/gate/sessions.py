@@ -11,7 +11,7 @@ import asyncio
 import secrets
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -46,6 +46,8 @@ class Session:
     canary was read back (or the session is over): until then nothing is sent to the kernel. `kernel_info` is what
     the kernel said of itself before any of its owner's code ran. `watched_by` names those who watch.
     `counted` is the number of the last cell that the kernel counted, by its word.
+    `limit`, once there is a supervisor, has it end the session by itself some time after so many seconds, which it was told for
+    the end `limited_to`.
     `names` is what guardrails know of the names that its cells gave.
     `active` is when something was last admitted or a cell last seen to run, by the monotonic clock; in a terminal,
     when something was last typed or shown.
@@ -75,6 +77,8 @@ class Session:
     kernel_info: Mapping[str, Any] = field(default_factory=dict)
     counted: int = 0
     names: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    limit: Callable[[float], None] | None = None
+    limited_to: datetime | None = None
 
     def count(self, said: object) -> None:
         """Note a kernel's word on how many cells it has counted."""

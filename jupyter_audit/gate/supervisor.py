@@ -6,9 +6,10 @@ The supervisor: one small process between the server and a kernel, which ends ev
 A terminal's shell is started like a kernel, but for the controlling terminal that it gets. The supervisor
 makes itself the subreaper of whatever its kernel starts (Linux), so that daemons cannot slip away to init; it
 stays outside of the kernel's sandbox, and out of reach of its signals. Its standard input is the server's
-hold on it: first come the terms, then orders. `S` and a byte is a signal for the kernel's process group, `E` is the
-end, and so is the end of the pipe, which comes by itself if the server dies. When the kernel is gone, for whatever
-reason, everything it left is killed until nothing is left, and one line of JSON on RESULT_FD says how many there were.
+hold on it: first come the terms, then orders. `S` and a byte is a signal for the kernel's process group, `L` and eight bytes
+are the milliseconds after which the end comes by itself (a later `L` replaces it): a server that somebody keeps busy gives no
+orders. `E` is the end, and so is the end of the pipe, which comes by itself if the server dies. When the kernel is gone, for
+whatever reason, everything it left is killed until nothing is left, and one line of JSON on RESULT_FD says how many there were.
 BEGUN_FD is the kernel's, until it runs (enter.py).
 
 Nothing of a kernel's output or input passes through here, and no secret is known here.
@@ -42,6 +43,9 @@ LINUX = os.uname().sysname == "Linux"
 
 _INIT, _FIRST = 1, 2
 """Numbers inside of a pid namespace: bubblewrap's own process there, and the one that it starts."""
+
+LONGEST_WAIT_S = 3600.0
+"""Seconds that are waited for at once; some systems take no longer ones."""
 
 ROUNDS = 200
 PAUSE_S = 0.01
@@ -199,20 +203,27 @@ def _change_account(account: dict[str, Any]) -> None:
 
 def _wait(kernel: int, wake_in: int, *, inside: bool) -> int | None:
     """
-    Serve the control pipe until the kernel is gone (its exit code) or is to be ended (None).
+    Serve the control pipe until the kernel is gone (its exit code) or is to be ended (None), by order or by its limit.
 
     Where it is `inside` a pid namespace, `kernel` is bubblewrap, and signals go to whom it started.
     """
-    group = 0 if inside else kernel
+    group, limit = 0 if inside else kernel, float("inf")
     while True:
         code = _reap(kernel)
         if code is not None:
             return code
-        ready, _, _ = select.select([0, wake_in], [], [])
+        left = limit - time.monotonic()
+        if left <= 0:
+            return None
+        ready, _, _ = select.select([0, wake_in], [], [], min(left, LONGEST_WAIT_S))
         if wake_in in ready:
             os.read(wake_in, 4096)
         if 0 in ready:
             order = os.read(0, 1)
+            if order == b"L":
+                # An order is written at once, and so short that it comes whole.
+                limit = time.monotonic() + int.from_bytes(os.read(0, 8), "big") / 1000
+                continue
             if order != b"S":
                 return None
             number = os.read(0, 1)

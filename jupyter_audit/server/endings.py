@@ -147,7 +147,9 @@ class Endings:
             # A session that is still "ending" with nobody at it is one whose end failed: again.
             if grant is None or not grant.is_live(now) or session.state is SessionState.ENDING:
                 self._end_soon(session, *self._why(grant))
-            elif self._is_idle(session, grant):
+                continue
+            services.gate.limit(session, grant)  # it may have been extended
+            if self._is_idle(session, grant):
                 self._end_soon(session, "idle", self._told_idle(session, grant))
             elif services.room.spent and grant.profile not in recovery:
                 self._end_soon(session, "no_room", f"{services.room}, so this kernel was ended before the recording stops.")

@@ -24,6 +24,7 @@ from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
 from tornado.routing import RuleRouter
 
 from jupyter_audit.errors import ConfigError
+from jupyter_audit.server.labplaces import keep_to_own, why_not
 from jupyter_audit.server.refusals import RefusedError, is_reading, put_down_refused
 
 READ = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -253,15 +254,18 @@ class RefusedHandler(APIHandler):
 
 @cache
 def authenticated(handler: type[web.RequestHandler]) -> type[web.RequestHandler]:
-    """Return a subclass of `handler` that only users reach, whatever the handler itself asks."""
+    """Return a subclass of `handler` that only users reach, whatever the handler itself asks, and each their own places."""
 
     class Authenticated(handler):  # type: ignore[valid-type,misc]
         async def prepare(self) -> None:
             prepared: Awaitable[None] | None = super().prepare()
             if prepared is not None:
                 await prepared
-            if not self._finished and self.current_user is None:
+            if self._finished:
+                return
+            if self.current_user is None:
                 raise web.HTTPError(403)
+            keep_to_own(class_name(handler), self)
 
     for attribute in ("__name__", "__qualname__", "__module__"):
         setattr(Authenticated, attribute, getattr(handler, attribute))
@@ -302,6 +306,8 @@ class Guard:
             # Terminals, language servers and other extensions that are not loaded: the attempt is put down.
             error = RefusedError("no_such_address", "There is nothing at this address of an audited server.", 404)
             return self._refuse(request, "nothing", error)
+        if (unfit := why_not(class_name(handler), request, delegate.path_kwargs)) is not None:
+            return self._refuse(request, class_name(handler), unfit)
         if verdict.door is Door.AUTHENTICATED:
             delegate.handler_class = authenticated(handler)
         found: HTTPMessageDelegate = delegate

@@ -146,6 +146,7 @@ class AuditKernelManager(ServerKernelManager):
                 kernel_id=self.kernel_id, kernel_spec=self.kernel_spec, parent=self
             )
         terms = launch_terms(services, session, Path(str(self._kernels().root_dir)))
+        session.limit = self.provisioner.limit
         self.connection_file = str(self.provisioner.prepare(terms))
         self._choose_transport(session, terms)
         command, kw = await super()._async_pre_start_kernel(**kw)

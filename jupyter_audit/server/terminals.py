@@ -179,6 +179,9 @@ class AuditTerminalManager(TerminalManager):
             await self._not_started(session, terms)
             error.advice = "Tell an admin: c.JupyterAudit.terminal_command names the program."
             raise
+        session.limit = ptyproc.supervised.limit
+        if (grant := self.services.book.grant(session.grant or "")) is not None:
+            self.services.gate.limit(session, grant)
         terminal = AuditTerminal(session, terms, ptyproc)
         given = name if name is not None and name not in self.terminals else self._next_available_name()
         terminal.term_name = str(given)

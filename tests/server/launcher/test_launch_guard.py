@@ -6,10 +6,12 @@ import asyncio
 import urllib.error
 import urllib.request
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from tornado import httputil, web
 from tornado.httpserver import HTTPServer
+from tornado.httputil import HTTPHeaders, HTTPServerRequest
 from tornado.routing import PathMatches, Rule, RuleRouter
 from tornado.testing import bind_unused_port
 
@@ -17,6 +19,7 @@ from jupyter_audit.errors import ConfigError
 from jupyter_audit.model import Role
 from jupyter_audit.server import guard
 from jupyter_audit.server.authorizer import ALLOWED, decide_roles
+from jupyter_audit.server.labplaces import why_not
 
 
 class Stranger(web.RequestHandler):
@@ -170,6 +173,37 @@ def test_an_admin_does_not_widen_what_the_table_says(application: web.Applicatio
 
     standing = guard.install(application, {guard.class_name(ExtensionHandler): ["POST"]})
     assert "POST" not in standing.verdict_on(ExtensionHandler).methods
+
+
+SETTINGS = "jupyterlab_server.settings_handler.SettingsHandler"
+LICENSES = "jupyterlab_server.licenses_handler.LicensesHandler"
+
+
+@pytest.mark.parametrize(
+    ("handler", "uri", "headers", "found", "cause"),
+    [
+        (SETTINGS, "/", {"Content-Length": "65536"}, b"@jupyterlab/apputils-extension:themes", None),
+        (SETTINGS, "/", {"Content-Length": "10"}, b"jupyterlab-x.y_z:plugin", None),
+        (SETTINGS, "/", {"Content-Length": "65537"}, b"a:b", "too_large"),
+        (SETTINGS, "/", {"Transfer-Encoding": "chunked"}, b"a:b", "too_large"),
+        *[(SETTINGS, "/", {"Content-Length": "1"}, name, "outside") for name in (
+            b"/etc/x:y", b"..:y", b".:y", b"@a/..:y", b"@a/../b:y", b"a/b:y", b"@a/b/c:y", b"a:b:c", b"a:../b", b"a", b"a:b\0", b"\xff:b")],
+        (LICENSES, "/?bundles=@jupyterlab/application-top&format=csv", {}, b"", None),
+        (LICENSES, "/", {}, b"", None),
+        (LICENSES, "/?bundles=(a|a)*x", {}, b"", "pattern"),
+        (LICENSES, "/?bundles=a&bundles=(a|a)*x", {}, b"", "pattern"),
+        (LICENSES, "/", {"Content-Length": "20"}, b"", "pattern"),
+        (LICENSES, "/", {"Transfer-Encoding": "chunked"}, b"", "pattern"),
+        ("somebody.Else", "/?bundles=(a|a)*x", {}, b"../x:y", None),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_jupyterlab_takes_as_it_stands_is_looked_at_first(
+    handler: str, uri: str, headers: dict[str, str], found: bytes, cause: str | None
+) -> None:
+    request = HTTPServerRequest("PUT", uri, headers=HTTPHeaders(headers), connection=Mock())
+    refused = why_not(handler, request, {"schema_name": found})
+    assert (refused.cause if refused else None) == cause
 
 
 # --- the Authorizer's table -----------------------------------------------------------------------------
