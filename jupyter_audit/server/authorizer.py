@@ -8,6 +8,7 @@ extension's services are missing it must deny everything.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from jupyter_server.auth.authorizer import Authorizer
 from jupyter_server.auth.identity import User
 from jupyter_server.auth.utils import HTTP_METHOD_TO_AUTH_ACTION
 from jupyter_server.services.api.handlers import PathResolverHandler
+from jupyter_server.services.kernels.handlers import _kernel_id_regex
 from tornado import web
 
 from jupyter_audit.model import Principal, Role
@@ -54,6 +56,9 @@ ALLOWED: Mapping[tuple[str, str], frozenset[Role | None]] = {
     ("terminals", "write"): SOMEBODY,  # the handler opens them under a grant alone, and says who may end another's
 }
 """(resource, action) → who may; None stands for somebody without any role. What is not here is denied."""
+
+KERNEL_ID = re.compile(_kernel_id_regex, re.ASCII)
+LONGEST_KERNEL_ID = 100
 
 EXPORTS = frozenset({"html", "markdown", "notebook", "python", "slides"})
 """
@@ -146,6 +151,9 @@ class AuditAuthorizer(Authorizer):
             raise web.HTTPError(400, "The kernel must be a JSON object.")
         if not all(kernel_id is None or isinstance(kernel_id, str) for kernel_id in named):
             raise web.HTTPError(400, "A kernel's id must be a string.")
+        if isinstance(asked, dict) and not _can_be_addressed(asked.get("kernel_id")):
+            # Jupyter starts it all the same, and then no address leads to it, not even to end it.
+            raise web.HTTPError(400, "A kernel's id must be five words with hyphens in between, as of a UUID.")
         others = [one for one in named if one and self._owner(handler, services, one) != principal.name]
         if handler.request.method == "DELETE":
             if others and not MAY_END_OTHERS & principal.roles:
@@ -197,6 +205,11 @@ async def _kernel_of_session(handler: Any, body: Any) -> str | None:
         # There is no such session, or its kernel is gone; the handler itself answers that best.
         return None
     return str(model["kernel"]["id"])
+
+
+def _can_be_addressed(kernel_id: str | None) -> bool:
+    """Return whether the id that a client chose for a kernel, if it did, is one that Jupyter's addresses have room for."""
+    return kernel_id is None or (len(kernel_id) <= LONGEST_KERNEL_ID and KERNEL_ID.fullmatch(kernel_id) is not None)
 
 
 def _put_down_end(services: Services, principal: Principal, kernel_id: str) -> None:

@@ -21,7 +21,7 @@ from typing import Any
 from tornado.httputil import HTTPServerRequest
 
 from jupyter_audit.server.people import principal_of
-from jupyter_audit.server.refusals import READING, RefusedError
+from jupyter_audit.server.refusals import RefusedError
 
 SETTING = re.compile(rb"((@[\w.-]+/)?(?!\.\.?:)[\w.-]+:[\w.-]+)?", re.ASCII)
 """What JupyterLab calls a plugin's settings, `@scope/package:plugin`, or nothing, which is all of them."""
@@ -32,6 +32,9 @@ BUNDLE = re.compile(rb"[\w@/.-]{0,100}", re.ASCII)
 LONGEST_SETTINGS = 64 * 1024
 """Bytes of the settings of one plugin. JSON5 is read at some 60 KB a second."""
 
+LONGEST_WORKSPACE = 1024 * 1024
+"""Bytes of a workspace, which lies on the same disk as the ledger."""
+
 Arguments = Mapping[str, bytes | None]
 """What a handler's route found in the address."""
 
@@ -39,10 +42,18 @@ Arguments = Mapping[str, bytes | None]
 def _look_at_settings(request: HTTPServerRequest, found: Arguments) -> RefusedError | None:
     if not SETTING.fullmatch(found.get("schema_name") or b""):
         return RefusedError("outside", "This is the name of no settings of JupyterLab's, and could lead to other files.")
+    return _too_large(request, LONGEST_SETTINGS)
+
+
+def _look_at_workspace(request: HTTPServerRequest, found: Arguments) -> RefusedError | None:
+    return _too_large(request, LONGEST_WORKSPACE)
+
+
+def _too_large(request: HTTPServerRequest, most: int) -> RefusedError | None:
     length = request.headers.get("Content-Length", "")
-    if request.method not in READING and not (length.isdecimal() and int(length) <= LONGEST_SETTINGS):
-        return RefusedError("too_large", f"Settings of a plugin may have {LONGEST_SETTINGS // 1024} KiB, and must say how many.")
-    return None
+    if request.method != "PUT" or (length.isdecimal() and int(length) <= most):
+        return None
+    return RefusedError("too_large", f"Settings or a workspace of this kind may have {most // 1024} KiB, and must say how many.")
 
 
 def _look_at_licenses(request: HTTPServerRequest, found: Arguments) -> RefusedError | None:
@@ -56,6 +67,7 @@ def _look_at_licenses(request: HTTPServerRequest, found: Arguments) -> RefusedEr
 LOOKS: Mapping[str, Callable[[HTTPServerRequest, Arguments], RefusedError | None]] = {
     "jupyterlab_server.licenses_handler.LicensesHandler": _look_at_licenses,
     "jupyterlab_server.settings_handler.SettingsHandler": _look_at_settings,
+    "jupyterlab_server.workspaces_handler.WorkspacesHandler": _look_at_workspace,
 }
 """Handler class → what looks at a request before it is served."""
 

@@ -15,8 +15,8 @@ CAUSES = {"pattern"}
 def strike(person: Attacker, mark: Path) -> bool:
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     asked = [
-        person.request("GET", "/lab/api/licenses/?bundles=(.|.)*nbmodel"),
-        person.request("GET", "/lab/api/licenses/", b"bundles=(.|.)*nbmodel", headers=headers),
+        person.request("GET", "/lab/api/licenses/?bundles=.*nbmodel"),
+        person.request("GET", "/lab/api/licenses/", b"bundles=.*nbmodel", headers=headers),
     ]
     statuses = {status for status, _ in asked}
     assert len(statuses) == 1, asked

@@ -176,6 +176,7 @@ def test_an_admin_does_not_widen_what_the_table_says(application: web.Applicatio
 
 
 SETTINGS = "jupyterlab_server.settings_handler.SettingsHandler"
+WORKSPACES = "jupyterlab_server.workspaces_handler.WorkspacesHandler"
 LICENSES = "jupyterlab_server.licenses_handler.LicensesHandler"
 
 
@@ -188,6 +189,9 @@ LICENSES = "jupyterlab_server.licenses_handler.LicensesHandler"
         (SETTINGS, "/", {"Transfer-Encoding": "chunked"}, b"a:b", "too_large"),
         *[(SETTINGS, "/", {"Content-Length": "1"}, name, "outside") for name in (
             b"/etc/x:y", b"..:y", b".:y", b"@a/..:y", b"@a/../b:y", b"a/b:y", b"@a/b/c:y", b"a:b:c", b"a:../b", b"a", b"a:b\0", b"\xff:b")],
+        (WORKSPACES, "/", {"Content-Length": "1048576"}, b"", None),
+        (WORKSPACES, "/", {"Content-Length": "1048577"}, b"", "too_large"),
+        (WORKSPACES, "/", {}, b"", "too_large"),
         (LICENSES, "/?bundles=@jupyterlab/application-top&format=csv", {}, b"", None),
         (LICENSES, "/", {}, b"", None),
         (LICENSES, "/?bundles=(a|a)*x", {}, b"", "pattern"),
