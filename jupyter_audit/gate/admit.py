@@ -21,6 +21,7 @@ from typing import Any
 from jupyter_audit_kernel.formats import REPORT_TYPE, Permit, sign_permit
 
 from jupyter_audit.access.book import GrantBook
+from jupyter_audit.access.grants import Grant
 from jupyter_audit.access.policy import Policy
 from jupyter_audit.access.terms import fulfils
 from jupyter_audit.clock import Clock
