@@ -194,7 +194,12 @@ def plain_server(folder: Path, *options: str, config: str = "") -> Iterator[Plai
         yield server
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(timeout=30)
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            # With some of the attacks' marks on it a stock server does not get to its end; nobody's test is about that.
+            process.kill()
+            process.wait()
 
 
 # --- the audited one --------------------------------------------------------------------------------------
