@@ -183,7 +183,7 @@ def test_durations_are_told_as_people_say_them(milliseconds: int | None, words: 
 
 @pytest.mark.parametrize("base", ["/", "/u/x/", "/user/a%20b/"])
 def test_labs_settings_lead_to_the_panel_of_this_server(tmp_path: Any, base: str) -> None:
-    written = json.loads((write_lab_settings(tmp_path / "settings", base, terminals=False) / "overrides.json").read_text())
+    written = json.loads((write_lab_settings(tmp_path / "settings", base) / "overrides.json").read_text())
     assert written == lab_settings_overrides(base)
     menus = written["@jupyterlab/mainmenu-extension:plugin"]["menus"]
     items = [item for menu in menus for item in menu["items"]]
