@@ -147,3 +147,14 @@ def test_whoever_ends_a_kernel_that_is_being_ended_is_not_told_that_there_is_non
     ends = [held.ask("DELETE", f"/api/kernels/{kernel.kernel_id}") for _ in range(3)]
     assert [end.result()[0] for end in ends] == [204] * 3
     held.assert_all_ended(kernel.kernel_id)
+
+
+@pytest.mark.parametrize("kernel_id", ["no-uuid", "../../../../etc", "a-b-c-d-e/f", f"{'a' * 97}-b-c-d-e"])
+@pytest.mark.parametrize("road", ["kernels", "sessions"])
+def test_no_kernel_starts_under_an_id_by_which_nobody_could_end_it(held: Held, road: str, kernel_id: str) -> None:
+    before = held.launches()
+    kernel = {"name": "audit", "kernel_id": kernel_id}
+    asked = kernel if road == "kernels" else {"path": "a.ipynb", "name": "a", "type": "notebook", "kernel": kernel}
+    status, answer = held.server.request("POST", f"/api/{road}", asked)
+    assert (status, "five words with hyphens" in answer["message"]) == (400, True)
+    assert held.launches() == before
