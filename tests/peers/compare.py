@@ -28,6 +28,12 @@ def outcomes(report: Path) -> dict[str, str]:
     return found
 
 
+def failures(report: Path, name: str) -> list[str]:
+    """Return what pytest said of a test's failures: one that depends on the moment may not come again."""
+    cases = [c for c in ElementTree.parse(report).iter("testcase") if f"{c.get('classname')}::{c.get('name')}" == name]
+    return [child.text or "" for case in cases for child in case if child.tag in ("failure", "error")]
+
+
 def reasons(differences: Path) -> dict[str, str]:
     """Return the beginning of a test's name → why it may fail with our classes."""
     lines = [line for line in differences.read_text().splitlines() if line and not line.startswith("#")]
@@ -55,7 +61,7 @@ def main(plain_report: str, our_report: str, differences: str) -> int:
     for begins, count in used.items():
         print(f"differs, with a reason ({count}): {begins}: {why[begins]}")
     for name in unexplained:
-        print(f"DIFFERS WITHOUT A REASON: {name}: {ours.get(name, 'not run')}")
+        print(f"DIFFERS WITHOUT A REASON: {name}: {ours.get(name, 'not run')}", *failures(Path(our_report), name), sep="\n")
     for begins in (begins for begins in why if not used[begins]):
         print(f"not needed this time: {begins}")
     return 1 if unexplained or not plain else 0
