@@ -160,3 +160,6 @@ def test_files_are_not_left_behind_by_history(kernel: AuditedKernel) -> None:
     run(kernel, "kept = 'in memory'")
     kernel.client.history(hist_access_type="tail", n=5)
     wait_until(lambda: kernel.client.get_shell_msg(timeout=20)["header"]["msg_type"] == "history_reply", "the history")
+    find = "import pathlib, IPython.paths as p; print([str(f) for f in pathlib.Path(p.get_ipython_dir()).rglob('history.sqlite*')])"
+    heard = run(kernel, find)
+    assert [m["content"]["text"] for m in heard if m["header"]["msg_type"] == "stream"] == ["[]\n"]
