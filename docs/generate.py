@@ -205,6 +205,9 @@ def detections() -> str:
         "Each entry is judged once: also what the command line or another server appended, and what came while no server ran. "
         "`detection.judged` entries say how far, and by which rules; a rule that was changed or taken away shows there. A rule "
         "that fails is a `gap.recorded` entry, and the others go on. Rules that cannot be used stop the server from starting.\n",
+        "Two findings are the server's own, and come from no rule: `foreign-code`, code reached a kernel past the gate; and "
+        "`home-modes`, modes in the audit home were changed while the server ran (they are put right at once; "
+        "[threat-model.md](threat-model.md)).\n",
         "Judging a cell and its end takes 0.7 to 1.1 ms, 0.1 to 0.6 of it to read the code, in a thread of its own and after the "
         "cell is on its way (measured on two cores). What is read of a cell is bounded in size, so that one made to take long "
         "costs about half a second.\n",

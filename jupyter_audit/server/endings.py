@@ -21,6 +21,7 @@ from jupyter_audit.gate.sessions import Session, SessionState
 from jupyter_audit.model import SERVER
 from jupyter_audit.record.capture import Sent
 from jupyter_audit.record.terminal import TERMINAL
+from jupyter_audit.server.homewatch import HomeWatch
 from jupyter_audit.server.services import Services
 from jupyter_audit.server.ticketwatch import TicketWatch
 from jupyter_audit.server.websocket import AuditWebsocketConnection
@@ -50,6 +51,7 @@ class Endings:
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._waits: set[asyncio.Task[None]] = set()
         self._tickets = TicketWatch(services.policy, services.access, log)
+        self._home = HomeWatch(services.home, services.runtime_folder, services.recorder.owe, services.sessions.all, log)
         self.terminals: AuditTerminalManager | None = None
 
     async def end(self, session: Session, cause: str, sentence: str) -> None:
@@ -118,10 +120,15 @@ class Endings:
         """End every session of the server."""
         await asyncio.gather(*(self.end(session, cause, sentence) for session in self._services.sessions.all()))
 
+    def close(self) -> None:
+        """Look after the audit home no more. Call it while the recorder still records."""
+        self._home.close()
+
     # --- the sweep --------------------------------------------------------------------------------
 
     async def sweep_for_ever(self) -> None:
         """Look for grants that have ended, again and again, until cancelled."""
+        self._home.follow()
         while True:
             try:
                 await self.sweep()
@@ -133,6 +140,7 @@ class Endings:
     async def sweep(self) -> None:
         """End what must end now, and put down what has expired."""
         services = self._services
+        self._home.look()
         if services.recorder.failing_for() > services.settings.record_timeout_seconds:
             await self.end_all("not_recorded", "The ledger cannot be written, so this session was ended.")
             return

@@ -279,6 +279,7 @@ class AuditExtension(ExtensionAppJinjaMixin, ExtensionApp):
             # What passed the check before that was put down as begun, and would have no end.
             await self._lives.settled()
         await endings.end_all("server_stopped", "The server was stopped, so this session was ended.")
+        endings.close()
         if self._judge is not None:
             await asyncio.to_thread(self._judge.close)
         if self._detections is not None:

@@ -149,7 +149,7 @@ PROBES = (
     Probe("leave a program that runs as the server's account for whoever starts it (setuid)", "import os, shutil; shutil.copy('/bin/sh', 'setuid'); os.chmod('setuid', 0o4755); assert os.stat('setuid').st_mode & 0o4000", FENCED, filtered=True),
     Probe("create a file with that bit, for the Contents API to fill", "import os; assert os.fstat(os.open('setuid-2', os.O_CREAT | os.O_WRONLY, 0o4755)).st_mode & 0o4000", FENCED, filtered=True),
     Probe("call the system past the filter (io_uring)", LIBC + "assert libc.syscall(425, 8, ctypes.create_string_buffer(120)) >= 0", PRIVILEGED, filtered=True),
-    Probe("let other accounts into the audit home (chmod)", "import os; assert os.path.exists(HOME + '/keys'); os.chmod(HOME, 0o701); os.chmod(HOME, 0o700)", (YES, NO, YES, NO, NO), "Landlock does not see changes of modes"),
+    Probe("let other accounts into the audit home (chmod)", "import os; assert os.path.exists(HOME + '/keys'); os.chmod(HOME, 0o701); os.chmod(HOME, 0o700)", (YES, NO, YES, NO, NO), "Landlock does not see changes of modes; the server undoes it at once, and a finding says so"),
     Probe("learn sizes and times of files there", "import os; os.stat(HOME + '/keys/ledger.key')", (YES, NO, YES, NO, NO)),
     Probe("uncover the audit home, as root of a user namespace of one's own", UNCOVER, NOWHERE),
     Probe("reach the key through its own parent's /proc", "import os; open(f'/proc/{os.getppid()}/root' + HOME + '/keys/ledger.key').read()", FENCED),

@@ -62,6 +62,20 @@ def tried_without_a_kernel(names: Mapping[str, object]) -> dict[str, bool]:
     return found
 
 
+def test_a_folder_of_the_audit_home_that_a_cell_opens_is_closed_at_once_and_the_finding_names_the_cell(house: House, cell: Cell) -> None:
+    keys = house.server.home.path / "keys"
+    reply = cell.client.run(
+        f"import os, time\nos.chmod({str(keys)!r}, 0o755)\nend = time.time() + 10\n"
+        f"while os.stat({str(keys)!r}).st_mode & 0o77:\n    assert time.time() < end\n    time.sleep(0.001)"
+    )
+    assert keys.stat().st_mode & 0o777 == 0o700
+    assert reply["status"] == ("ok" if house.rung in (Rung.NONE, Rung.LANDLOCK) else "error"), reply
+    if reply["status"] == "ok":
+        found = house.server.await_entry("finding.raised", lambda e: f"{keys.resolve()} (mode 0755, put" in str(e.body["explanation"]))
+        admitted = house.server.await_entry("cell.admitted", lambda e: e.session == house.session_of(cell.client))
+        assert (found.body["rule"], found.body["entries"]) == ("home-modes", [admitted.seq])
+
+
 @pytest.mark.parametrize("probe", PROBES, ids=lambda probe: probe.name)
 def test_a_cell_reaches_what_the_table_says_and_nothing_else(house: House, cell: Cell, probe: Probe) -> None:
     expected = probe.on(house.rung)
