@@ -12,6 +12,7 @@ races with a cell that swaps a folder for a link; docs/threat-model.md says so.
 from __future__ import annotations
 
 import asyncio
+import binascii
 import errno
 import fcntl
 import hashlib
@@ -39,6 +40,8 @@ from jupyter_audit.server.trust import PersonalNotary
 
 CHUNK = 64 * 1024
 MOST_PATH = 1000
+MOST_PIECES = 2**31
+LAST_PIECE = -1
 
 
 class LeavesFolderError(web.HTTPError, PermissionError):
@@ -77,6 +80,23 @@ def _facts(path: str) -> tuple[int, str]:
             return file.tell(), digest
     except OSError:
         return 0, ""
+
+
+def _facts_of_piece(model: dict[str, Any]) -> tuple[int, str]:
+    """Return the size of a piece of an upload, and the SHA-256 of its bytes in hex. It was written, so it can be read."""
+    text = str(model["content"])
+    piece = text.encode("utf-8") if model["format"] == "text" else binascii.a2b_base64(text)
+    return len(piece), hashlib.sha256(piece).hexdigest()
+
+
+def _piece_of(model: dict[str, Any]) -> int:
+    """Return which piece of an upload is to be saved, 0 for a whole file. Raises `HTTPError` for what is no number of one."""
+    number = model.get("chunk")
+    if number is None:
+        return 0
+    if type(number) is not int or not (number == LAST_PIECE or 0 < number < MOST_PIECES):
+        raise web.HTTPError(400, "The pieces of an upload are counted from 1 (`chunk`); the last one is -1.")
+    return number
 
 
 class _Inside(FileManagerMixin):
@@ -146,20 +166,39 @@ class AuditContentsManager(_Inside, AsyncLargeFileManager):
         return found
 
     async def save(self, model: dict[str, Any], path: str = "") -> dict[str, Any]:
-        """Save as Jupyter does, and put down what the file is now: it may be run later."""
-        saved: dict[str, Any] = await super().save(model, path)  # type: ignore[no-untyped-call]
-        # An upload comes in pieces; its digest is taken with the last one.
-        await self._put_down_saved(path, whole=model.get("type") != "directory" and model.get("chunk", -1) == -1)
+        """Save as Jupyter does, and put down what was saved: it may be run later."""
+        piece, before = _piece_of(model), self._state(path)
+        try:
+            saved: dict[str, Any] = await super().save(model, path)  # type: ignore[no-untyped-call]
+        except Exception:
+            if self._state(path) != before:  # the disk is full now, or a hook of the admin's failed after it
+                await self._put_down_saved(path)
+            raise
+        if model.get("type") == "directory":
+            self._put_down(kinds.FileChanged("saved", clean(path.strip("/"), MOST_PATH), "", 0, ""))
+        elif piece in (0, LAST_PIECE):
+            await self._put_down_saved(path, piece)
+        else:
+            size, digest = await asyncio.to_thread(_facts_of_piece, model)
+            self._put_down(kinds.FileChanged("saved", clean(path.strip("/"), MOST_PATH), "", size, digest, piece))
         return saved
 
     async def restore_checkpoint(self, checkpoint_id: str, path: str) -> None:
         """Restore as Jupyter does, and put down what the file is now."""
         await super().restore_checkpoint(checkpoint_id, path)  # type: ignore[no-untyped-call]
-        await self._put_down_saved(path, whole=True)
+        await self._put_down_saved(path)
 
-    async def _put_down_saved(self, path: str, *, whole: bool) -> None:
-        size, digest = await asyncio.to_thread(_facts, self._get_os_path(path)) if whole else (0, "")
-        self._put_down(kinds.FileChanged("saved", clean(path.strip("/"), MOST_PATH), "", size, digest))
+    async def _put_down_saved(self, path: str, piece: int = 0) -> None:
+        size, digest = await asyncio.to_thread(_facts, self._get_os_path(path))
+        self._put_down(kinds.FileChanged("saved", clean(path.strip("/"), MOST_PATH), "", size, digest, piece))
+
+    def _state(self, path: str) -> tuple[int, int, int] | None:
+        """Return what changes of a file that is written; nothing of one that is not there."""
+        try:
+            status = os.stat(self._get_os_path(path))  # noqa: PTH116 (as the contents manager has it)
+        except (OSError, ValueError, web.HTTPError):
+            return None
+        return status.st_ino, status.st_size, status.st_mtime_ns
 
     def emit(self, data: dict[str, Any]) -> None:
         """Tell listeners as Jupyter does, and put down what was renamed or deleted."""

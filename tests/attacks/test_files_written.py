@@ -62,8 +62,8 @@ def test_what_is_renamed_deleted_restored_or_uploaded_in_pieces_is_put_down(team
     assert gina.request("POST", "/api/contents/twice.py/checkpoints/checkpoint")[0] == 204
     first = hashlib.sha256(b"first").hexdigest()
     team.server.await_entry("file.changed", lambda e: e.seq > second.seq and e.body["sha256"] == first)
-    for number, piece in ((1, b"first,"), (-1, b"last")):
+    for number, piece, known in ((1, b"first,", b"first,"), (2, b"next,", b"next,"), (-1, b"last", b"first,next,last")):
         body = {"type": "file", "format": "base64", "content": b64encode(piece).decode(), "chunk": number}
         assert gina.request("PUT", "/api/contents/pieces.bin", body)[0] in (200, 201)
-    whole = team.server.await_entry("file.changed", lambda e: e.body["path"] == "pieces.bin" and e.body["sha256"] != "")
-    assert (whole.body["bytes"], whole.body["sha256"]) == (10, hashlib.sha256(b"first,last").hexdigest())
+        said = team.server.await_entry("file.changed", lambda e, n=number: (e.body["path"], e.body["piece"]) == ("pieces.bin", n)).body
+        assert (said["bytes"], said["sha256"]) == (len(known), hashlib.sha256(known).hexdigest())

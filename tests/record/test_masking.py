@@ -54,7 +54,7 @@ IN_CLEAR = {
     "session.watched": "owner watching through",
     "session.end_ordered": "owner reason",
     "request.refused": "door target cause",
-    "file.changed": "action bytes",
+    "file.changed": "action bytes piece",
     "session.canary": "kernel_id cell passed failure",
     "cell.admitted": "kernel_id channel silent store_history lines canary warned held",
     "cell.held": "hold kernel_id channel silent lines profile lapses on_behalf_of signed_approvals",

@@ -233,8 +233,12 @@ class FileChanged(Kind):
     """
     The actor saved, renamed or deleted a file of the notebook folder through the server. What cells write is not here.
 
-    `action` is `saved` (or brought back from a checkpoint), `renamed` (from `source`) or `deleted`; `sha256` is over the
-    file's bytes as they were saved, empty for a folder and for a piece of an upload. The bytes themselves are not kept.
+    `action` is `saved` (or brought back from a checkpoint), `renamed` (from `source`) or `deleted`; `bytes` and `sha256` are of
+    the file as it was saved, empty for a folder. The bytes themselves are not kept.
+
+    `piece` is the number of a piece of an upload, as the client counts: 1 begins the file anew, each further one is appended, -1
+    is the last; 0 is what was saved whole. A piece's `bytes` and `sha256` are its own; with the last one they are those of the
+    whole file. Where none is the last the upload was given up, and the file begins with the pieces that stand here.
     """
 
     TYPE = "file.changed"
@@ -243,6 +247,7 @@ class FileChanged(Kind):
     source: str
     bytes: int
     sha256: str
+    piece: int = 0
 
 
 @dataclass(frozen=True, slots=True)
