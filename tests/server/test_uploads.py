@@ -41,6 +41,11 @@ def uploads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Uploads:
     return Uploads(tmp_path, monkeypatch)
 
 
+def append(path: Path, some: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(some)
+
+
 def facts_of(piece: int, content: bytes) -> tuple[int, int, str]:
     return piece, len(content), hashlib.sha256(content).hexdigest()
 
@@ -76,8 +81,7 @@ def test_a_piece_of_which_only_a_part_could_be_written_is_put_down_as_the_file_t
     uploads.put(b"first,", 1)
 
     async def fill_up(os_path: str, content: str, form: str) -> None:
-        if written:
-            Path(os_path).write_bytes(Path(os_path).read_bytes() + written)
+        append(Path(os_path), written)
         raise FULL
 
     monkeypatch.setattr(uploads.manager, "_save_large_file", fill_up)
