@@ -21,7 +21,7 @@ from typing import Any
 from tornado.httputil import HTTPServerRequest
 
 from jupyter_audit.server.people import principal_of
-from jupyter_audit.server.refusals import RefusedError
+from jupyter_audit.server.refusals import RefusedError, put_down_refused
 
 SETTING = re.compile(rb"((@[\w.-]+/)?(?!\.\.?:)[\w.-]+:[\w.-]+)?", re.ASCII)
 """What JupyterLab calls a plugin's settings, `@scope/package:plugin`, or nothing, which is all of them."""
@@ -34,6 +34,12 @@ LONGEST_SETTINGS = 64 * 1024
 
 LONGEST_WORKSPACE = 1024 * 1024
 """Bytes of a workspace, which lies on the same disk as the ledger."""
+
+MOST_WORKSPACES = 100
+"""Workspaces of one person. JupyterLab makes one by itself for each further tab on the same one."""
+
+MOST_OF_WORKSPACES = 2 * 1024 * 1024
+"""Bytes of all workspaces of one person. To list them JupyterLab reads all, at 2 to 7 MB a second, and serves nobody then."""
 
 Arguments = Mapping[str, bytes | None]
 """What a handler's route found in the address."""
@@ -78,12 +84,39 @@ def why_not(name: str, request: HTTPServerRequest, found: Arguments) -> RefusedE
 
 
 def keep_to_own(name: str, handler: Any) -> None:
-    """Have a handler of the class `name`, of an authenticated request, serve what is the person's own, where it serves such."""
+    """
+    Have a handler of the class `name`, of an authenticated request, serve what is the person's own, where it serves such.
+
+    Raises `RefusedError`, which is put down, where there is no room for a further workspace of theirs.
+    """
     if name == "jupyterlab_server.settings_handler.SettingsHandler":
         handler.settings_dir = str(_own(handler, handler.settings_dir))
     elif name == "jupyterlab_server.workspaces_handler.WorkspacesHandler":
         shared = handler.manager
-        handler.manager = type(shared)(str(_own(handler, shared.workspaces_dir)))
+        own = _own(handler, shared.workspaces_dir)
+        handler.manager = type(shared)(str(own))
+        asked = handler.path_kwargs.get("space_name") or ""
+        if handler.request.method == "PUT" and (full := _why_full(own, asked, handler.request.body)):
+            put_down_refused(handler, door="guard", target=name, cause=full.cause)
+            raise full
+
+
+def _why_full(folder: Path, name: str, body: bytes) -> RefusedError | None:
+    """Return why the workspace `name` has no room in a person's folder beside their others, or None."""
+    # Nobody comes here without it; who only verifies need not have it installed.
+    from jupyterlab_server.workspaces_handler import WORKSPACE_EXTENSION, slugify
+
+    sizes = {path.name: path.stat().st_size for path in folder.glob("*")}
+    before = sizes.pop(slugify(name) + WORKSPACE_EXTENSION, None)
+    too_many = before is None and len(sizes) >= MOST_WORKSPACES
+    too_large = len(body) > (before or 0) and len(body) + sum(sizes.values()) > MOST_OF_WORKSPACES
+    if not too_many and not too_large:
+        return None
+    return RefusedError(
+        "too_many",
+        f"This workspace is not kept: you have {len(sizes)} others, of {sum(sizes.values()) // 1024} KiB. One person may "
+        f"have {MOST_WORKSPACES}, of {MOST_OF_WORKSPACES // 1024} KiB together. Delete some: in JupyterLab, File, Workspaces.",
+    )
 
 
 def _own(handler: Any, folder: str | Path) -> Path:
