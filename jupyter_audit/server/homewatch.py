@@ -79,7 +79,8 @@ class PrivateModes:
             for path, status in _folder_and_files(folder):
                 if path not in seen and (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
                     self._judge(path, status, seen, lapses)
-        self._known = seen
+        # What could not be seen may be open by the next look: only what is gone is forgotten.
+        self._known = {path: known for path, known in self._known.items() if path not in seen and not _is_gone(path)} | seen
         return lapses
 
     def right(self, path: str) -> int | None:
@@ -106,6 +107,16 @@ def _folder_and_files(folder: Path) -> Iterable[tuple[str, os.stat_result]]:
             for entry in entries:
                 with contextlib.suppress(OSError):
                     yield entry.path, entry.stat(follow_symlinks=False)
+
+
+def _is_gone(path: str) -> bool:
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        pass
+    return False
 
 
 def _put_right(path: str, mode: int, right: int) -> Lapse:

@@ -101,6 +101,16 @@ def test_what_takes_the_place_of_a_private_file_must_be_private(watched: Watched
     assert watched.sentences == [f"{watched.home.signing_key.resolve()} (mode 0640, put back to 0600)"]
 
 
+def test_what_could_not_be_seen_for_a_while_must_be_private_all_the_same(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cell can close a folder again between the two calls that put it right and list it."""
+    with monkeypatch.context() as blind:
+        blind.setattr("jupyter_audit.server.homewatch._folder_and_files", lambda folder: ())
+        watched.watch.look()
+    watched.home.signing_key.chmod(0o644)
+    watched.watch.look()
+    assert watched.sentences == [f"{watched.home.signing_key.resolve()} (mode 0644, put back to 0600)"]
+
+
 @ON_LINUX
 @pytest.mark.parametrize("name", ["", "keys/ledger.key"])
 def test_what_is_right_again_before_anybody_looks_is_found_all_the_same(watched: Watched, name: str) -> None:
