@@ -96,6 +96,11 @@ class AuditKernelManager(ServerKernelManager):
                 # Jupyter forgets a kernel that failed to start, whatever of it runs.
                 await super().shutdown_kernel(now=True)
 
+    async def audit_at_rest(self) -> None:
+        """Return when nothing is being done with this kernel: neither a start nor a restart nor an end."""
+        async with self._audit_turn:
+            pass
+
     def _check_may_start_again(self) -> None:
         if self._audit_closing:
             raise GateError("This kernel is being ended, so it does not start again.", advice="Start another.")
@@ -326,6 +331,9 @@ class AuditMappingKernelManager(AsyncMappingKernelManager):
             verdict = gate.interrupt(message, session, principal)
         if isinstance(verdict, Refuse):
             raise RefusedError(verdict.cause.value, verdict.sentence)
+        if session is not None:
+            # A kernel that is not proven yet runs the canary alone, and would be ended if that failed.
+            await session.ready.wait()
         await ensure_async(super().interrupt_kernel(kernel_id))
 
     async def _async_shutdown_kernel(

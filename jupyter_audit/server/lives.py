@@ -57,7 +57,10 @@ class _Canary:
 
     heard: asyncio.Event = field(default_factory=asyncio.Event)
     finished: asyncio.Event = field(default_factory=asyncio.Event)
+    cell: int = -1
+    """The number of its entry."""
     entry: Future[Entry] | None = None
+    """Of its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,23 +280,29 @@ class Lives:
         No upgrade of a dependency can silently break the recording: a kernel whose canary is not found in the
         ledger as it ran is ended. Raises `GateError` with the reason then.
         """
+        canary = self._canaries[session.id]
         try:
-            failure = await asyncio.wait_for(self._canary(session, manager), CANARY_TIMEOUT)
+            failure = await asyncio.wait_for(self._canary(session, manager, canary), CANARY_TIMEOUT)
         except TimeoutError:
             failure = f"no answer within {CANARY_TIMEOUT:g} seconds"
         except AuditError as error:
             failure = str(error)
         finally:
             self._canaries.pop(session.id, None)
+        if failure:
+            # A restart, or an end, that is under way may have cut it off; then there is nothing to judge.
+            await manager.audit_at_rest()
         if not session.open:
             return
+        kind = kinds.CanaryRead(kernel_id=session.kernel_id, cell=canary.cell, passed=not failure, failure=failure)
+        self._services.recorder.owe(kinds.draft(kind, session=session.id))
         if failure:
             raise GateError(f"The canary cell of kernel {session.kernel_id} failed: {failure}.")
         session.state = SessionState.LIVE
         session.ready.set()
 
-    async def _canary(self, session: Session, manager: Any) -> str:
-        canary = self._canaries[session.id]
+    async def _canary(self, session: Session, manager: Any, canary: _Canary) -> str:
+        """Return what is wrong, or nothing."""
         shell = manager.connect_shell()
         wire = manager.session
 
@@ -317,7 +326,7 @@ class Lives:
                     if not session.open:
                         return "the session ended first"
             if manager.kernel_spec.language.lower() != "python":
-                return self._put_down_canary(session, -1, "")
+                return ""
             return await self._run_canary(session, canary, shell, wire)
         finally:
             shell.close()
@@ -341,6 +350,7 @@ class Lives:
             cell_admitted(message, session, canary=True), session=session.id, contents=contents_of(message)
         )
         entry = await asyncio.wrap_future(services.recorder.record(draft))
+        canary.cell = entry.seq
         session.capture.sent(
             Sent(
                 msg_id=message.msg_id,
@@ -361,13 +371,7 @@ class Lives:
             return "its end was not put down"
         finished = await asyncio.wrap_future(canary.entry)
         sealed_for = tuple(key.label for key in services.policy.sealed_to)
-        failure = read_back(services.reader, entry.seq, finished.seq, message, word, sealed_for)
-        return self._put_down_canary(session, entry.seq, failure)
-
-    def _put_down_canary(self, session: Session, cell: int, failure: str) -> str:
-        kind = kinds.CanaryRead(kernel_id=session.kernel_id, cell=cell, passed=not failure, failure=failure)
-        self._services.recorder.owe(kinds.draft(kind, session=session.id))
-        return failure
+        return read_back(services.reader, entry.seq, finished.seq, message, word, sealed_for)
 
     # --- ending -----------------------------------------------------------------------------------
 

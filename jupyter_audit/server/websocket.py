@@ -306,10 +306,9 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
             self.tell.write("shell", "kernel_info_reply", session.kernel_info or {"status": "ok"}, message.header)
             self.tell.state("idle", message.header)
             return
-        if message.msg_type != "interrupt_request":
-            await session.ready.wait()
-            if not self._hears.is_set():
-                await self._join()
+        await session.ready.wait()
+        if message.msg_type != "interrupt_request" and not self._hears.is_set():
+            await self._join()
         verdict = await services.gate.admit(message, session, principal, self)
         if isinstance(verdict, Refuse):
             self.tell.refusal(message, verdict, self._live_session())

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.processes import bearing
-from support.servers import AuditedServer, audited_server, wait_for
+from support.servers import AuditedServer, KernelClient, audited_server, wait_for
 
-CONFIG = """
+CONFIG = r"""
 import asyncio, pathlib
 from jupyter_audit.gate.provisioner import AuditProvisioner
 from jupyter_audit.server.kernels import AuditKernelManager
@@ -31,6 +32,14 @@ async def told(self, *args, **kwargs):
     (folder / f"ending-{self.kernel_id}").touch()
     await close(self, *args, **kwargs)
 AuditProvisioner.launch_kernel, AuditKernelManager.audit_close = held_up, told
+from jupyter_client.session import Session
+made = Session.msg
+def lasting(self, msg_type, content=None, *args, **kwargs):
+    if (folder / "lasting").exists() and "jupyter-audit canary" in (content or {}).get("code", ""):
+        wait = "import atexit, os, time\natexit.register(time.sleep, 0.5)\nwhile os.path.exists('canary-lasts'): time.sleep(0.01)\n"
+        content["code"] = wait + content["code"]
+    return made(self, msg_type, content, *args, **kwargs)
+Session.msg = lasting
 c.JupyterAudit.sweep_seconds = 0.2
 """
 
@@ -57,6 +66,29 @@ class Held:
 
     def await_ending(self, kernel_id: str) -> None:
         wait_for((self.server.folder / f"ending-{kernel_id}").exists, "the end to be asked for")
+
+    @contextmanager
+    def in_its_canary(self, kernel_id: str = "") -> Iterator[str]:
+        """Start a kernel, or this one again, and give its id once its canary runs, which lasts until this is left."""
+        lasting, lasts = self.server.folder / "lasting", self.server.work / "canary-lasts"
+        lasting.touch()
+        lasts.touch()
+        before = len(self.server.entries("cell.admitted"))
+        try:
+            path = f"/api/kernels/{kernel_id}/restart" if kernel_id else "/api/kernels"
+            status, model = self.server.request("POST", path, {"name": "audit"})
+            assert status in (200, 201), model
+            path = f"/api/kernels/{model['id']}"
+            wait_for(lambda: len(self.server.entries("cell.admitted")) > before, "the canary to be sent")
+            wait_for(lambda: self.server.request("GET", path)[1]["execution_state"] == "busy", "the canary to run")
+            lasting.unlink()
+            yield str(model["id"])
+        finally:
+            lasting.unlink(missing_ok=True)
+            lasts.unlink()
+
+    def canaries_of(self, kernel_id: str) -> list[tuple[str | None, object]]:
+        return [(e.session, e.body["passed"]) for e in self.server.entries("session.canary") if e.body["kernel_id"] == kernel_id]
 
     def sessions_of(self, kernel_id: str) -> list[str]:
         return [str(e.session) for e in self.server.entries("session.started") if e.body["kernel_id"] == kernel_id]
@@ -122,6 +154,40 @@ def test_the_end_of_a_grant_waits_for_no_restart_of_a_kernel_that_does_not_go(he
     ended = held.server.await_entry("session.ended", lambda e: e.session == session)
     assert (ended.body["cause"], ended.body["clean"], ended.grant) == ("revoked", True, grant)
     held.assert_all_ended(kernel.kernel_id)
+
+
+def test_a_kernel_that_is_restarted_while_its_canary_runs_is_not_taken_for_one_that_failed_it(held: Held) -> None:
+    """
+    A restart interrupts whatever runs. It failed with "This kernel is being ended", and the kernel was gone.
+
+    This kernel takes its time to go, so that what became of the canary is known before.
+    """
+    grant = held.server.grant()
+    with held.in_its_canary() as kernel_id:
+        assert held.server.request("POST", f"/api/kernels/{kernel_id}/restart")[0] == 200
+    kernel = KernelClient(held.server, kernel_id)
+    assert kernel.printed("print(6 * 7)") == "42\n"
+    first, second = held.sessions_of(kernel_id)
+    assert held.server.await_entry("session.ended", lambda e: e.session == first).body["cause"] == "restart"
+    assert held.canaries_of(kernel_id) == [(second, True)]
+    held.server.revoke(grant)
+
+
+def test_an_interrupt_waits_for_the_canary_and_does_not_fail_it(held: Held) -> None:
+    grant = held.server.grant()
+    kernel = held.server.kernel()
+    with held.in_its_canary(kernel.kernel_id):
+        kernel.send("interrupt_request", {}, channel="control")
+        interrupted = held.ask("POST", f"/api/kernels/{kernel.kernel_id}/interrupt")
+        # The one over REST is put down, and then waits.
+        held.server.await_entry("message.admitted", lambda e: (e.body["msg_type"], e.body["msg_id"]) == ("interrupt_request", ""))
+        assert not interrupted.done()
+    assert interrupted.result()[0] == 204
+    while kernel.receive()["header"]["msg_type"] != "interrupt_reply":
+        pass
+    assert kernel.printed("print(6 * 7)") == "42\n"
+    assert held.canaries_of(kernel.kernel_id) == [(session, True) for session in held.sessions_of(kernel.kernel_id)]
+    held.server.revoke(grant)
 
 
 def test_two_kernels_under_one_id_at_the_same_moment_are_one(held: Held) -> None:
