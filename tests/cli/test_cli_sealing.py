@@ -10,7 +10,7 @@ import pytest
 from cli_house import CommandLine
 
 from jupyter_audit.clock import SystemClock
-from jupyter_audit.ledger import open_ledger
+from jupyter_audit.ledger import open_ledger, sealing
 from jupyter_audit.ledger.auditors import parse_auditor_key
 from jupyter_audit.model import Actor, Content, Draft
 
@@ -114,13 +114,18 @@ def test_search_finds_sealed_words_with_the_key_alone_and_puts_them_into_no_inde
         assert b"print('kitchensink" not in file.read_bytes()
 
 
-def test_doctor_says_what_is_sealed_and_refuses_a_setting_that_is_wrong(cli: CommandLine, key: Path) -> None:
+def test_doctor_says_what_is_sealed_and_refuses_a_setting_that_is_wrong(
+    cli: CommandLine, key: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     public = cli.good("auditor-key", "show", str(key)).out.strip()
     config = cli.config(f"c.JupyterAudit.solo = True\nc.JupyterAudit.sealed_to = [{public!r}]\n")
     told = cli("doctor", "--config", config).out
     assert "code and outputs are sealed to anna+" in told
     assert "one auditor's key only" in told
     assert "sealing: none" in cli("doctor").out
+    with monkeypatch.context() as broken:
+        broken.setattr(sealing, "seal", lambda inner, auditors: inner)
+        assert "Contents cannot be sealed here" in cli("doctor", "--config", config).out
     for wrong, said in ((public[:-6], "cannot be used"), (key.read_text().strip(), "no place on a server")):
         config = cli.config(f"c.JupyterAudit.solo = True\nc.JupyterAudit.sealed_to = [{wrong!r}]\n")
         done = cli("doctor", "--config", config)

@@ -84,7 +84,7 @@ def network(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         yield rung, server
 
 
-def try_all(server: AuditedServer, profile: str, net: Net, services: tuple[int, int]) -> None:
+def check_every_attempt(server: AuditedServer, profile: str, net: Net, services: tuple[int, int]) -> None:
     grant = server.grant(profile=profile)
     client = server.kernel()
     started = server.await_entry("session.started", lambda e: e.body["kernel_id"] == client.kernel_id)
@@ -130,7 +130,7 @@ def assert_no_session_starts(server: AuditedServer, profile: str) -> None:
 
 
 def test_an_open_network_is_all_there(network: tuple[Rung, AuditedServer], services: tuple[int, int]) -> None:
-    try_all(network[1], "wide", Net.OPEN, services)
+    check_every_attempt(network[1], "wide", Net.OPEN, services)
 
 
 def test_a_closed_network_leads_nowhere_or_no_session_starts(network: tuple[Rung, AuditedServer], services: tuple[int, int]) -> None:
@@ -138,7 +138,7 @@ def test_a_closed_network_leads_nowhere_or_no_session_starts(network: tuple[Rung
     if rung.height < Rung.LANDLOCK.height:
         assert_no_session_starts(server, "closed")
     else:
-        try_all(server, "closed", Net.NONE if rung.has_bubblewrap else Net.FILTERED, services)
+        check_every_attempt(server, "closed", Net.NONE if rung.has_bubblewrap else Net.FILTERED, services)
 
 
 def test_named_targets_are_reached_by_name_and_address_and_nothing_else_or_no_session_starts(
@@ -146,7 +146,7 @@ def test_named_targets_are_reached_by_name_and_address_and_nothing_else_or_no_se
 ) -> None:
     rung, server = network
     if rung.has_bubblewrap:
-        try_all(server, "named", Net.TARGETS, services)
+        check_every_attempt(server, "named", Net.TARGETS, services)
     else:
         assert_no_session_starts(server, "named")
 

@@ -95,9 +95,10 @@ def test_an_interrupt_ends_a_cell(kernel: AuditedKernel) -> None:
 
 
 def test_input_and_the_debugger_of_the_prompt_get_their_answers(kernel: AuditedKernel) -> None:
-    answers = iter(["a", "c"])
-    run(kernel, "x = input('? ')\nimport pdb; pdb.set_trace()\nassert x == 'a'", allow_stdin=True,
+    answers = iter(["a", "!y = x * 2", "c"])
+    run(kernel, "x = input('? ')\nimport pdb; pdb.set_trace()\nassert (x, y) == ('a', 'aa')", allow_stdin=True,
         stdin_hook=lambda message: kernel.client.input(next(answers)))
+    assert list(answers) == []
 
 
 def test_a_subshell_serves_while_the_main_shell_is_busy_and_asks_for_permits_too(

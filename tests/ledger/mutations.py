@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import copy
 import json
+import re
+import string
 import struct
 from collections.abc import Sequence
 from typing import Any
@@ -28,16 +30,33 @@ ODD_VALUES: list[Any] = [
 ]  # fmt: skip
 """What stands where something else is expected."""
 
+KINDS = (string.digits, string.ascii_lowercase, string.ascii_uppercase)
+"""One of them in another's place: most checks of form still pass, and what is behind them is reached."""
+
+
+def changed_texts(valid: Sequence[str]) -> st.SearchStrategy[str]:
+    """A valid text with one to four places cut out, put in, exchanged, doubled, or one character by another of its kind; or any text."""
+    return _cut_or_put(valid) | _of_the_same_form(valid)
+
 
 @st.composite
-def changed_texts(draw: st.DrawFn, valid: Sequence[str]) -> str:
-    """A valid text with one to four places cut out, put in, exchanged, doubled; or any text at all."""
+def _of_the_same_form(draw: st.DrawFn, valid: Sequence[str]) -> str:
+    text = draw(st.sampled_from(list(valid)))
+    at = draw(st.sampled_from([at for at, character in enumerate(text) if any(character in kind for kind in KINDS)] or [0]))
+    kind = next((kind for kind in KINDS if text[at : at + 1] in kind), " ")
+    return text[:at] + draw(st.sampled_from(kind)) + text[at + 1 :]
+
+
+@st.composite
+def _cut_or_put(draw: st.DrawFn, valid: Sequence[str]) -> str:
     text: str = draw(st.sampled_from(list(valid)))
     if draw(st.integers(0, 15)) == 0:
         return draw(st.text(max_size=200))
-    for _ in range(draw(st.integers(0, 4))):
-        start = draw(st.integers(0, len(text)))
-        stop = min(len(text), start + draw(st.sampled_from([0, 1, 1, 2, 8, 64])))
+    for _ in range(draw(st.sampled_from([0, 1, 1, 1, 2, 3, 4]))):
+        # Where its parts meet, above all.
+        borders = st.sampled_from([0, *(found.start() for found in re.finditer(r"\b", text)), len(text)])
+        start = draw(borders | st.integers(0, len(text)))
+        stop = max(start, draw(borders)) if draw(st.booleans()) else min(len(text), start + draw(st.sampled_from([0, 1, 1, 2, 8, 64])))
         how = draw(st.sampled_from(["cut", "put", "character", "double", "end", "line"]))
         if how == "cut":
             text = text[:start] + text[stop:]

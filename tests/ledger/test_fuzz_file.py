@@ -78,7 +78,21 @@ def our_word(home: Home) -> str:
         return "file"
 
 
-def damage_pages(home: Home, second: ModuleType, examples: int) -> None:  # noqa: F811
+def changed_values(home: Home) -> st.SearchStrategy[bytes]:
+    """The file with one bit flipped where a value of a table begins: SQLite reads it all the same."""
+    data, starts = home.ledger.read_bytes(), []
+    with closing(sqlite3.connect(home.ledger)) as connection:
+        for column, table in (("raw", "entry"), ("leaf", "entry"), ("data", "content"), ("hash", "subtree"), ("offsets", "place")):
+            for (value,) in connection.execute(f"SELECT {column} FROM {table} LIMIT 9"):
+                starts.append(data.index(value if isinstance(value, bytes) else value.encode()[:12]))
+
+    def flipped(start: int, bit: int) -> bytes:
+        return data[:start] + bytes([data[start] ^ 1 << bit]) + data[start + 1 :]
+
+    return st.builds(flipped, st.sampled_from(starts), st.integers(0, 7))
+
+
+def check_damaged_pages(home: Home, second: ModuleType, examples: int) -> None:  # noqa: F811
     data = home.ledger.read_bytes()
     assert verdict(second, home) == ours(home) == ("whole", None)
     seen: set[str] = set()
@@ -89,18 +103,18 @@ def damage_pages(home: Home, second: ModuleType, examples: int) -> None:  # noqa
         assert (verdict(second, home)[0] == "whole") == (said == "whole")
         seen.add(said)
 
-    fuzz(changed_database(data, PAGE), judge, examples)
+    fuzz(changed_database(data, PAGE) | changed_values(home), judge, examples)
     put(home, data)
-    assert {"whole", "file", "entry_form"} < seen, seen
+    assert {"whole", "file", "entry_form", "leaf", "content_changed", "subtree", "place"} <= seen, seen
 
 
 def test_damaged_pages_are_found_by_both_verifiers_or_by_neither(whole: Home, second: ModuleType) -> None:  # noqa: F811
-    damage_pages(whole, second, 120)
+    check_damaged_pages(whole, second, 150)
 
 
 @pytest.mark.soak
 def test_thousands_of_damaged_files_are_found_by_both_verifiers_or_by_neither(whole: Home, second: ModuleType) -> None:  # noqa: F811
-    damage_pages(whole, second, 2000)
+    check_damaged_pages(whole, second, 2000)
 
 
 def use(home: Home, clock: SetClock) -> None:
@@ -119,7 +133,7 @@ def use(home: Home, clock: SetClock) -> None:
         ledger.append([a_draft(1)])
 
 
-def use_damaged(home: Home, clock: SetClock, examples: int) -> None:
+def check_use_of_damaged(home: Home, clock: SetClock, examples: int) -> None:
     data, remembered = home.ledger.read_bytes(), home.remembered_checkpoint.read_text()
     refused = 0
 
@@ -138,18 +152,18 @@ def use_damaged(home: Home, clock: SetClock, examples: int) -> None:
 
 
 def test_a_damaged_file_is_used_or_refused_in_words(whole: Home, clock: SetClock) -> None:
-    use_damaged(whole, clock, 70)
+    check_use_of_damaged(whole, clock, 70)
 
 
 @pytest.mark.soak
 def test_thousands_of_damaged_files_are_used_or_refused_in_words(whole: Home, clock: SetClock) -> None:
-    use_damaged(whole, clock, 1500)
+    check_use_of_damaged(whole, clock, 1500)
 
 
 # --- the write-ahead log --------------------------------------------------------------------------------
 
 
-def damage_the_log(tmp_path: Path, clock: SetClock, second: ModuleType, examples: int) -> None:  # noqa: F811
+def check_damaged_logs(tmp_path: Path, clock: SetClock, second: ModuleType, examples: int) -> None:  # noqa: F811
     """The newest entries are in the -wal alone, as after a crash; the -wal comes back damaged."""
     home, crashed = Home(tmp_path / "log"), Home(tmp_path / "crashed")
     create_ledger(home, clock=clock, actor=EVE)
@@ -189,14 +203,14 @@ def damage_the_log(tmp_path: Path, clock: SetClock, second: ModuleType, examples
 
 
 def test_a_damaged_log_is_whole_after_all_or_its_loss_is_said(tmp_path: Path, clock: SetClock, second: ModuleType) -> None:  # noqa: F811
-    damage_the_log(tmp_path, clock, second, 50)
+    check_damaged_logs(tmp_path, clock, second, 50)
 
 
 @pytest.mark.soak
 def test_thousands_of_damaged_logs_are_whole_after_all_or_their_loss_is_said(
     tmp_path: Path, clock: SetClock, second: ModuleType  # noqa: F811
 ) -> None:
-    damage_the_log(tmp_path, clock, second, 1000)
+    check_damaged_logs(tmp_path, clock, second, 1000)
 
 
 # --- pages that lead in circles -------------------------------------------------------------------------

@@ -137,16 +137,23 @@ def test_no_changed_text_that_was_signed_passes_at_a_glance_only(raws: tuple[str
     compare(terms(), signed(raws, CONTENTS))
 
 
-@settings(max_examples=200)
-@given(changed_values([[list(row) for row in CONTENTS]]), st.sampled_from([*ROW_CHANGES, lambda rows: None]), st.binary(max_size=3))
-def test_no_changed_content_passes_at_a_glance_only(rows: Any, change: Callable[[list[Any]], object], end: bytes) -> None:
+@settings(max_examples=300)
+@given(
+    changed_values([[list(row) for row in CONTENTS]]), st.sampled_from([*ROW_CHANGES, lambda rows: None]),
+    st.sampled_from([0, 0, 1]), st.binary(max_size=3), st.booleans(),
+)  # fmt: skip
+def test_no_changed_content_passes_at_a_glance_only(
+    rows: Any, change: Callable[[list[Any]], object], flip: int, end: bytes, purged: bool
+) -> None:
     contents = [list(row) for row in rows if isinstance(row, list) and len(row) == 5] if isinstance(rows, list) else []
     contents = [row for row in contents if not any(isinstance(value, (list, dict)) for value in row)]  # SQLite has none
-    if contents and isinstance(contents[-1][4], bytes):
-        contents[-1][4] += end
+    contents = contents[:1] if purged else contents
+    if contents and isinstance(contents[-1][4], bytes) and contents[-1][4]:
+        contents[-1][4] = contents[-1][4][:-1] + bytes([contents[-1][4][-1] ^ flip]) + end
     if contents:
         change(contents)
-    compare(terms(), signed([canonical(FIRST), canonical(SECOND)], [tuple(row) for row in contents]))
+    held = terms(PURGES if purged else None)
+    compare(held, signed([canonical(FIRST), canonical(SECOND)], [tuple(row) for row in contents]))
 
 
 NOTE = str(list(signed([canonical(FIRST), canonical(SECOND)], CONTENTS).entries)[-1][2])
@@ -203,6 +210,7 @@ DAMAGED: dict[str, tuple[list[str], list[Row]]] = {
     "stream that does not end": (with_code(), [(254, "message", SALT, "zlib", zlib.compress(DATA)[:-1])]),
     "sealed, and is not": (with_code(sealed="0" * 64), [CONTENTS[0]]),
     "no content at all": (first(contents={}), []),
+    "media type that is none": (with_code(media_type=""), [CONTENTS[0]]),
     "digest in capitals": (with_code(digest=CODE["digest"].upper()), [CONTENTS[0]]),
     "other member in v's place": ([canonical({n: v for n, v in (FIRST | {'"v': 1}).items() if n != "v"}), canonical(SECOND)], CONTENTS),
     "float among many flat bodies": ([canonical(FIRST), canonical(SECOND | {"body": {"x": [1.5]}})], CONTENTS),

@@ -89,7 +89,7 @@ def says(home: Home) -> list[object]:
         return said
 
 
-def flip(home: Home, places: Iterable[int]) -> tuple[int, int]:
+def check_flips(home: Home, places: Iterable[int]) -> tuple[int, int]:
     """Flip the bytes one at a time; return how many flips were found, and how many said the same."""
     whole = bytearray(home.ledger.read_bytes())
     told, reasons = says(home), without_meaning(bytes(whole))
@@ -119,20 +119,20 @@ def test_the_specification_says_which_bytes_have_no_meaning() -> None:
 
 
 def test_a_flipped_byte_is_found_or_says_the_same(small: Home) -> None:
-    found, same = flip(small, range(0, small.ledger.stat().st_size, 17))
+    found, same = check_flips(small, range(0, small.ledger.stat().st_size, 17))
     assert found > 100
     assert same > 100  # free space is most of a small file
 
 
 def test_a_flipped_byte_of_the_header_is_found_or_says_the_same(small: Home) -> None:
-    found, _ = flip(small, range(100))
+    found, _ = check_flips(small, range(100))
     assert found > 30
 
 
 def test_a_flipped_byte_of_what_is_stored_of_a_block_is_found_or_says_the_same(block: Home) -> None:
     places = bytes_of(block, "subtree", "place")
     assert len(places) > 10 * PAGE
-    found, same = flip(block, places[::131])
+    found, same = check_flips(block, places[::131])
     assert found > 20
     assert same > 2
 
@@ -140,9 +140,9 @@ def test_a_flipped_byte_of_what_is_stored_of_a_block_is_found_or_says_the_same(b
 @pytest.mark.soak
 def test_every_flipped_byte_of_what_is_stored_of_a_block_is_found_or_says_the_same(block: Home) -> None:
     places = bytes_of(block, "subtree", "place")
-    print(len(places), *flip(block, places))
+    print(len(places), *check_flips(block, places))
 
 
 @pytest.mark.soak
 def test_every_flipped_byte_is_found_or_says_the_same(small: Home) -> None:
-    print(small.ledger.stat().st_size, *flip(small, range(small.ledger.stat().st_size)))
+    print(small.ledger.stat().st_size, *check_flips(small, range(small.ledger.stat().st_size)))

@@ -55,7 +55,9 @@ def test_another_process_that_has_it_open_goes_on_with_the_new_key(home: Home, c
         one.rotate_key(actor=EVE, reason="test")
         two.append([a_draft(2)])
         two.rotate_key(actor=EVE, reason="test")
-        one.append([a_draft(3)])
+        [newest] = one.append([a_draft(3)])
+    report = check(home)
+    assert (report.entries, len(report.keys)) == (newest.seq + 1, 3)
 
 
 def test_many_writers_go_on_through_many_rotations_and_nothing_is_lost_or_doubled(home: Home, clock: SetClock) -> None:

@@ -6,7 +6,7 @@ import importlib.util
 import json
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from types import ModuleType
@@ -19,7 +19,7 @@ from ledger_story import EVE, SetClock, a_draft, check
 
 from jupyter_audit.errors import ConfigError, KeyFileError, SealedError, UsageError, VerificationError
 from jupyter_audit.home import Home
-from jupyter_audit.ledger import Ledger, LedgerReader, create_ledger, open_ledger, verify_ledger
+from jupyter_audit.ledger import Ledger, LedgerReader, create_ledger, open_ledger, sealing, verify_ledger
 from jupyter_audit.ledger.auditorfile import load_auditor_secret, write_auditor_secret
 from jupyter_audit.ledger.auditors import (
     AuditorKeyError,
@@ -31,7 +31,7 @@ from jupyter_audit.ledger.auditors import (
 from jupyter_audit.ledger.content import ContentError, UnopenedError, open_commitment, store
 from jupyter_audit.ledger.passphrase import AUDITOR_KEY, passphrase
 from jupyter_audit.ledger.purging import Wanted, purge
-from jupyter_audit.ledger.sealing import SealError, prove_sealing, recipients, unseal
+from jupyter_audit.ledger.sealing import SealError, prove_sealing, recipients, seal, unseal
 from jupyter_audit.model import Content
 
 VECTORS = Path(__file__).parents[1] / "vectors"
@@ -204,8 +204,12 @@ def test_noise_is_no_sealed_content(noise: bytes, start: bytes) -> None:
         recipients(start + noise)
 
 
-def test_the_seal_is_proven_where_it_is_used() -> None:
+@pytest.mark.parametrize("broken", [lambda inner, auditors: inner, lambda inner, auditors: seal(b"another", auditors)], ids=["open", "other"])
+def test_a_seal_is_proven_by_what_opens_again(monkeypatch: pytest.MonkeyPatch, broken: Callable[..., bytes]) -> None:
     prove_sealing([ANNA.public, BOB.public])
+    monkeypatch.setattr(sealing, "seal", broken)
+    with pytest.raises(ConfigError, match="cannot be sealed here"):
+        prove_sealing([ANNA.public, BOB.public])
 
 
 # --- keys ---------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jupyter_audit.ledger.canonical import canonicalize
 from jupyter_audit.record.outputs import MOST_OUTPUTS, OutputSummary
 
 
@@ -85,16 +86,19 @@ def test_rows_of_a_small_table_are_counted_without_its_head() -> None:
     assert {fact["rows"] for fact in summary.facts()} == {2}
 
 
+TEXTS = st.text() | st.just("\ud800")  # JSON has a spelling for lone surrogates, too
+VALUES = st.recursive(st.none() | st.booleans() | st.floats() | TEXTS, lambda x: st.lists(x) | st.dictionaries(TEXTS, x))
+BUNDLES = st.dictionaries(st.sampled_from(["text/plain", "text/html"]) | TEXTS, VALUES | st.just("<table><tr>"))
+
+
 @given(
     st.sampled_from(["stream", "display_data", "execute_result", "error", "comm_msg", "clear_output"]),
-    st.dictionaries(
-        st.sampled_from(["name", "text", "data", "ename", "evalue", "traceback"]),
-        st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)),
-    ),
+    st.dictionaries(st.sampled_from(["name", "text", "ename", "evalue", "traceback"]), VALUES),
+    BUNDLES | VALUES,
 )
-def test_whatever_a_kernel_publishes_is_summarised_without_an_error(msg_type: str, content: dict[str, Any]) -> None:
+def test_whatever_a_kernel_publishes_is_summarised_without_an_error(msg_type: str, content: dict[str, Any], data: Any) -> None:
     summary = OutputSummary(100)
-    summary.add(msg_type, content)
-    json.dumps(summary.facts())
+    summary.add(msg_type, content | {"data": data})
+    canonicalize({"outputs": summary.facts(), "error": summary.error})  # so the ledger takes them
     for made in summary.contents().values():
         json.loads(made.data)

@@ -12,6 +12,8 @@ from jupyter_audit.clock import SystemClock
 from jupyter_audit.errors import KeyFileError, LedgerError, LedgerMissingError, UsageError, VerificationError
 from jupyter_audit.home import Home
 from jupyter_audit.ledger import create_ledger, open_ledger
+from jupyter_audit.ledger.keys import Signer
+from jupyter_audit.ledger.note import format_verifier_key
 from jupyter_audit.model import Actor, Draft
 from jupyter_audit.review import open_verified
 
@@ -26,10 +28,13 @@ def test_a_whole_ledger_opens_with_its_public_key_alone(own_day: Home) -> None:
 
 
 def test_the_key_may_be_given_as_text_or_as_several(day: Home) -> None:
-    text = day.verifier_key.read_text()
-    open_verified(day.ledger, text).close()
-    open_verified(day.ledger, [text]).close()
-    open_verified(day.ledger, str(day.verifier_key)).close()
+    text, another = day.verifier_key.read_text(), format_verifier_key(Signer.generate("another").verifier)
+    for key in (text, [text], [another, text], [text, another], str(day.verifier_key)):
+        with open_verified(day.ledger, key) as reader:
+            assert reader.report.entries == reader.size() > 0
+    with pytest.raises(VerificationError) as caught:
+        open_verified(day.ledger, another)
+    assert caught.value.damage == "key"
 
 
 def test_a_changed_entry_is_named_and_nothing_is_opened(own_day: Home) -> None:

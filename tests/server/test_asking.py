@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from support.servers import V1, AuditedServer, KernelClient, reply_of, wait_for
+from support.servers import V1, AuditedServer, KernelClient, reply_of
 
 
 @pytest.fixture(scope="module")
@@ -206,7 +206,8 @@ def test_a_note_stands_beside_the_cells_for_whoever_reviews_them(
 def test_a_message_id_that_ran_a_cell_asks_for_nothing(server: AuditedServer, client: KernelClient, grant: str) -> None:
     sent = client.execute("1")
     client.wait(sent)
-    client.wait(client.send("execute_request", {"code": "%audit status"}, header={"msg_id": sent}))
-    wait_for(
-        lambda: any(e.body["msg_id"] == sent for e in server.entries("cell.refused")), "the second use of the id to be refused"
-    )
+    after = server.reader.size()
+    client.wait(client.send("execute_request", {"code": "%audit request 20m give me more --ticket T-1"}, header={"msg_id": sent}))
+    refused = server.await_entry("cell.refused", lambda e: e.body["msg_id"] == sent)
+    assert refused.body["cause"] == "message_id_reused"
+    assert server.entries("cell.answered", "access.requested", start=after) == []

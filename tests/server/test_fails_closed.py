@@ -16,6 +16,7 @@ from support.servers import audited_server, clean_environment, make_home, run_to
 from jupyter_audit.clock import SystemClock
 from jupyter_audit.home import Home
 from jupyter_audit.ledger import open_ledger
+from jupyter_audit.ledger.auditors import AuditorSecret
 from jupyter_audit.model import Draft
 
 
@@ -170,6 +171,11 @@ def a_gateway(folder: Path) -> list[str]:
     return ["--solo", config(folder, "c.GatewayClient.url = 'http://127.0.0.1:1'")]
 
 
+def seals_that_do_not_open(folder: Path) -> list[str]:
+    broken = "from jupyter_audit.ledger import sealing\nsealing.seal = lambda inner, auditors: inner\n"
+    return ["--solo", config(folder, f"{broken}c.JupyterAudit.sealed_to = [{str(AuditorSecret.generate('anna').public)!r}]")]
+
+
 BROKEN: dict[Callable[[Path], list[str]], str] = {
     no_home: "jupyter audit init",
     no_ledger: "jupyter audit init",
@@ -193,6 +199,7 @@ BROKEN: dict[Callable[[Path], list[str]], str] = {
     packages_in_the_accounts_own_folder: "kernel_packages",
     a_pinned_class: "ServerApp.authorizer_class",
     a_gateway: "c.GatewayClient.url",
+    seals_that_do_not_open: "Contents cannot be sealed here",
 }
 
 
