@@ -103,8 +103,10 @@ def is_protected(path: Path) -> bool:
 
 def unprotect(text: str, secret: bytes) -> str:
     """Return the plain line of a protected key; raises `NoteError` for another passphrase or form."""
-    line = text.removesuffix("\n").removeprefix(_PROTECTED)
-    name, _, rest = line.partition("+")
+    line = text.removesuffix("\n")
+    if not line.startswith(_PROTECTED):
+        raise NoteError("it is not a protected signer key")
+    name, _, rest = line.removeprefix(_PROTECTED).partition("+")
     shown_id, _, encoded = rest.partition("+")
     plain = unlock(encoded, secret)
     if not plain.startswith(f"{_PREFIX}{name}+{shown_id}+"):

@@ -310,6 +310,11 @@ def test_what_once_was_read_and_has_another_spelling_is_refused(name: str, text:
         reader.again(text)
 
 
+def test_a_protected_key_that_does_not_say_so_is_none() -> None:
+    with pytest.raises(NoteError, match="not a protected"):
+        unprotect(SIGNER.protected_text(PASSPHRASE).removeprefix("PROTECTED+KEY+"), PASSPHRASE)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_read_has_the_one_spelling_and_the_rest_is_refused_in_words(name: str) -> None:
     check_reader(name, 120)

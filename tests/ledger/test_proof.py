@@ -68,6 +68,19 @@ def test_the_key_that_was_ended_cannot_prove_what_came_after_it(story: Story) ->
         check_proof(json.dumps(value), [first_key(story), old.verifier])
 
 
+def test_an_entry_that_stands_elsewhere_than_it_says_is_not_proven() -> None:
+    """Whoever has the key could show one of two entries of the same number, as it suits them."""
+    liar = Signer.generate("a/ledger")
+    raw = '{"actor":{"name":"eve","vouched_by":"x"},"body":{},"seq":1,"time":"2026-11-24T09:00:00.000000Z","type":"a.b","v":1}'
+    leaf = leaf_hash(raw.encode())
+    note = liar.sign(format_checkpoint(Checkpoint(liar.verifier.name, 1, leaf)))
+    shown = format_tlog_proof(0, inclusion_proof(lambda *_: leaf, 0, 1), note)
+    value = {"format": ENTRY_FORMAT, "entry": raw, "proof": shown, "key_changes": [], "contents": {}}
+
+    with pytest.raises(VerificationError, match="says that it is entry 1"):
+        check_proof(json.dumps(value), [liar.verifier])
+
+
 def test_growth_between_any_two_checkpoints_is_proven(story: Story) -> None:
     with LedgerReader.open(story.home.ledger) as reader:
         notes = [note for (note,) in reader.connection.execute("SELECT note FROM entry WHERE note IS NOT NULL ORDER BY seq")]
