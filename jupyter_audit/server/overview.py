@@ -41,7 +41,9 @@ MOST_REFUSALS = 15
 REFUSALS_LOOKED_THROUGH = 100
 MOST_FINDINGS = 20
 
-ROUTINE = "debug_request debugInfo"
+ROUTINE = frozenset(
+    {"debug_request debugInfo", "history_request tail", "comm_open jupyter.widget.control", "comm_msg request_states"}
+)
 """What JupyterLab asks each kernel by itself when it connects: the panel tells its refusals from those of what people tried."""
 
 CAUSES = {
@@ -117,12 +119,12 @@ def look(
     """Return the panel's part of the ledger, as far as it may be seen; how alerts stand, for whoever sees all."""
     cells = views.cell_page(reader, sight, live, MOST_CELLS)
     refusals = views.refusal_page(reader, sight, REFUSALS_LOOKED_THROUGH)
-    tried = [row for row in refusals.rows if row["what"] != ROUTINE]
+    tried = [row for row in refusals.rows if row["what"] not in ROUTINE]
     findings = views.finding_page(reader, sight, owner_of, MOST_FINDINGS)
     return LedgerView(
         cells=cells.rows,
         refusals=[{**row, "cause": CAUSES.get(row["cause"], row["cause"])} for row in tried[:MOST_REFUSALS]],
-        routine=counted_by_session([row for row in refusals.rows if row["what"] == ROUTINE]),
+        routine=counted_by_session([row for row in refusals.rows if row["what"] in ROUTINE]),
         findings=findings.rows,
         alerts=standings(reader, routes) if sight.everything else [],
         checkpoint=reader.checkpoint_note(),

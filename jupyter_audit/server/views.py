@@ -394,16 +394,28 @@ def _refusal_view(reader: LedgerReader, entry: Entry) -> View:
     }
 
 
+_MORE: dict[str, tuple[str, ...]] = {
+    "debug_request": ("command",),
+    "history_request": ("hist_access_type",),
+    "comm_open": ("target_name",),
+    "comm_msg": ("data", "method"),
+}
+"""Where in a message its type's own kind of it stands."""
+
+
 def _message_in_words(reader: LedgerReader, entry: Entry) -> str:
-    """Return the type of a refused message; of one to the debugger with the command, where that is held and can be read."""
+    """Return the type of a refused message; of some with what of that type it is, where that is held and can be read."""
     name = str(entry.body.get("msg_type") or "a message that does not parse")
-    if name != "debug_request":
+    if name not in _MORE:
         return name
+    more: object
     try:
-        command = _parsed(_held(reader, entry, "message")).get("command")
+        more = _parsed(_held(reader, entry, "message"))
     except LedgerError:
         return name
-    return f"{name} {command[:40]}" if isinstance(command, str) else name
+    for member in _MORE[name]:
+        more = more.get(member) if isinstance(more, dict) else None
+    return f"{name} {more[:40]}" if isinstance(more, str) else name
 
 
 def _end_of(reader: LedgerReader, cell: Entry) -> Entry | None:

@@ -199,21 +199,36 @@ def test_purged_unfinished_and_unknown_things_are_still_rows(stage: Stage) -> No
 def test_what_jupyterlab_asks_by_itself_does_not_hide_what_people_tried(stage: Stage) -> None:
     erin = Actor.of(ERIN)
 
-    def refused(command: str) -> Draft:
-        content = Content(json.dumps({"type": "request", "command": command}).encode(), "application/json")
-        kind = kinds.MessageRefused(KERNEL, "m", "debug_request", "control", "no_grant")
+    def refused(msg_type: str, asked: object) -> Draft:
+        content = Content(json.dumps(asked).encode(), "application/json")
+        kind = kinds.MessageRefused(KERNEL, "m", msg_type, "control", "no_grant")
         return kinds.draft(kind, actor=erin, session=SESSION, contents={"message": content})
 
+    peoples = {
+        "debug_request evaluate": refused("debug_request", {"type": "request", "command": "evaluate"}),
+        "history_request search": refused("history_request", {"hist_access_type": "search", "pattern": "*password*"}),
+        "comm_open mine": refused("comm_open", {"target_name": "mine", "data": {}}),
+        "comm_msg update": refused("comm_msg", {"data": {"method": "update"}}),
+        "comm_msg": refused("comm_msg", {"data": [{"method": "request_states"}]}),
+    }
+    its_own = [
+        refused("history_request", {"hist_access_type": "tail", "n": 10, "output": False, "raw": True}),
+        refused("comm_open", {"target_name": "jupyter.widget.control", "data": {}}),
+        refused("comm_msg", {"data": {"method": "request_states"}}),
+        *(refused("debug_request", {"type": "request", "command": "debugInfo"}) for _ in range(MOST_REFUSALS + 5)),
+    ]
+
     stage.ledger.append([kinds.draft(kinds.SessionStarted("x", KERNEL, "audit", "none", ""), actor=erin, session=SESSION)])
-    tried = stage.ledger.append([refused("evaluate")])[0].seq
-    newest = stage.ledger.append([refused("debugInfo") for _ in range(MOST_REFUSALS + 5)])[-1].seq
+    tried = stage.ledger.append(list(peoples.values()))
+    newest = stage.ledger.append(its_own)[-1].seq
     for page in (stage.page(ERIN), stage.page(ANA)):
         listed, _, routine = page.partition('<details id="routine">')
-        assert f"<td>{tried}</td>" in listed
-        assert "<code>debug_request evaluate</code>" in listed
-        assert "<code>debug_request debugInfo</code>" not in page
-        assert f"{MOST_REFUSALS + 5} questions of JupyterLab’s own" in routine
-        assert f"{MOST_REFUSALS + 5} times, the last one entry {newest} at" in routine
+        for what, entry in zip(peoples, tried, strict=True):
+            assert f"<td>{entry.seq}</td>" in listed
+            assert f"<code>{what}</code>" in listed
+        assert "debugInfo" not in listed
+        assert f"{len(its_own)} questions of JupyterLab’s own" in routine
+        assert f"{len(its_own)} times, the last one entry {newest} at" in routine
 
 
 def test_a_glass_that_alerts_nobody_and_a_target_that_takes_nothing_are_said_loudly(stage: Stage) -> None:
