@@ -24,7 +24,7 @@ from jupyter_audit.gate.clientmessage import ClientMessage
 from jupyter_audit.gate.decide import Cause, Refuse
 from jupyter_audit.gate.drafts import clean
 from jupyter_audit.gate.holding import CLIENT_LEFT, HeldCell
-from jupyter_audit.gate.sessions import Session
+from jupyter_audit.gate.sessions import Session, SessionState
 from jupyter_audit.model import Json, Principal
 from jupyter_audit.record import kinds
 from jupyter_audit.server import kernelwords
@@ -44,6 +44,9 @@ CROWDED_OUT = "messages of a client were refused: too many waited"
 
 FAILED = "a client's message was refused: the gate failed at it"
 
+LOOK_S = 0.05
+"""Seconds between two looks whether a kernel that is being restarted has a session again."""
+
 JOIN_S = 5.0
 """Seconds that a message waits at most until what a restarted kernel publishes is heard on the connection it came by."""
 
@@ -61,6 +64,9 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
         if self._services is not None:
             self._principal = principal_of(self.websocket_handler)
         self._observer: Observer | None = None
+        self._learning: asyncio.Task[None] | None = None
+        self._counted = False
+        """Whether Jupyter counts this as one of the kernel's connections."""
         self._connecting: asyncio.Future[None] | None = None
         self._left = False
         self._sockets: dict[str, Any] = {}
@@ -85,18 +91,25 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
         """
         principal, session = self._principal, self._live_session()
         if principal is None or (session is not None and session.owner.name == principal.name):
-            await super().prepare()  # type: ignore[no-untyped-call]
+            await self._prepare_for_owner()
             return
         if session is None and not await self._started():
-            await super().prepare()  # type: ignore[no-untyped-call]  # it says why the kernel did not start
+            await self._prepare_for_owner()  # it says why the kernel did not start
             return
         session = self._live_session()
         if session is None:
             raise web.HTTPError(404, "This kernel has no live session to watch.")
         if session.owner.name == principal.name:
-            await super().prepare()  # type: ignore[no-untyped-call]
+            await self._prepare_for_owner()
         else:
             self._observer = Observer(session, principal, "websocket", self._show, self._show_end)
+
+    async def _prepare_for_owner(self) -> None:
+        await super().prepare()  # type: ignore[no-untyped-call]
+        if self._left:
+            raise web.HTTPError(400, "The client left before it was connected.")
+        if self.kernel_id not in self.multi_kernel_manager:
+            raise web.HTTPError(404, f"Kernel does not exist: {self.kernel_id}")
 
     async def _started(self) -> bool:
         """Wait for a kernel that is still being started (Jupyter's `use_pending_kernels`); return whether it has started."""
@@ -106,12 +119,37 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
             return False
         return True
 
+    def request_kernel_info(self) -> Any:
+        """
+        Return a future of what the kernel said of itself when it was proven.
+
+        Jupyter asks the kernel, once for all of its clients. One that is restarted meanwhile is elsewhere and does not hear it,
+        and no client could connect for a minute.
+        """
+        if self._services is None:
+            return super().request_kernel_info()  # type: ignore[no-untyped-call]
+        self._learning = asyncio.get_running_loop().create_task(self._learn())
+        return self._kernel_info_future
+
+    async def _learn(self) -> None:
+        info: Mapping[str, Any] = {}
+        while not self._kernel_info_future.done() and self.kernel_id in self.multi_kernel_manager:
+            session = self._live_session()
+            if session is not None:
+                await session.ready.wait()
+                if session.state is SessionState.LIVE:
+                    info = session.kernel_info or {}
+                    break
+            await asyncio.sleep(LOOK_S)  # it is being restarted, or ends
+        self._finish_kernel_info(info)  # type: ignore[no-untyped-call]
+
     def connect(self) -> Any:
         """Connect as Jupyter does, and have small messages go out at once: waiting for more costs 40 ms a cell."""
         self.websocket_handler.set_nodelay(True)
         if self._observer is not None:
             return self._watch(self._observer)
         self._succeed()
+        self._counted = True
         self._connecting = super().connect()
         return self._connecting
 
@@ -241,6 +279,11 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
         if self._observer is not None:
             if self._services is not None:
                 self._services.observers.end(self._observer)
+            return
+        if not self._counted:
+            # Jupyter would count one connection less than there are.
+            if not self._kernel_info_future.done():
+                self._kernel_info_future.set_result({})
             return
         kernels = self.multi_kernel_manager
         sockets, self.channels = self.channels, {}

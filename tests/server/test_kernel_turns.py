@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import pytest
+import websocket
 from support.processes import bearing
 from support.servers import AuditedServer, KernelClient, audited_server, wait_for
 
@@ -32,6 +34,12 @@ async def told(self, *args, **kwargs):
     (folder / f"ending-{self.kernel_id}").touch()
     await close(self, *args, **kwargs)
 AuditProvisioner.launch_kernel, AuditKernelManager.audit_close = held_up, told
+from jupyter_audit.server.websocket import AuditWebsocketConnection
+ask = AuditWebsocketConnection.request_kernel_info
+def asked(self):
+    (folder / f"connecting-{self.kernel_id}").touch()
+    return ask(self)
+AuditWebsocketConnection.request_kernel_info = asked
 from jupyter_client.session import Session
 made = Session.msg
 def lasting(self, msg_type, content=None, *args, **kwargs):
@@ -86,6 +94,9 @@ class Held:
         finally:
             lasting.unlink(missing_ok=True)
             lasts.unlink()
+
+    def await_connecting(self, kernel_id: str) -> None:
+        wait_for((self.server.folder / f"connecting-{kernel_id}").exists, "a client to be connecting")
 
     def canaries_of(self, kernel_id: str) -> list[tuple[str | None, object]]:
         return [(e.session, e.body["passed"]) for e in self.server.entries("session.canary") if e.body["kernel_id"] == kernel_id]
@@ -187,6 +198,49 @@ def test_an_interrupt_waits_for_the_canary_and_does_not_fail_it(held: Held) -> N
         pass
     assert kernel.printed("print(6 * 7)") == "42\n"
     assert held.canaries_of(kernel.kernel_id) == [(session, True) for session in held.sessions_of(kernel.kernel_id)]
+    held.server.revoke(grant)
+
+
+def test_who_connects_while_a_kernel_is_restarted_twice_is_connected_to_the_last_one(held: Held) -> None:
+    """The first one was asked what it is, and nobody else for a minute."""
+    grant = held.server.grant()
+    with held.in_its_canary() as kernel_id:
+        connecting = held.pool.submit(KernelClient, held.server, kernel_id)
+        held.await_connecting(kernel_id)
+        assert held.server.request("POST", f"/api/kernels/{kernel_id}/restart")[0] == 200
+        assert connecting.result(30).printed("print(6 * 7)") == "42\n"
+    held.server.revoke(grant)
+
+
+def test_who_connects_to_a_kernel_that_is_ended_meanwhile_is_told_that_there_is_none(held: Held) -> None:
+    with held.in_its_canary() as kernel_id:
+        connecting = held.pool.submit(KernelClient, held.server, kernel_id)
+        held.await_connecting(kernel_id)
+        assert held.server.request("DELETE", f"/api/kernels/{kernel_id}")[0] == 204
+        with pytest.raises(websocket.WebSocketBadStatusException, match="404"):
+            connecting.result(30)
+
+
+def test_who_leaves_before_being_connected_is_no_connection_less(held: Held) -> None:
+    """Jupyter counts it as one that was there; then the output of whoever is last to leave is not kept for their return."""
+    grant = held.server.grant()
+    with held.in_its_canary() as kernel_id, closing(HTTPConnection(held.server.url.removeprefix("http://"))) as connection:
+        path = f"/api/kernels/{kernel_id}/channels?session_id=hasty"
+        connection.putrequest("GET", path)
+        for name, value in {
+            "Authorization": f"token {held.server.token}",
+            "Connection": "Upgrade",
+            "Upgrade": "websocket",
+            "Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg==",
+            "Sec-WebSocket-Version": "13",
+        }.items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        held.await_connecting(kernel_id)
+    kernel = KernelClient(held.server, kernel_id)
+    assert held.server.request("GET", f"/api/kernels/{kernel_id}")[1]["connections"] == 1
+    kernel.socket.close()
+    wait_for(lambda: held.server.request("GET", f"/api/kernels/{kernel_id}")[1]["connections"] == 0, "nobody to be connected")
     held.server.revoke(grant)
 
 
