@@ -146,15 +146,20 @@ def execution_paths() -> str:
     lines = [
         NOTE + "# Execution paths\n",
         "Every road by which code could get to run in a kernel or in the server: where it is stopped, what it leaves in the "
-        "ledger, and the tests that try it. The table is `tests/attacks/roads.yml`; a road that is not tried in every "
-        "situation fails the tests, and so does an attack without a road.\n",
+        "ledger, and the tests that try it. This page is made from `tests/attacks/roads.yml`, by `docs/generate.py`; a road that "
+        "is not tried in every situation fails the tests, and so does an attack without a road. What the gate decides by, for "
+        "each type of message and channel, is another table, in code (`jupyter_audit/gate/messages.py`), from which "
+        "[messages.md](messages.md) is made; the tests hold the two against each other.\n",
         "Each road is taken on a plain Jupyter server first, where it must come through; then on an audited one without a "
         "grant, after the grant has ended, with another person's, and with a good one. It must be refused, stand in the "
         "ledger, and have run nothing; or, where a grant opens the road, run after its entry was durable. A file of "
         "`tests/attacks/messages/` or `tests/attacks/requests/` is one attack, which `test_message_roads.py` or "
         "`test_request_roads.py` carries out in all five situations; for other roads the tests are named, or why there is no "
-        "such situation. What each message type takes is in [messages.md](messages.md); what code in a "
-        "cell can reach once it runs, in [threat-model.md](threat-model.md).\n",
+        "such situation. What code in a cell can reach once it runs is in [threat-model.md](threat-model.md).\n",
+        "What is refused is marked by its entry (`cell.refused`, `message.refused`, `request.refused` and the like): who tried "
+        "what, where, when, and why it was refused. Findings, which alert people, are another thing. A single refusal raises "
+        "none, as anybody may run a cell before they have a grant; code that reached a kernel past the gate always does "
+        "(`foreign-code`), and so does a burst of refused attempts ([detections.md](detections.md)).\n",
     ]
     for group, roads in yaml.safe_load((ATTACKS / "roads.yml").read_text(encoding="utf-8")).items():
         lines += [f"## {group}\n", "| road | gated by | recorded as | tried in each situation | and by |", "| --- " * 5 + "|"]

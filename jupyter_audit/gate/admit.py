@@ -31,6 +31,7 @@ from jupyter_audit.gate.decide import Admit, Cause, Hold, Refuse, Situation, dec
 from jupyter_audit.gate.drafts import MOST_CODE, admission_drafts, hold_drafts, is_too_large, refusal_draft
 from jupyter_audit.gate.guardrails import UNBROKEN, JudgeCode, judged
 from jupyter_audit.gate.holding import INTERRUPTED, NOT_RECORDED, Client, HeldCell, HeldCells
+from jupyter_audit.gate.messages import waits
 from jupyter_audit.gate.room import Room
 from jupyter_audit.gate.sessions import Session
 from jupyter_audit.ledger import LedgerReader
@@ -82,7 +83,7 @@ class Gate:
         A cell that somebody must approve waits here for that. A refusal that cannot be recorded is a refusal all the
         same. An admission that cannot be recorded in time becomes one (P1).
         """
-        if message.msg_type == "interrupt_request":
+        if not waits(message.msg_type):
             return self.interrupt(message, session, principal)
         verdict, code, held = self._judge(message, session, principal), UNBROKEN, -1
         if not isinstance(verdict, Refuse) and verdict.grant is not None:

@@ -15,6 +15,7 @@ from jupyter_audit.clock import format_time
 from jupyter_audit.gate.clientmessage import ClientMessage
 from jupyter_audit.gate.decide import Admit, Hold, Refuse
 from jupyter_audit.gate.guardrails import Judged
+from jupyter_audit.gate.messages import refused_as
 from jupyter_audit.gate.sessions import Session
 from jupyter_audit.model import Actor, Content, Draft, Principal
 from jupyter_audit.record import kinds
@@ -42,7 +43,7 @@ def admission_drafts(
     """
     drafts = _begin(verdict.grant, session, principal)
     kind: kinds.Kind
-    if verdict.rule.is_cell:
+    if verdict.rule.admitted_as == kinds.CellAdmitted.TYPE:
         kind = cell_admitted(message, session, warned=list(code.warned), held=held)
     else:
         kind = kinds.MessageAdmitted(
@@ -68,7 +69,7 @@ def refusal_draft(
 ) -> Draft:
     """Return what a refused message is put down as; `held` as in `admission_drafts`."""
     kind: kinds.Kind
-    if message.msg_type == "execute_request":
+    if refused_as(message.msg_type) == kinds.CellRefused.TYPE:
         kind = kinds.CellRefused(
             kernel_id=kernel_id,
             msg_id=clean(message.msg_id),

@@ -1,9 +1,9 @@
 """
 The message table: for each message type that a client may send, what it takes and how it is put down.
 
-The only place that says so. A type that is not here, or comes on a channel that is not named here, is
-refused and recorded. Every type is recorded: once an earlier cell has replaced a handler inside the
-kernel, any message at all can make code run.
+The only place that says so: the gate reads each column here. What stands beside the table is in ANSWERED_HERE.
+A type that is not here, or comes on a channel that is not named here, is refused and recorded. Every type is
+recorded: once an earlier cell has replaced a handler inside the kernel, any message at all can make code run.
 """
 
 from __future__ import annotations
@@ -52,6 +52,18 @@ def judging_of(msg_type: str) -> Judging:
         return JUDGED[msg_type][0]
     rule = MESSAGES.get(msg_type)
     return Judging.PASSED if rule is not None and not rule.needs_grant else Judging.WHOLE
+
+
+def waits(msg_type: str) -> bool:
+    """Say whether a message goes on only after its entry is durable; of a type that nobody thought of: it does."""
+    rule = MESSAGES.get(msg_type)
+    return rule is None or rule.waits
+
+
+def refused_as(msg_type: str) -> str:
+    """Return the type of the entry that a refused message becomes, also one of a type that is not in the table."""
+    rule = MESSAGES.get(msg_type)
+    return MessageRefused.TYPE if rule is None else rule.refused_as
 
 
 class EachCell(StrEnum):
@@ -153,8 +165,12 @@ Every type of ipykernel 7 (`Kernel.msg_types`, `Kernel.control_msg_types`, its c
 
 ANSWERED_HERE = (
     f"An execute_request that is `%audit …` alone (`gate/intents.py`) needs no grant and reaches no kernel: the server answers "
-    f"its sender once it is on disk, as `{CellAnswered.TYPE}`."
+    f"its sender once it is on disk, as `{CellAnswered.TYPE}`. An observer's kernel_info_request is answered by the server, from "
+    "what the kernel said when it started, and makes no entry; whatever else an observer sends is refused. And what no client "
+    "sent is in no row: when a kernel starts, and when a client connects, the server asks by itself for the kernel's "
+    f"kernel_info; and it runs one cell as a trial before any other, put down as `{CellAdmitted.TYPE}` (`canary`)."
 )
+"""What is not in the table: what the server answers itself, and what it sends by itself."""
 
 DEBUG_COMMANDS: Mapping[str, str] = {
     # The Debug Adapter Protocol's own.

@@ -24,6 +24,7 @@ from jupyter_audit.gate.clientmessage import ClientMessage
 from jupyter_audit.gate.decide import Cause, Refuse
 from jupyter_audit.gate.drafts import clean
 from jupyter_audit.gate.holding import CLIENT_LEFT, HeldCell
+from jupyter_audit.gate.messages import waits
 from jupyter_audit.gate.sessions import Session, SessionState
 from jupyter_audit.model import Json, Principal
 from jupyter_audit.record import kinds
@@ -350,7 +351,7 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
             self.tell.state("idle", message.header)
             return
         await session.ready.wait()
-        if message.msg_type != "interrupt_request" and not self._hears.is_set():
+        if waits(message.msg_type) and not self._hears.is_set():
             await self._join()
         verdict = await services.gate.admit(message, session, principal, self)
         if isinstance(verdict, Refuse):
