@@ -38,9 +38,6 @@ PACKAGES_VARIABLE = "JUPYTER_AUDIT_PACKAGES"
 REPORT_TYPE = "audit_report"
 """iopub message type by which the kernel reports about itself; recorded, never passed on to browsers."""
 
-PERMIT_FREE = frozenset({"kernel_info_request", "interrupt_request", "shutdown_request"})
-"""What the kernel does without a permit: the server itself must be able to ask, interrupt and end it."""
-
 
 class PermitError(Exception):
     """A permit is missing or does not cover the message it came with. `cause` is a short stable word."""
@@ -55,8 +52,9 @@ class Permit:
     """
     What the server signs.
 
-    `entry` is the ledger's number of the entry that holds the message; `not_after` the end of the grant,
-    in seconds since the epoch (an integer: JSON has one spelling for it).
+    `entry` is the ledger's number of the entry that holds the message, or a negative number for what the server says of its own
+    accord (what are you, stop, end); no two permits have the same. `not_after` is the end of the grant, in seconds since the
+    epoch (an integer: JSON has one spelling for it).
     """
 
     entry: int

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import zmq
-from jupyter_audit_kernel.formats import PERMIT_FREE, PermitChecker, PermitError
+from jupyter_audit_kernel.formats import PermitChecker, PermitError
 from jupyter_client.session import Session, json_unpacker
 from traitlets import Callable as CallableTrait
 
@@ -55,7 +55,7 @@ class AuditSession(Session):
 
     def admit(self, frames: list[Any], *, copy: bool, stdin: bool = False) -> Message:
         """
-        Return the message in `frames` (from its signature on) if it has a good permit, which is used up, or needs none.
+        Return the message in `frames` (from its signature on) if it has a good permit, which is used up.
 
         Raises `RefusedError` if it has not, and whatever `Session.deserialize` raises for what is no message or is not
         signed with the kernel's key.
@@ -136,8 +136,6 @@ class AuditSession(Session):
         # ipykernel takes whatever comes on stdin for the answer, of whatever type it says that it is.
         if stdin and msg_type != "input_reply":
             raise PermitError("malformed", "A message on stdin is not an input_reply.")
-        if msg_type in PERMIT_FREE:
-            return
         if self.checker is None:
             raise PermitError("missing", "The kernel has no terms to judge permits by.")
         with self._lock:

@@ -15,10 +15,10 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from jupyter_audit_kernel.formats import REPORT_TYPE, Permit, sign_permit
+from jupyter_audit_kernel.formats import REPORT_TYPE, Permit, content_digest, sign_permit
 
 from jupyter_audit.access.book import GrantBook
 from jupyter_audit.access.grants import Grant
@@ -139,7 +139,7 @@ class Gate:
         assert isinstance(verdict, Admit)
         self.recorder.owe(admission_drafts(verdict, message, session, principal, UNBROKEN, -1)[-1])
         self.held.cancel(INTERRUPTED, session=session)
-        return Passed(-1, {})
+        return Passed(-1, own_permit(message.header, message.content, session, self.clock.now()))
 
     def refuse_without_session(self, message: ClientMessage, kernel_id: str, principal: Principal) -> Refuse:
         """Put down and return the refusal of a message to a kernel whose life nobody began, or whose life is over."""
@@ -302,6 +302,19 @@ def write_permit(message: ClientMessage, entry: int, not_after: int, session: Se
         msg_type=message.msg_type,
         content_digest=hashlib.sha256(message.text).hexdigest(),
         not_after=not_after,
+    )
+    return sign_permit(permit, session.signing_key)
+
+
+def own_permit(header: Mapping[str, Any], content: Mapping[str, Any], session: Session, now: datetime) -> Mapping[str, Any]:
+    """Return the server's signed word that a message without an entry of its own, or with one that comes later, is from it."""
+    permit = Permit(
+        entry=next(session.own_permits),
+        session=session.id,
+        msg_id=str(header["msg_id"]),
+        msg_type=str(header["msg_type"]),
+        content_digest=content_digest(content),
+        not_after=math.ceil((now + UNBOUND_PERMIT).timestamp()),
     )
     return sign_permit(permit, session.signing_key)
 

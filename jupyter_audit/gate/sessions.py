@@ -8,13 +8,15 @@ nothing by itself; `decide` judges, and the server acts.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from nacl.signing import SigningKey
@@ -46,6 +48,7 @@ class Session:
     canary was read back (or the session is over): until then nothing is sent to the kernel. `kernel_info` is what
     the kernel said of itself before any of its owner's code ran. `watched_by` names those who watch.
     `counted` is the number of the last cell that the kernel counted, by its word.
+    `own_permits` numbers the permits of what has no entry when it goes out.
     `limit`, once there is a supervisor, has it end the session by itself some time after so many seconds, which it was told for
     the end `limited_to`.
     `names` is what guardrails know of the names that its cells gave.
@@ -77,6 +80,7 @@ class Session:
     kernel_info: Mapping[str, Any] = field(default_factory=dict)
     counted: int = 0
     names: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    own_permits: Iterator[int] = field(default_factory=partial(itertools.count, -1, -1))
     limit: Callable[[float], None] | None = None
     limited_to: datetime | None = None
 

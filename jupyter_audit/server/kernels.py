@@ -12,6 +12,7 @@ import asyncio
 import weakref
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from jupyter_server._tz import utcnow
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager, ServerKernelManager
 from jupyter_server.utils import ApiPath
 from tornado import web
+from traitlets import default
 
 from jupyter_audit.access.terms import NetworkPolicy
 from jupyter_audit.errors import AuditError, GateError, NotStartedError
@@ -36,6 +38,7 @@ from jupyter_audit.server.activity import activity_of
 from jupyter_audit.server.documents import names_of, opened_document
 from jupyter_audit.server.endings import Endings
 from jupyter_audit.server.lives import Lives, Use
+from jupyter_audit.server.ownmessages import OwnSession
 from jupyter_audit.server.reach import check_reach
 from jupyter_audit.server.refusals import RefusedError
 from jupyter_audit.server.services import Services, find_services
@@ -64,6 +67,16 @@ class AuditKernelManager(ServerKernelManager):
         super().__init__(**kwargs)
         self._audit_documents = {}
         self._audit_turn = asyncio.Lock()
+
+    @default("session")
+    def _default_session(self) -> OwnSession:
+        session = OwnSession(parent=self)
+        session.terms = self._terms
+        return session
+
+    def _terms(self) -> tuple[Session, datetime] | None:
+        parts, session = self._parts(), self._audit_session
+        return None if parts is None or session is None else (session, parts[0].clock.now())
 
     async def start_kernel(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]  # a coroutine there, too
         """Start as Jupyter does, one thing at a time: what is ended while it starts is ended once it has."""

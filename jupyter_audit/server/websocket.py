@@ -12,11 +12,13 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from jupyter_audit_kernel.formats import PERMIT_KEY
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
 from tornado import web
+from traitlets import default
 
 from jupyter_audit.errors import RecordError
 from jupyter_audit.gate.admit import Passed
@@ -32,6 +34,7 @@ from jupyter_audit.server import kernelwords
 from jupyter_audit.server.auditcells import answer_cell, asked_in
 from jupyter_audit.server.lanes import Lanes, Received
 from jupyter_audit.server.observers import Observer
+from jupyter_audit.server.ownmessages import OwnSession
 from jupyter_audit.server.people import principal_of
 from jupyter_audit.server.services import Services, find_services
 from jupyter_audit.server.telling import Teller
@@ -75,6 +78,16 @@ class AuditWebsocketConnection(ZMQChannelsWebsocketConnection):
         self._crowded_out = 0
         self._hears = asyncio.Event()
         self._hears.set()
+
+    @default("session")
+    def _default_session(self) -> OwnSession:
+        session = OwnSession(config=self.config)
+        session.terms = self._terms
+        return session
+
+    def _terms(self) -> tuple[Session, datetime] | None:
+        session = self._live_session()
+        return None if session is None or self._services is None else (session, self._services.clock.now())
 
     def _live_session(self) -> Session | None:
         return self._services.sessions.of_kernel(self.kernel_id) if self._services is not None else None

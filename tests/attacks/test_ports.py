@@ -90,6 +90,38 @@ def test_any_other_message_at_the_ports_is_refused_and_ends_the_session_too(team
     assert not mark.exists()
 
 
+OWN = ["kernel_info_request", "interrupt_request", "shutdown_request"]
+"""What the server itself says to a kernel, too; code that an earlier cell left can wait for it."""
+
+
+def trap(mark: Path) -> str:
+    """Return a cell that has code run when a kernel is next asked what it is, interrupted or ended."""
+    return (
+        f"def trap(*_):\n    {touch(mark)}\n"
+        "kernel = get_ipython().kernel\n"
+        f"kernel.control_handlers.update(dict.fromkeys({OWN!r}, trap))"
+    )
+
+
+@pytest.mark.parametrize("msg_type", OWN)
+def test_what_servers_say_themselves_sets_off_in_a_plain_kernel_what_a_cell_left(plain: Attacker, msg_type: str) -> None:
+    mark, kernel = plain.work / f"plain-own-{msg_type}", plain.kernel()
+    kernel.run(trap(mark))
+    with at_the_ports(plain.server.runtime / f"kernel-{kernel.kernel_id}.json") as client:
+        client.session.send(client.control_channel.socket, msg_type, {})
+        await_mark(mark, "the trap of a cell")
+
+
+@pytest.mark.parametrize("msg_type", OWN)
+def test_what_the_server_says_itself_is_taken_from_nobody_else(team: Team, msg_type: str) -> None:
+    mark, kernel = team.server.work / f"own-{msg_type}", team.person("gina").kernel()
+    kernel.run(trap(mark))
+    with at_the_ports(connection_file(team, kernel)) as client:
+        client.session.send(client.control_channel.socket, msg_type, {})
+        attempt_is_an_entry_and_a_finding(team, kernel, "missing")
+    assert not mark.exists()
+
+
 def overheard(kernel: Client, code: str) -> Message:
     """Return a message as the kernel got it, its permit included: a cell can read that, and tell."""
     text = kernel.printed(

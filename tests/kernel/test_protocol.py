@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import jupyter_kernel_test
-from support.kernels import COMMAND, PermittedSession, Terms
+from support.kernels import COMMAND, Terms, permit_all
 
 TERMS = Terms()
 
@@ -76,12 +76,8 @@ class TestAuditKernel(_Suite):
 
     @classmethod
     def setUpClass(cls) -> None:
+        cls.addClassCleanup(permit_all(TERMS))
         super().setUpClass()
-        session = PermittedSession(key=cls.kc.session.key, signature_scheme=cls.kc.session.signature_scheme)
-        session.terms = TERMS
-        cls.kc.session = session
-        for channel in (cls.kc.shell_channel, cls.kc.control_channel, cls.kc.stdin_channel, cls.kc.iopub_channel):
-            channel.session = session
 
 
 if __name__ == "__main__":

@@ -12,9 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from jupyter_audit_kernel.formats import PERMIT_KEY
-from jupyter_client.session import Session
-from support.kernels import COMMAND, Terms
+from support.kernels import COMMAND, Terms, permit_all
 
 TERMS = Terms()
 
@@ -30,12 +28,4 @@ def pytest_configure() -> None:
     }  # fmt: skip
     (spec / "kernel.json").write_text(json.dumps(described))
     os.environ["JUPYTER_PATH"] = str(folder)
-    plain = Session.send
-
-    def send(self: Session, stream: Any, msg_or_type: Any, content: Any = None, **given: Any) -> Any:
-        made = {key: given.pop(key) for key in ("parent", "header", "metadata") if key in given}
-        message = msg_or_type if isinstance(msg_or_type, dict) else self.msg(msg_or_type, content=content, **made)
-        message["metadata"] = {**message["metadata"], PERMIT_KEY: TERMS.permit(message)}
-        return plain(self, stream, message, **given)
-
-    Session.send = send
+    permit_all(TERMS)

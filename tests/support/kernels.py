@@ -55,17 +55,35 @@ class Terms:
         return sign_permit(Permit(**{**said, **changes}), self.key)
 
 
+Send = Callable[..., Any]
+
+
+def permitting(send: Send, terms_of: Callable[[Session], Terms | None]) -> Send:
+    """Return what sends as `send` does, with permits where `terms_of` gives terms, as the audited server does."""
+
+    def permitted(self: Session, stream: Any, msg_or_type: Any, content: Any = None, **given: Any) -> Any:
+        made = {key: given.pop(key) for key in ("parent", "header", "metadata") if key in given}
+        message = msg_or_type if isinstance(msg_or_type, dict) else self.msg(msg_or_type, content=content, **made)
+        terms = terms_of(self)
+        if terms is not None:
+            message["metadata"] = {**message["metadata"], PERMIT_KEY: terms.permit(message)}
+        return send(self, stream, message, **given)
+
+    return permitted
+
+
 class PermittedSession(Session):  # type: ignore[misc]
-    """A client's session that puts a permit on everything it sends, as the audited server does."""
+    """A client's session that puts a permit on everything it sends."""
 
     terms: Terms | None = None
+    send = permitting(Session.send, lambda session: session.terms)
 
-    def send(self, stream: Any, msg_or_type: Any, content: Any = None, **kwargs: Any) -> Any:
-        message = msg_or_type if isinstance(msg_or_type, dict) else self.msg(msg_or_type, content=content, **{
-            key: kwargs.pop(key) for key in ("parent", "header", "metadata") if key in kwargs})
-        if self.terms is not None:
-            message["metadata"] = {**message["metadata"], PERMIT_KEY: self.terms.permit(message)}
-        return super().send(stream, message, **kwargs)
+
+def permit_all(terms: Terms) -> Callable[[], None]:
+    """Have every client and manager of this process put permits on what it sends; return what ends that."""
+    plain = Session.send
+    Session.send = permitting(plain, lambda _: terms)
+    return lambda: setattr(Session, "send", plain)
 
 
 @dataclass
