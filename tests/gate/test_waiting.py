@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from jupyter_audit.clock import SystemClock
 from jupyter_audit.gate.admit import Gate, Passed
 from jupyter_audit.gate.clientmessage import ClientMessage
 from jupyter_audit.gate.decide import Admit, Cause, Refuse
@@ -37,11 +38,12 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return a function that takes a message of a type, which the judge lets pass, to the gate, and returns the gate's verdict."""
     for name in ("admission_drafts", "refusal_draft"):
         monkeypatch.setattr(f"jupyter_audit.gate.admit.{name}", lambda *_: [None])
+    monkeypatch.setattr("jupyter_audit.gate.admit.own_permit", lambda *_: {})
 
     def judge(msg_type: str) -> Passed | Refuse:
         monkeypatch.setattr(Gate, "_judge", lambda *_: Admit(MESSAGES[msg_type], None))
         gate = Gate.__new__(Gate)
-        gate.recorder, gate.timeout = DeadDisk(), 0.0  # type: ignore[assignment]
+        gate.recorder, gate.timeout, gate.clock = DeadDisk(), 0.0, SystemClock()  # type: ignore[assignment]
         gate.held = type("NoneHeld", (), {"cancel": lambda *_, **__: None})()
         message = ClientMessage("control", {"msg_id": "m", "msg_type": msg_type}, {}, {}, {})
         return asyncio.run(gate.admit(message, None, None, None))  # type: ignore[arg-type]
