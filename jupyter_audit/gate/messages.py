@@ -168,8 +168,8 @@ ANSWERED_HERE = (
     f"its sender once it is on disk, as `{CellAnswered.TYPE}`. An observer's kernel_info_request is answered by the server, from "
     "what the kernel said when it started, and makes no entry; whatever else an observer sends is refused. And what no client "
     "sent is in no row: when a kernel starts, and when a client connects, the server asks by itself for the kernel's "
-    "kernel_info, and it orders it to end or, where its kind wants that, to stop, under permits of its own, without an entry for each; "
-    f"and it runs one cell as a trial before any other, put down as `{CellAdmitted.TYPE}` (`canary`)."
+    "kernel_info, and it orders it to end or, where its kind wants that, to stop, under permits of its own, without an entry for "
+    f"each; and it runs one cell as a trial before any other, put down as `{CellAdmitted.TYPE}` (`canary`)."
 )
 """What is not in the table: what the server answers itself, and what it sends by itself."""
 
