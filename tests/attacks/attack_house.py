@@ -27,6 +27,9 @@ from support.servers import (
     wait_for,
 )
 
+from jupyter_audit.access.grants import Grant
+from jupyter_audit.model import Principal, Role
+
 HERE = Path(__file__).parent
 
 SOON_BACK = "c.KernelRestarter.time_to_dead = 0.3\n"
@@ -124,6 +127,12 @@ def untrap(client: Client, msg_type: str, channel: str) -> None:
         f"handlers, before = get_ipython().kernel.{channel}_handlers, kept.pop({msg_type!r}, None)\n"
         f"handlers.pop({msg_type!r}, None) if before is None else handlers.__setitem__({msg_type!r}, before)"
     )
+
+
+def ask_debugger(client: Client, command: str, **arguments: object) -> str:
+    """Send a command to a kernel's debugger; return the message's id."""
+    content = {"type": "request", "seq": 1, "command": command, "arguments": arguments}
+    return client.send("debug_request", content, channel="control")
 
 
 def await_mark(mark: Path, what: str) -> None:
@@ -232,6 +241,10 @@ class Team:
         granted: str = self._api("ana", f"requests/{asked['id']}/approve", {})["id"]
         self.grants[name] = granted
         return granted
+
+    def short_grant(self, name: str, seconds: float) -> Grant:
+        """Give somebody a grant that runs out by itself."""
+        return self.server.short_grant(seconds, holder=Principal(name, "UserTokensIdentityProvider", frozenset({Role.ENGINEER})))
 
     def revoke(self, name: str) -> None:
         """End somebody's grant at once."""

@@ -3,7 +3,8 @@ Fixtures for the attacks. Both servers are shared by the whole package: starting
 
 - `plain`: somebody at a stock JupyterLab, where each attack must succeed first.
 - `team`: an audited JupyterLab with the people of attack_house (ENGINEERS, WATCHERS) at it.
-- `kernels`: one kernel of each for all messages that are tried; `ended` those that were sent after ella's grant ended.
+- `kernels`: one kernel of each for all messages that are tried; `ended` those that were sent after ella's grant ended,
+  `run_out` some that were sent after a grant of rita's ran out by the clock.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ from pathlib import Path
 
 import pytest
 from attack_house import ROGUE, SOON_BACK, Attacker, Client, Team, load, plain_server, roads, team_server, touch
-from support.servers import V1
+from support.servers import V1, wait_for
+
+from jupyter_audit.access.grants import Grant
+from jupyter_audit.clock import SystemClock
 
 
 @pytest.fixture(scope="session")
@@ -105,3 +109,42 @@ def ended(team: Team) -> dict[str, Late]:
     ended = team.server.await_entry("session.ended", lambda e: e.body["kernel_id"] == first.kernel_id)
     assert ended.body["cause"] == "revoked"
     return late
+
+
+RUN_OUT = ("execute", "complete", "comm_msg", "debug_evaluate", "input_reply")
+"""Roads that are tried after a grant that ran out; the last leaves the kernel waiting, so it is prepared last."""
+
+
+@dataclass
+class RunOut:
+    """A grant that ran out by the clock, and the messages that were sent after it, by their roads."""
+
+    grant: Grant
+    late: dict[str, Late]
+
+
+@pytest.fixture(scope="session")
+def run_out(team: Team) -> RunOut:
+    """Prepare RUN_OUT on a kernel of rita's under a grant of some seconds, wait for the grant's end, and send them all."""
+    for seconds in (4, 15, 60):
+        if (found := after_a_grant_of(team, seconds)) is not None:
+            return found
+    raise AssertionError("a minute was too short to prepare it all")
+
+
+def after_a_grant_of(team: Team, seconds: float) -> RunOut | None:
+    """Return what was sent after a grant of some seconds had run out; None if it had before all was prepared."""
+    clock, client = SystemClock(), team.person("rita").kernel()
+    marks = {name: team.server.work / f"run-out-{seconds}-{name}" for name in RUN_OUT}
+    modules = {name: load("messages", name) for name in RUN_OUT}
+    grant = team.short_grant("rita", seconds)
+    for name, road in modules.items():
+        if (grant.not_after - clock.now()).total_seconds() < 0.5:
+            return None
+        if hasattr(road, "prepare"):
+            road.prepare(client, touch(marks[name]))
+    if clock.now() >= grant.not_after:
+        return None
+    wait_for(lambda: clock.now() > grant.not_after, "the grant to run out")
+    late = {name: Late(road.strike(client, touch(marks[name])), client.kernel_id, marks[name]) for name, road in modules.items()}
+    return RunOut(grant, late)

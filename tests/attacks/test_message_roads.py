@@ -93,6 +93,19 @@ def test_after_the_grant_has_ended_it_is_refused_and_put_down(road: ModuleType, 
     assert hasattr(road, "ITS_END_STRIKES_TOO") or not late.mark.exists()
 
 
+def test_after_the_grant_has_run_out_by_the_clock_they_are_refused_and_put_down(team: Team, run_out: Any) -> None:
+    """`ended` is a grant that somebody revoked. Here nobody does anything: the gate, and then the session's end, go by the time."""
+    for name, late in run_out.late.items():
+        entry = refused(team, load("messages", name), late.kernel_id, late.msg_id)
+        assert (entry.actor.name, entry.grant) == ("rita", run_out.grant.id), name
+        assert entry.body["cause"] in ("grant_ended", "session_ended"), name
+        assert entry.time >= run_out.grant.not_after, name
+    kernel_id = run_out.late["execute"].kernel_id
+    ended = team.server.await_entry("session.ended", lambda e: e.body["kernel_id"] == kernel_id)
+    assert (ended.body["cause"], ended.body["clean"], ended.grant) == ("expired", True, run_out.grant.id)
+    assert not any(late.mark.exists() for late in run_out.late.values())
+
+
 def test_with_anothers_grant_it_is_refused_and_put_down(road: ModuleType, team: Team, kernels: Any) -> None:
     """The kernel is gina's, prepared by her; otto has a live grant of his own."""
     mark = team.server.work / f"another-{name_of(road)}"

@@ -163,6 +163,19 @@ def test_a_permit_that_was_overheard_opens_nothing_and_the_attempt_is_an_entry_a
     assert mark.read_text() == "x"
 
 
+def test_a_permit_whose_time_is_over_opens_nothing_and_the_attempt_is_an_entry_and_a_finding(team: Team) -> None:
+    """The server's own word to this very kernel, unaltered; what has changed is the time, which a cell puts forward here."""
+    mark = team.server.work / "permit-late"
+    kernel = team.person("gina").kernel()
+    message = overheard(kernel, count(mark))
+    ends = message["metadata"][PERMIT_KEY]["not_after"]
+    kernel.run(f"get_ipython().kernel.session.checker._latest = {ends}")
+    with at_the_ports(connection_file(team, kernel)) as client:
+        client.session.send(client.shell_channel.socket, message)
+        attempt_is_an_entry_and_a_finding(team, kernel, "late")
+    assert mark.read_text() == "x"
+
+
 def test_a_message_that_is_sent_a_second_time_runs_twice_in_a_plain_kernel(plain: Attacker) -> None:
     mark = plain.work / "plain-permit"
     kernel = plain.kernel()

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import websocket
 from support.servers import AuditedServer, audited_server, clean_environment, make_home
+from tornado.web import RequestHandler
 from tornado.websocket import WebSocketHandler
 
-from jupyter_audit.server.guard import VERDICTS, Door, Guard, class_name, handlers_of, methods_of
+from jupyter_audit.server.guard import OWN_PACKAGE, VERDICTS, Door, Guard, class_name, handlers_of, methods_of
+from jupyter_audit.server.handlers import handlers_for
+from jupyter_audit.server.terminal_handlers import ROUTES as TERMINAL_ROUTES
 
 DENIED = [
     ("POST", "/api/terminals", {}, {403, 404}),
@@ -76,14 +79,20 @@ def test_every_handler_of_the_running_application_has_a_verdict(tmp_path: Path, 
     for name, value in clean_environment(tmp_path).items():
         monkeypatch.setenv(name, value)
     ServerApp.clear_instance()
-    extensions = {"jupyterlab": True, "notebook": True, "notebook_shim": True}
+    extensions = dict.fromkeys(
+        ("jupyterlab", "notebook", "notebook_shim", "jupyter_server_terminals", "jupyter_server_nbmodel", "jupyter_lsp"), True
+    )
     app = ServerApp.instance(jpserver_extensions=extensions, allow_root=True)
-    app.initialize([f"--ServerApp.root_dir={tmp_path}", "--ServerApp.terminals_enabled=False", "--port=0"], find_extensions=False)
+    app.initialize([f"--ServerApp.root_dir={tmp_path}", "--ServerApp.terminals_enabled=True", "--port=0"], find_extensions=False)
     try:
+        app.web_app.add_handlers(".*$", [*handlers_for("jupyter_audit"), *TERMINAL_ROUTES])
         guard = Guard(app.web_app, {})
         handlers = handlers_of(app.web_app)
-        assert len(handlers) > 40
-        missing = [name for handler in handlers if (name := class_name(handler)) not in VERDICTS]
+        assert {handler.__module__.partition(".")[0] for handler in handlers} >= {
+            "jupyter_audit", "jupyter_lsp", "jupyter_server", "jupyter_server_nbmodel", "jupyter_server_terminals", "jupyterlab"
+        }  # fmt: skip
+        assert len(handlers) > 70
+        missing = [name for handler in handlers if (name := class_name(handler)) not in VERDICTS and not name.startswith(OWN_PACKAGE)]
         assert missing == []
         for handler in handlers:
             verdict = guard.verdict_on(handler)
@@ -95,6 +104,20 @@ def test_every_handler_of_the_running_application_has_a_verdict(tmp_path: Path, 
         app.http_server.stop()
         app.io_loop.close()
         ServerApp.clear_instance()
+
+
+OWN_HANDLERS = {target for _, target in (*handlers_for("jupyter_audit"), *TERMINAL_ROUTES)}
+UNASKED: Mapping[tuple[str, str], str] = {
+    ("AuditTermSocket", "GET"): "asks for a user and then for the terminal's owner or a watcher by itself; test_web_watch_terminal.py tries it",
+}
+"""Methods of our own handlers that stand behind no decorator, and why."""
+
+
+@pytest.mark.parametrize("handler", sorted(OWN_HANDLERS, key=class_name), ids=lambda handler: handler.__name__)
+def test_each_of_our_own_handlers_is_for_users_whom_the_authorizer_lets_through(handler: type[RequestHandler]) -> None:
+    for method in methods_of(handler) - {"OPTIONS"}:
+        if (handler.__name__, method) not in UNASKED:
+            assert asked_by(getattr(handler, method.lower())) >= {"authenticated", "authorized"}, method
 
 
 def asked_by(method: Callable[..., Any]) -> set[str]:

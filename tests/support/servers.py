@@ -151,16 +151,17 @@ class AuditedServer:
         granted: str = self.api("POST", f"requests/{asked['id']}/approve", {})["id"]
         return granted
 
-    def short_grant(self, seconds: float, profile: str = "production-debug") -> Grant:
-        """Put a grant of a few seconds into the ledger, as another process would."""
+    def short_grant(self, seconds: float, profile: str = "production-debug", holder: Principal | None = None) -> Grant:
+        """Put a grant of a few seconds into the ledger, as another process would; for the account of the system, if for nobody else."""
         clock = SystemClock()
+        holder = holder or os_account()
         settings = JupyterAudit()
         settings.solo = True
         settings.profiles = {profile: {}}
         ledger = open_ledger(self.home, clock=clock)
         try:
             service = AccessService(ledger.transact, Policy.from_settings(settings), clock)
-            request = service.request(os_account(), profile=profile, reason="a short one", ticket="T-1", minutes=1)
+            request = service.request(holder, profile=profile, reason="a short one", ticket="T-1", minutes=1)
             now = clock.now()
             kind = kinds.AccessApproved(
                 request=request.id, principal=request.principal, vouched_by=request.vouched_by, profile=request.profile,
@@ -168,7 +169,7 @@ class AuditedServer:
                 self_approved=True, solo=True,
             )
             grant = f"g-{secrets.token_hex(6)}"
-            ledger.append([kinds.draft(kind, actor=Actor.of(os_account()), grant=grant)])
+            ledger.append([kinds.draft(kind, actor=Actor.of(holder), grant=grant)])
             return service._newest(ledger)[0].grant(grant)  # type: ignore[return-value]
         finally:
             ledger.close()

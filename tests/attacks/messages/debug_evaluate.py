@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from attack_house import Client
+from attack_house import Client, ask_debugger
 from support.servers import reply_of
-
-
-def ask(client: Client, command: str, **arguments: object) -> str:
-    content = {"type": "request", "seq": 1, "command": command, "arguments": arguments}
-    return client.send("debug_request", content, channel="control")
 
 
 def prepare(client: Client, code: str) -> None:
@@ -17,12 +12,12 @@ def prepare(client: Client, code: str) -> None:
                         "columnsStartAt1": True, "supportsVariableType": True}),
         ("attach", {}),
     ):  # fmt: skip
-        assert reply_of(client.wait(ask(client, command, **arguments)))["success"]
+        assert reply_of(client.wait(ask_debugger(client, command, **arguments)))["success"]
 
 
 def strike(client: Client, code: str) -> str:
-    return ask(client, "evaluate", expression=code, context="repl")
+    return ask_debugger(client, "evaluate", expression=code, context="repl")
 
 
 def clean_up(client: Client) -> None:
-    client.wait(ask(client, "disconnect", restart=False, terminateDebuggee=False))
+    client.wait(ask_debugger(client, "disconnect", restart=False, terminateDebuggee=False))
