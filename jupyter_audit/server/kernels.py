@@ -31,7 +31,7 @@ from jupyter_audit.gate.decide import Refuse
 from jupyter_audit.gate.holding import INTERRUPTED
 from jupyter_audit.gate.launch import SOCKETS, LaunchTerms, packages_folder
 from jupyter_audit.gate.provisioner import AuditProvisioner
-from jupyter_audit.gate.sessions import Session
+from jupyter_audit.gate.sessions import Session, SessionState
 from jupyter_audit.model import Principal
 from jupyter_audit.server.acting import acting_principal
 from jupyter_audit.server.activity import activity_of
@@ -65,6 +65,8 @@ class AuditKernelManager(ServerKernelManager):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        # Jupyter sets it a moment after a kernel is in the list, and cannot tell the list meanwhile.
+        self.last_activity = utcnow()
         self._audit_documents = {}
         self._audit_turn = asyncio.Lock()
 
@@ -347,6 +349,8 @@ class AuditMappingKernelManager(AsyncMappingKernelManager):
         if session is not None:
             # A kernel that is not proven yet runs the canary alone, and would be ended if that failed.
             await session.ready.wait()
+            if session.state is not SessionState.LIVE or not self.get_kernel(kernel_id).ready.done():
+                return  # it is being restarted or ended: what ran is over
         await ensure_async(super().interrupt_kernel(kernel_id))
 
     async def _async_shutdown_kernel(

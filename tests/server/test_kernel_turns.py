@@ -244,6 +244,20 @@ def test_who_leaves_before_being_connected_is_no_connection_less(held: Held) -> 
     held.server.revoke(grant)
 
 
+def test_an_interrupt_of_a_kernel_that_is_restarted_meanwhile_has_nothing_to_stop_and_is_no_error(held: Held) -> None:
+    """Jupyter says then that it cannot (500)."""
+    with held.in_its_canary() as kernel_id:
+        interrupted = held.ask("POST", f"/api/kernels/{kernel_id}/interrupt")
+        held.server.await_entry("message.admitted", lambda e: e.body["kernel_id"] == kernel_id)
+        launched = held.launches()
+        held.hold.touch()
+        restarted = held.ask("POST", f"/api/kernels/{kernel_id}/restart")
+        held.await_launch(launched + 1)
+        assert interrupted.result()[0] == 204
+        held.hold.unlink()
+        assert restarted.result()[0] == 200
+
+
 def test_two_kernels_under_one_id_at_the_same_moment_are_one(held: Held) -> None:
     kernel_id = "11111111-2222-3333-4444-555555555555"
     launched = held.launches()
