@@ -104,12 +104,19 @@ UNCOVER = LIBC + (
     "assert os.waitpid(child, 0)[1] == 0"
 )
 
+# Back at once: the server goes on, and its ledger must verify in the end. In a sandbox with a /tmp of its own there may be a file
+# of that name which another probe has made there, so what counts is a file that is seen from outside.
+MOVE = "import os; here, aside = HOME + '/{0}', HOME + '/aside'; os.rename(here, aside); os.rename(aside, here); open(HOME + '/moved', 'w').close()"
+MOVED = "audit/moved"
+
 PROBES = (
     Probe("read the signing key", "open(HOME + '/keys/ledger.key').read()", FENCED),
     Probe("open the ledger", "open(HOME + '/ledger.db', 'rb').read(16)", FENCED),
     Probe("open the ledger with SQLite", "import sqlite3; sqlite3.connect(HOME + '/ledger.db').execute('SELECT * FROM entry').fetchone()", FENCED),
     Probe("list the audit home", "import os; assert os.listdir(HOME + '/keys')", FENCED),
-    Probe("replace a file of the audit home", "import os; os.rename(HOME + '/remembered.checkpoint', HOME + '/x'); os.rename(HOME + '/x', HOME + '/remembered.checkpoint')", FENCED),
+    Probe("replace a file of the audit home", MOVE.format("remembered.checkpoint"), FENCED, leaves=MOVED),
+    Probe("replace the ledger", MOVE.format("ledger.db"), FENCED, leaves=MOVED),
+    Probe("replace the ledger's log of writes", MOVE.format("ledger.db-wal"), FENCED, leaves=MOVED),
     Probe("read the server's token in `run/server.json`", "open(HOME + '/run/server.json').read()", FENCED),
     Probe("read the server's token in `jpserver-*.json`", "import pathlib; assert [p.read_text() for p in pathlib.Path(HOME, 'run').rglob('jpserver-*.json')]", FENCED),
     Probe("approve one's own request with that token, over REST", TOKEN + ASK + f"asked = ask('requests', {REQUEST}, Authorization='token ' + t)\nask('requests/' + asked['id'] + '/approve', {{}}, Authorization='token ' + t)", FENCED),

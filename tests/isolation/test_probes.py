@@ -16,13 +16,16 @@ from pathlib import Path
 import pytest
 from isolation_house import FLOOR, House
 from probe_table import DISK_PROBES, LEFT, PROBES, RUN, Probe, Result
-from support.servers import KernelClient, wait_for
+from support.beats import assert_within_grace
+from support.servers import KernelClient, make_home, wait_for
 
 from jupyter_audit.access.terms import Rung
+from jupyter_audit.cli.main import main
 from jupyter_audit.errors import ConfigError
 from jupyter_audit.gate import isolation, seccomp
 from jupyter_audit.gate.bubblewrap import View, command_prefix
 from jupyter_audit.gate.isolation import allowed_paths, check_folders, clear_of
+from jupyter_audit.settings import JupyterAudit
 
 
 @dataclass
@@ -187,6 +190,7 @@ def test_revocation_ends_threads_tasks_children_and_daemons_whatever_they_did_to
     server.revoke(grant)
     ended = server.await_entry("session.ended", lambda e: e.body["kernel_id"] == client.kernel_id)
     assert (ended.body["cause"], ended.body["clean"]) == ("revoked", True)
+    assert_within_grace(server, ended, JupyterAudit().grace_seconds)
     assert ended.body["processes"] >= len(LEFT) - len(beats)  # type: ignore[operator]
     for beat in beats.values():
         beat.unlink()
@@ -210,26 +214,46 @@ def test_an_interrupt_reaches_the_cell_and_what_it_runs_and_not_the_kernel(house
     server.revoke(grant)
 
 
-def test_doctor_and_sessions_name_the_rung_in_force() -> None:
-    report = isolation.probe("auto")
-    assert report.why
-    assert all(missing.why and missing.rung.height > report.rung.height for missing in report.missing)
-    assert isolation.probe("none").rung is Rung.NONE
-    assert isolation.probe("none").advice
+def isolation_by_doctor(home: Path, rung: str, capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, str]]:
+    """Return what `doctor` says of isolation where a rung (or `auto`) is configured, by what it looked at."""
+    settings = home.parent / "doctor_config.py"
+    settings.write_text(f"c.JupyterAudit.isolation = {rung!r}\nc.JupyterAudit.solo = True\n")
+    settings.chmod(0o600)
+    capsys.readouterr()
+    main(["doctor", "--json", "--home", str(home), "--config", str(settings)])
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    return {row["check"]: row for row in rows if row["check"].startswith("isolation")}
 
 
-def test_each_rung_that_is_missing_is_named_with_its_reason_and_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_names_the_rung_that_sessions_are_on_and_why_it_is_no_higher(house: House, cell: Cell, capsys: pytest.CaptureFixture[str]) -> None:
+    if house.rung is Rung.ACCOUNT:
+        pytest.skip("its server sees another interpreter, in a mount namespace of its own")
+    assert house.session_of(cell.client)  # whose start says that it is on this rung
+    said = isolation_by_doctor(house.server.home.path, house.rung.value, capsys)["isolation"]
+    assert said["result"].startswith(f"{house.rung.value}: ")
+    best = isolation.probe("auto").rung
+    assert (f"though {best.value} can be had" in said["result"]) == (best is not house.rung)
+    assert (said["level"], bool(said["advice"])) == (("warn", True) if house.rung in (Rung.NONE, Rung.LANDLOCK) else ("ok", False))
+
+
+def test_each_rung_that_is_missing_is_named_by_doctor_with_its_reason_and_its_cure(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("jupyter_audit.gate.isolation.abi_version", lambda: 0)
     monkeypatch.setattr("jupyter_audit.gate.bubblewrap.failure", lambda account=None: ("bubblewrap is not installed", "Install it."))
-    report = isolation.probe("auto")
-    assert report.rung is Rung.NONE
-    assert report.advice
-    assert [missing.rung for missing in report.missing] == list(Rung)[1:]
-    assert all(missing.why and missing.advice for missing in report.missing)
+    said = isolation_by_doctor(make_home(tmp_path).path, "auto", capsys)
+    assert list(said) == ["isolation", *(f"isolation {rung.value}" for rung in list(Rung)[1:])]
+    assert said["isolation"]["result"].startswith("none: ")
+    assert "bubblewrap is not installed" in said["isolation"]["result"]
+    assert "bubblewrap is not installed" in said["isolation bubblewrap"]["result"]
+    assert said["isolation bubblewrap"]["advice"] == "Install it."
+    assert all(row["result"] and row["advice"] for row in said.values())
     for rung in ("landlock", "bubblewrap", "bubblewrap+landlock"):
-        with pytest.raises(ConfigError, match=f"demands {re.escape(rung)}") as caught:
+        said = isolation_by_doctor(tmp_path / "audit", rung, capsys)
+        assert (said["isolation"]["level"], bool(said["isolation"]["advice"])) == ("fail", True)
+        assert f"demands {rung}" in said["isolation"]["result"]
+        with pytest.raises(ConfigError, match=f"demands {re.escape(rung)}"):
             isolation.probe(rung)
-        assert caught.value.advice
 
 
 def test_a_notebook_folder_around_the_home_is_refused(tmp_path: Path) -> None:

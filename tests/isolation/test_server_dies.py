@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import uuid
+from datetime import UTC, datetime
 
 import pytest
 from isolation_house import MARKS, House, folder_for, server_on
@@ -50,9 +51,10 @@ def test_nothing_outlives_a_server_that_was_killed(rung: Rung, tmp_path_factory:
 def test_nothing_outlives_its_grant_or_a_stop(rung: Rung, tmp_path_factory: pytest.TempPathFactory) -> None:
     with folder_for(rung, tmp_path_factory) as folder, server_on(rung, folder, "--JupyterAudit.grace_seconds=1") as server:
         expiring = Scene.on_a_short_grant(server)
-        expiring.assert_ended("expired")
+        expiring.assert_ended("expired", 1)
         stopping = Scene.begin(server, server.grant())
         assert stopping
+        stopped = datetime.now(UTC)
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(timeout=60) == 0
-        stopping.assert_ended("server_stopped")
+        stopping.assert_ended("server_stopped", 1, stopped)

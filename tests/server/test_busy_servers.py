@@ -64,7 +64,7 @@ def test_what_a_grant_was_for_ends_with_it_though_its_server_stands_still(server
         scene.beats.take_away()
         assert scene.beats.heard() == set()
         assert server.entries("access.expired", grant=scene.grant) == []
-    scene.assert_ended("expired")
+    scene.assert_ended("expired", None)
     ended = server.await_entry("session.ended", lambda e: e.grant == scene.grant and e.body["kernel_id"] != scene.kernel.kernel_id)
     assert ended.body["cause"] in ("expired", "shell_ended"), ended.body
 

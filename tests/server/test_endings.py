@@ -8,11 +8,12 @@ import signal
 import time
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import websocket
-from support.beats import Scene
+from support.beats import Scene, assert_within_grace
 from support.processes import alive, bearing, processes_of
 from support.servers import AuditedServer, KernelClient, audited_server, wait_for
 from support.trackers import http_tracker
@@ -60,6 +61,7 @@ def test_revocation_in_the_middle_of_a_cell_ends_the_cell_the_kernel_and_every_p
     assert time.monotonic() - began < GRACE_S + 3
     ended = server.await_entry("session.ended", lambda e: e.body["kernel_id"] == client.kernel_id)
     assert (ended.body["cause"], ended.body["clean"], ended.grant) == ("revoked", True, grant)
+    assert_within_grace(server, ended, GRACE_S)
     # The child in the kernel's own process group may have ended by the interrupt; the others had to be killed.
     assert ended.body["processes"] >= 3  # type: ignore[operator]
     told = [m for m in client.heard if m["header"]["msg_type"] == "error" and m["parent_header"].get("msg_id") == cell]
@@ -73,7 +75,7 @@ def test_revocation_in_the_middle_of_a_cell_ends_the_cell_the_kernel_and_every_p
 
 def test_expiry_ends_what_ignores_its_interrupt_and_all_that_was_started(server: AuditedServer) -> None:
     scene = Scene.on_a_short_grant(server)
-    scene.assert_ended("expired")
+    scene.assert_ended("expired", GRACE_S)
     assert server.await_entry("access.expired").grant == scene.grant
     busy = server.await_entry("cell.admitted", lambda e: e.body["kernel_id"] == scene.kernel.kernel_id)
     assert server.finished(busy.seq).body["status"] == "ended"
@@ -230,11 +232,12 @@ def test_stopping_the_server_ends_every_session_with_all_that_was_started_and_sa
             program = f"trap '' HUP INT TERM; touch {typed}; while :; do sleep 0.1; done"
             socket.send(json.dumps(["stdin", f'setsid sh -c "{program}" &\rsh -c "{program}"\r']))
             wait_for(lambda: len(bearing(f"touch {typed}")) >= 2 and Path(typed).exists(), "what was typed to run")
+            stopped = datetime.now(UTC)
             server.process.send_signal(signal.SIGTERM)
             assert server.process.wait(timeout=60) == 0
         assert not any(alive(process) for process in idle)
         assert bearing(typed) == []
-        scene.assert_ended("server_stopped")
+        scene.assert_ended("server_stopped", 2, stopped)
         ended = server.entries("session.ended")
         assert [(entry.body["cause"], entry.body["clean"]) for entry in ended] == [("server_stopped", True)] * 3
         assert server.await_entry("server.stopped").seq > max(entry.seq for entry in ended)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
+from jupyter_audit.model import Entry
 from support.processes import bearing
 from support.servers import AuditedServer, KernelClient, wait_for
 
@@ -66,6 +68,26 @@ class Beats:
         Path(f"{self.prefix}stop").touch()
 
 
+ROOM_S = 3.0
+"""What a machine under load may take beyond the grace, to notice an end and to put down the session's."""
+
+
+def assert_within_grace(server: AuditedServer, ended: Entry, grace: float, since: datetime | None = None) -> None:
+    """
+    Fail unless a session's end came within `grace` seconds, by the times of the entries: of `since`; or, if the grant was
+    revoked, of that; or else of the time up to which its approval says that it lasts.
+    """
+    if since is None:
+        revoked = server.entries("access.revoked", grant=ended.grant)
+        if revoked:
+            since = revoked[0].time
+        else:
+            [approved] = server.entries("access.approved", grant=ended.grant)
+            since = datetime.fromisoformat(str(approved.body["not_after"]))
+    took = (ended.time - since).total_seconds()
+    assert 0 <= took <= grace + ROOM_S, f"the session ended {took:.1f} s after its time"
+
+
 BUSY = """
 import time
 open(BEATS + "busy", "w").close()
@@ -107,11 +129,18 @@ class Scene:
                 return scene
         raise AssertionError("a minute was too short for a kernel to begin")
 
-    def assert_ended(self, cause: str) -> None:
-        """Wait for the session's end, and fail unless nothing of it is left: no process, and so no thread and no task of one."""
+    def assert_ended(self, cause: str, grace: float | None, since: datetime | None = None) -> None:
+        """
+        Wait for the session's end, and fail unless nothing of it is left: no process, and so no thread and no task of one.
+
+        It must have come within `grace` seconds of `since`, or of the grant's own end; None where the server could not put it
+        down in time.
+        """
         ended = self.server.await_entry("session.ended", lambda e: e.body["kernel_id"] == self.kernel.kernel_id)
         assert bearing(str(self.beats.prefix)) == []
         wait_for(lambda: not bearing(f"{ended.session}/connection.json"), "the kernel to be gone")
         self.beats.take_away()
         assert (ended.grant, ended.body["cause"], ended.body["clean"]) == (self.grant, cause, True)
         assert self.beats.heard() == set()
+        if grace is not None:
+            assert_within_grace(self.server, ended, grace, since)
