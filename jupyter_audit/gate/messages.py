@@ -176,7 +176,7 @@ ANSWERED_HERE = (
 DEBUG_COMMANDS: Mapping[str, str] = {
     # The Debug Adapter Protocol's own.
     "initialize": "begins a debugging session",
-    "attach": "opens the debugger's port within the kernel's machine",
+    "attach": "has the kernel debugged",
     "configurationDone": "ends the setting up",
     "disconnect": "ends a debugging session",
     "terminate": "ends a debugging session",

@@ -267,5 +267,5 @@ NET_PROBES = (
     NetProbe("open a raw socket", "import socket; socket.socket(type=socket.SOCK_RAW, proto=1)", (DEPENDS, NO, NO, NO)),
     NetProbe("set up an interface of one's own", LO_99, (DEPENDS, NO, NO, NO)),
     NetProbe("make a socket to the host of this virtual machine (AF_VSOCK)", "import socket; socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)", (DEPENDS, NO, NO, NO), "no namespace holds these"),
-    NetProbe("listen on a port inside, and talk to it", "import socket; s = socket.create_server(('127.0.0.1', 0)); socket.create_connection(s.getsockname())", (YES, NO, YES, YES), "the debugger needs it: on landlock with the network closed there is none"),
+    NetProbe("listen on a port inside, and talk to it", "import socket; s = socket.create_server(('127.0.0.1', 0)); socket.create_connection(s.getsockname())", (YES, NO, YES, YES)),
 )  # fmt: skip

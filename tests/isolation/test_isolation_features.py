@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.servers import AuditedServer, KernelClient, audited_server, reply_of
+from support.servers import AuditedServer, KernelClient, audited_server
 
 
 @pytest.fixture(scope="module")
@@ -25,21 +25,12 @@ def client(server: AuditedServer) -> KernelClient:
     return server.kernel()
 
 
-def debug(client: KernelClient, command: str, **arguments: Any) -> dict[str, Any]:
-    content = {"type": "request", "seq": len(client.heard) + 1, "command": command, "arguments": arguments}
-    answer = reply_of(client.wait(client.send("debug_request", content, channel="control")))
-    assert answer.get("success"), answer
-    return dict(answer.get("body") or {})
-
-
 def test_the_debugger_stops_at_a_breakpoint_and_evaluates(client: KernelClient) -> None:
-    debug(client, "initialize", clientID="test", adapterID="python", pathFormat="path", linesStartAt1=True, columnsStartAt1=True,
-          supportsVariableType=True)  # fmt: skip
-    debug(client, "attach", justMyCode=False)
+    client.debugger_on()
     code = "def broken(x):\n    y = x + 1\n    return y\n\nfound = broken(41)\n"
-    path = debug(client, "dumpCell", code=code)["sourcePath"]
-    debug(client, "setBreakpoints", breakpoints=[{"line": 3}], source={"path": path}, sourceModified=False)
-    debug(client, "configurationDone")
+    path = client.debug("dumpCell", code=code)["sourcePath"]
+    client.debug("setBreakpoints", breakpoints=[{"line": 3}], source={"path": path}, sourceModified=False)
+    client.debug("configurationDone")
     cell = client.execute(code)
 
     def stop_of(message: dict[str, Any]) -> dict[str, Any] | None:
@@ -48,14 +39,27 @@ def test_the_debugger_stops_at_a_breakpoint_and_evaluates(client: KernelClient) 
 
     while not (stopped := stop_of(client.receive())):
         pass
-    frame = debug(client, "stackTrace", threadId=stopped["threadId"])["stackFrames"][0]
+    frame = client.debug("stackTrace", threadId=stopped["threadId"])["stackFrames"][0]
     assert (frame["name"], frame["line"]) == ("broken", 3)
-    assert debug(client, "evaluate", expression="y", frameId=frame["id"])["result"] == "42"
-    debug(client, "continue", threadId=stopped["threadId"])
+    assert client.debug("evaluate", expression="y", frameId=frame["id"])["result"] == "42"
+    client.debug("continue", threadId=stopped["threadId"])
     while not any(m["header"]["msg_type"] == "execute_reply" and m["parent_header"].get("msg_id") == cell for m in client.heard):
         client.receive()
-    debug(client, "disconnect", restart=False, terminateDebuggee=False)
+    client.debugger_off()
     assert client.printed("print(found)") == "42\n"
+
+
+def test_a_forked_child_of_a_debugged_cell_does_not_wait_at_a_breakpoint_for_ever(client: KernelClient) -> None:
+    client.debugger_on()
+    code = (
+        "import os\ndef inner():\n    return 7\nr, w = os.pipe()\nif os.fork() == 0:\n    os.write(w, b'%d' % inner())\n    os._exit(0)\n"
+        "os.close(w)\nprint(os.read(r, 9), os.wait()[1])\n"
+    )
+    path = client.debug("dumpCell", code=code)["sourcePath"]
+    client.debug("setBreakpoints", breakpoints=[{"line": 3}], source={"path": path}, sourceModified=False)
+    client.debug("configurationDone")
+    assert client.printed(code) == "b'7' 0\n"
+    client.debugger_off()
 
 
 def test_input_is_asked_for_and_answered(client: KernelClient) -> None:
@@ -112,7 +116,7 @@ INSTALL = "%pip install --no-index --no-deps --disable-pip-version-check jaown-1
 def test_where_nothing_is_set_pip_installs_for_the_session_that_asked_and_no_other_kernel_sees_it(
     server: AuditedServer,
 ) -> None:
-    client = server.kernel()  # none that was debugged: debugpy has every child import json
+    client = server.kernel()
     make_wheel(server.work, "jaown", OWN)
     assert client.run(INSTALL)["status"] == "ok"
     asked = "import jaown, json, os, subprocess, sys\nchild = [sys.executable, '-S', '-c', 'import jaown; print(jaown.ANSWER)']\n"

@@ -141,6 +141,20 @@ def test_a_closed_network_leads_nowhere_or_no_session_starts(network: tuple[Rung
         check_every_attempt(server, "closed", Net.NONE if rung.has_bubblewrap else Net.FILTERED, services)
 
 
+def test_the_debugger_needs_no_network(network: tuple[Rung, AuditedServer]) -> None:
+    rung, server = network
+    grant = server.grant(profile="wide" if rung.height < Rung.LANDLOCK.height else "closed")
+    client = server.kernel()
+    for _ in range(2):
+        client.debugger_on()
+        client.debug("configurationDone")
+        assert client.debug("evaluate", expression="40 + 2", context="repl")["result"] == "42"
+        client.debugger_off()
+    server.revoke(grant)
+    ended = server.await_entry("session.ended", lambda e: e.body["kernel_id"] == client.kernel_id)
+    assert ended.body["clean"]
+
+
 def test_named_targets_are_reached_by_name_and_address_and_nothing_else_or_no_session_starts(
     network: tuple[Rung, AuditedServer], services: tuple[int, int]
 ) -> None:

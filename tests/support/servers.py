@@ -328,6 +328,24 @@ class KernelClient:
         """Run a cell to its end and return its reply."""
         return reply_of(self.wait(self.execute(code, **options)))
 
+    def debug(self, command: str, **arguments: Any) -> dict[str, Any]:
+        """Ask the kernel's debugger something, as a front end does; return the body of its answer, which must be a good one."""
+        content = {"type": "request", "seq": len(self.heard) + 1, "command": command, "arguments": arguments}
+        answer = reply_of(self.wait(self.send("debug_request", content, channel="control")))
+        assert answer.get("success"), answer
+        return dict(answer.get("body") or {})
+
+    def debugger_on(self, *, attached: bool = True) -> None:
+        """Turn the kernel's debugger on."""
+        self.debug("initialize", clientID="test", adapterID="python", pathFormat="path", linesStartAt1=True, columnsStartAt1=True,
+                   supportsVariableType=True)  # fmt: skip
+        if attached:
+            self.debug("attach", justMyCode=False)
+
+    def debugger_off(self) -> None:
+        """Turn the kernel's debugger off."""
+        self.debug("disconnect", restart=False, terminateDebuggee=False)
+
     def printed(self, code: str) -> str:
         """Run a cell that must succeed and return what it printed."""
         messages = self.wait(self.execute(code))
