@@ -25,6 +25,12 @@ class OwnSession(Session):
 
     terms: Callable[[], tuple[AuditSession, datetime] | None] | None = None
 
+    def clone(self) -> Session:
+        """Return a session for a client that is made of a kernel manager in this process: it is the server's, too."""
+        session: OwnSession = super().clone()  # type: ignore[assignment]  # of the same class
+        session.terms = self.terms
+        return session
+
     def msg(
         self,
         msg_type: str,
