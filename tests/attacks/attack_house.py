@@ -171,6 +171,11 @@ class PlainServer:
     runtime: Path
 
 
+def python_environment(folder: Path) -> dict[str, str]:
+    """Return what both servers have in their environment, as somebody's login may have set it; the files are a test's to make."""
+    return {"PYTHONSTARTUP": str(folder / "startup.py"), "PYTHONPATH": str(folder / "on-path")}
+
+
 @contextmanager
 def plain_server(folder: Path, *options: str, config: str = "") -> Iterator[PlainServer]:
     """A stock JupyterLab, in the same environment, without the product."""
@@ -185,7 +190,7 @@ def plain_server(folder: Path, *options: str, config: str = "") -> Iterator[Plai
         "--ServerApp.jpserver_extensions={'jupyter_audit': False, 'rogue': True, 'early': True}", *options,
     ]  # fmt: skip
     # What its extension installer finds lies in a folder of the test's.
-    environment = clean_environment(folder) | {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder / "packages")}
+    environment = clean_environment(folder) | python_environment(folder) | {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder / "packages")}
     with (folder / "server.log").open("ab") as log:
         process = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log)
     server = PlainServer(folder, f"http://127.0.0.1:{port}", token, folder / ".local" / "share" / "jupyter" / "runtime")
@@ -265,7 +270,7 @@ def team_server(folder: Path, face: str = "lab", *, also: Sequence[str] = ()) ->
     digests = {name: hashlib.sha256(token.encode()).hexdigest() for name, token in TOKENS.items()}
     config = folder / "config.py"
     config.write_text(
-        f"import sys; sys.path.insert(0, {str(ROGUE)!r})\n"
+        f"import os, sys; sys.path.insert(0, {str(ROGUE)!r}); os.environ.update({python_environment(folder)!r})\n"
         "c.ServerApp.identity_provider_class = 'jupyter_audit.server.identity.UserTokensIdentityProvider'\n"
         f"c.UserTokensIdentityProvider.digests = {digests!r}\n"
         f"c.JupyterAudit.roles = {{'engineer': {[*ENGINEERS, *WATCHERS]!r}, 'approver': ['ana'], 'auditor': {list(WATCHERS)!r}}}\n"

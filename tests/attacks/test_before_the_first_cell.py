@@ -28,6 +28,9 @@ AT_HOME = {
     "IPython's configuration": ".ipython/profile_default/ipython_config.py",
     "ipykernel's configuration": ".ipython/profile_default/ipython_kernel_config.py",
 }
+BY_ENVIRONMENT = {"PYTHONSTARTUP": "startup.py", "PYTHONPATH": "on-path/sitecustomize.py"}
+"""Where the server's environment leads to (`python_environment`)."""
+
 KERNELSPEC = ".local/share/jupyter/kernels/trap/kernel.json"
 
 
@@ -59,6 +62,17 @@ def test_on_a_plain_server_files_at_home_run_in_every_kernel(plain: Attacker, wh
     kernel = plain.start_kernel()
     await_mark(mark, which)
     plain.request("DELETE", f"/api/contents/{AT_HOME[which]}")
+    plain.request("DELETE", f"/api/kernels/{kernel}")
+
+
+@pytest.mark.parametrize("variable", BY_ENVIRONMENT)
+def test_on_a_plain_server_files_that_its_environment_leads_to_run_in_every_kernel(plain: Attacker, variable: str) -> None:
+    mark, path = plain.work / f"plain-{variable}", plain.server.folder / BY_ENVIRONMENT[variable]
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(touch(mark))
+    kernel = plain.start_kernel()
+    await_mark(mark, variable)
+    path.unlink()
     plain.request("DELETE", f"/api/kernels/{kernel}")
 
 
@@ -95,10 +109,10 @@ def test_neither_modules_beside_the_notebook_nor_files_at_home_are_run_when_a_ke
 ) -> None:
     """Nobody's grant is asked for when a kernel starts, so nothing of anybody's may run."""
     person = team.person(name)
-    marks = {module: team.server.work / f"{name}-shadow-{module}" for module in (*SHADOWS, *AT_HOME)}
+    marks = {module: team.server.work / f"{name}-shadow-{module}" for module in (*SHADOWS, *AT_HOME, *BY_ENVIRONMENT)}
     for module in SHADOWS:
         assert write(person, f"{name}-shadow/{module}.py", touch(marks[module])) == 201
-    for which, where in AT_HOME.items():
+    for which, where in (AT_HOME | BY_ENVIRONMENT).items():
         path = team.server.folder / where
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(touch(marks[which]))
